@@ -1,0 +1,23 @@
+# Flags that every target of the project shares.
+#
+# -ffp-contract=off keeps decode() bit-exact: a product is rounded before it is added,
+# as in the NumPy references. Kernels ask for fused multiply-adds by name.
+add_library(qk_options INTERFACE)
+target_compile_options(
+    qk_options
+    INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -ffp-contract=off
+)
+target_include_directories(qk_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
+target_link_libraries(qk_options INTERFACE Threads::Threads)
+
+if(QK_SANITIZE)
+    target_compile_options(
+        qk_options
+        INTERFACE
+            -fsanitize=${QK_SANITIZE}
+            -fno-sanitize-recover=all
+            -fno-omit-frame-pointer
+            -g
+    )
+    target_link_options(qk_options INTERFACE -fsanitize=${QK_SANITIZE})
+endif()

@@ -1,0 +1,61 @@
+"""Multiply by quantised (GGUF) weights without inflating them.
+
+    y = qkernels.gemv(weights, x)          # (n, k) weights, (k,) activations -> (n,)
+
+`load_gguf` opens a file, `QTensor` views weights, `gemv` and `gemm` multiply, `dequantize` and
+`get_rows` decode. Arrays are NumPy's or torch's CPU tensors; importing this never imports torch.
+"""
+
+from typing import Any
+
+from . import _core, _threads
+from ._core import Activations
+from ._ops import dequantize, gemm, gemv, get_rows, quantize_activations
+from ._threads import num_threads, set_num_threads
+from .gguf_file import GGUFFile, load_gguf
+from .tensor import QTensor
+
+__version__: str = _core.__version__
+
+__all__ = [
+    "Activations",
+    "GGUFFile",
+    "QTensor",
+    "dequantize",
+    "formats",
+    "gemm",
+    "gemv",
+    "get_rows",
+    "info",
+    "isas",
+    "load_gguf",
+    "num_threads",
+    "quantize_activations",
+    "set_num_threads",
+]
+
+
+def formats() -> list[str]:
+    """The names of the weight formats, in lower case."""
+    return _core.formats()
+
+
+def isas() -> list[str]:
+    """The instruction sets whose kernels this CPU runs, worst first.
+
+    The last one is used, unless the environment variable QKERNELS_ISA names another.
+    """
+    return _core.isas()
+
+
+def info() -> dict[str, Any]:
+    """What runs here: version, CPU, its features, the ISA in use, threads, formats."""
+    return {
+        "version": __version__,
+        **_core.cpu_info(),
+        "isa": _core.isa(),
+        "isas": isas(),
+        "isas_built": _core.isas(all=True),
+        "threads": _threads.current(),
+        "formats": formats(),
+    }

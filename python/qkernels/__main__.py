@@ -1,0 +1,5 @@
+"""Lets `python -m qkernels` do what the command `qkernels` does."""
+
+from qkernels.cli import main
+
+main()

@@ -1,0 +1,273 @@
+"""The public operators: arguments are brought into the core's form, and the core does the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from . import _core, _threads
+from ._frameworks import empty, is_torch, plain, wants_torch
+from .tensor import QTensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from gguf import GGMLQuantizationType
+
+    from ._frameworks import Array
+
+    Format = str | GGMLQuantizationType | None
+    NDArray = np.ndarray[Any, Any]
+
+
+def _resolve(weights: object, fmt: Format, k: int | None = None) -> _core.Weights:
+    """The core's view of a QTensor, or of raw bytes in `fmt` of depth k (or all that rows hold)."""
+    if isinstance(weights, QTensor):
+        if fmt is not None and _core.format_info(fmt)[0] != weights.fmt:
+            raise ValueError(f"fmt={fmt!r} disagrees with the weights, which are {weights.fmt}")
+        return weights._weights
+    if fmt is None:
+        if isinstance(weights, np.ndarray) or is_torch(weights):
+            raise TypeError("raw weights need fmt, the name of their format, such as 'q4_k'")
+        raise TypeError(
+            f"weights must be a QTensor, or uint8 blocks with fmt, not {type(weights).__name__}"
+        )
+    return _core.Weights(plain(weights, "weights"), fmt, k)
+
+
+def _linear(
+    weights: object,
+    x: Any,
+    fmt: Format,
+    bias: Array | None,
+    act: str,
+    out: Array | None,
+    threads: int | None,
+    vector: bool,
+) -> Any:
+    shape = getattr(x, "shape", None)
+    view = _resolve(weights, fmt, int(shape[-1]) if shape else None)
+    count = _threads.resolve(threads)
+    if isinstance(x, np.ndarray) and bias is None and out is None:
+        return _core.linear(view, x, None, act, None, count, vector)
+    if out is None and shape and wants_torch(x):
+        out = empty((*shape[:-1], view.shape[-2]), like_torch=True)
+    result = _core.linear(
+        view, plain(x, "x"), plain(bias, "bias"), act, plain(out, "out"), count, vector
+    )
+    return result if out is None else out
+
+
+@overload
+def gemv(
+    weights: QTensor | Array,
+    x: torch.Tensor,
+    fmt: Format = None,
+    *,
+    bias: Array | None = None,
+    act: str = "int16",
+    out: torch.Tensor | None = None,
+    threads: int | None = None,
+) -> torch.Tensor: ...
+@overload
+def gemv(
+    weights: QTensor | Array,
+    x: NDArray | _core.Activations,
+    fmt: Format = None,
+    *,
+    bias: Array | None = None,
+    act: str = "int16",
+    out: NDArray | None = None,
+    threads: int | None = None,
+) -> NDArray: ...
+def gemv(
+    weights: QTensor | Array,
+    x: Any,
+    fmt: Format = None,
+    *,
+    bias: Array | None = None,
+    act: str = "int16",
+    out: Any = None,
+    threads: int | None = None,
+) -> Any:
+    """Multiply one vector by quantised weights: y = weights @ x + bias.
+
+    Args:
+        weights: a QTensor of shape (n, k), or raw uint8 blocks (n, row_bytes) with `fmt`.
+        x: shape (k,), in float32, float16 or bfloat16, with any strides: a NumPy array, a CPU
+            torch tensor, or `Activations`.
+        fmt: the format of raw weights: a name such as "q4_k", or a `gguf.GGMLQuantizationType`.
+        bias: shape (n,), added to the result.
+        act: how x enters the product. "int16": 16 bits per 32 values, relative error ~2e-5;
+            "float32": not quantised, 2e-6; "int8": 8 bits per 32 values, ~6e-3. Float weights
+            are multiplied in float32 whatever it says; `Activations` bring their own.
+        out: where the result goes: shape (n,), float32, float16 or bfloat16, not overlapping any
+            input. It is returned.
+        threads: 1 to 256, instead of the default (`set_num_threads`, `num_threads`).
+
+    Returns:
+        shape (n,), float32 unless `out` says otherwise; torch where x is.
+
+    Raises:
+        TypeError: an argument of the wrong kind or dtype.
+        ValueError: a wrong shape, format or range. `out` keeps its contents.
+    """
+    return _linear(weights, x, fmt, bias, act, out, threads, vector=True)
+
+
+@overload
+def gemm(
+    weights: QTensor | Array,
+    x: torch.Tensor,
+    fmt: Format = None,
+    *,
+    bias: Array | None = None,
+    act: str = "int16",
+    out: torch.Tensor | None = None,
+    threads: int | None = None,
+) -> torch.Tensor: ...
+@overload
+def gemm(
+    weights: QTensor | Array,
+    x: NDArray | _core.Activations,
+    fmt: Format = None,
+    *,
+    bias: Array | None = None,
+    act: str = "int16",
+    out: NDArray | None = None,
+    threads: int | None = None,
+) -> NDArray: ...
+def gemm(
+    weights: QTensor | Array,
+    x: Any,
+    fmt: Format = None,
+    *,
+    bias: Array | None = None,
+    act: str = "int16",
+    out: Any = None,
+    threads: int | None = None,
+) -> Any:
+    """Multiply any number of vectors by quantised weights: y = x @ weights.T + bias.
+
+    Args:
+        weights: as for `gemv`.
+        x: shape (..., k): every leading dimension is a batch dimension. One may be 0.
+        fmt: as for `gemv`.
+        bias: shape (n,), added to every row of the result.
+        act: as for `gemv`.
+        out: shape (..., n); otherwise as for `gemv`.
+        threads: as for `gemv`.
+
+    Returns:
+        shape (..., n), float32 unless `out` says otherwise; torch where x is.
+
+    Raises:
+        TypeError: an argument of the wrong kind or dtype.
+        ValueError: a wrong shape, format or range. `out` keeps its contents.
+    """
+    return _linear(weights, x, fmt, bias, act, out, threads, vector=False)
+
+
+def quantize_activations(
+    x: Array, act: str = "int16", *, threads: int | None = None
+) -> _core.Activations:
+    """Quantise x once, for several products with it.
+
+    Args:
+        x: shape (..., k), in float32, float16 or bfloat16, with any strides.
+        act: as for `gemv`. Float weights take only "float32".
+        threads: as for `gemv`.
+
+    Returns:
+        An object that every product accepts as its x, for as long as the ISA stays the same.
+
+    Raises:
+        TypeError: x is not an array of those dtypes.
+        ValueError: x has no dimensions or k = 0, or act is unknown.
+    """
+    activations = _core.quantize_activations(plain(x, "x"), act, _threads.resolve(threads))
+    if is_torch(x):
+        activations.framework = "torch"
+    return activations
+
+
+def dequantize(
+    weights: QTensor | Array,
+    fmt: Format = None,
+    *,
+    rows: slice | None = None,
+    dtype: str = "float32",
+    out: Any = None,
+    threads: int | None = None,
+) -> Any:
+    """Decode weights to floats, bit for bit as the format defines them.
+
+    Args:
+        weights: a QTensor, or raw uint8 blocks (n, row_bytes) with `fmt`, whose k is all that
+            their rows hold.
+        fmt: the format of raw weights.
+        rows: a slice of the rows (of the experts, for a stack); all of them when None.
+        dtype: "float32", "float16", or for torch weights "bfloat16". Ignored with `out`.
+        out: where the result goes, in float32, float16 or bfloat16. It is returned.
+        threads: as for `gemv`.
+
+    Returns:
+        shape (n, k) or (experts, n, k); torch where the weights' bytes are a torch tensor.
+
+    Raises:
+        TypeError: an argument of the wrong kind or dtype.
+        ValueError: a wrong shape, format or range.
+    """
+    view = _resolve(weights, fmt)
+    if rows is not None:
+        if not isinstance(rows, slice):
+            raise TypeError(f"rows must be a slice, not {type(rows).__name__}")
+        tensor = weights if isinstance(weights, QTensor) else QTensor(weights, view.fmt, view.shape)
+        view = tensor[rows]._weights
+    if out is None:
+        data = weights.data if isinstance(weights, QTensor) else weights
+        torch_out = is_torch(data)
+        allowed = ("float32", "float16", "bfloat16") if torch_out else ("float32", "float16")
+        if dtype not in allowed:
+            raise ValueError(f"dtype={dtype!r} is not one of {', '.join(allowed)}")
+        out = empty(view.shape, torch_out, dtype)
+    _core.dequantize(view, plain(out, "out"), _threads.resolve(threads))
+    return out
+
+
+def get_rows(
+    weights: QTensor | Array,
+    ids: int | Sequence[int] | Array,
+    fmt: Format = None,
+    *,
+    out: Any = None,
+) -> Any:
+    """Decode chosen rows of a matrix, as an embedding look-up does; no other row is read.
+
+    Args:
+        weights: a QTensor of shape (n, k), or raw uint8 blocks (n, row_bytes) with `fmt`.
+        ids: integers in [0, n), of any shape.
+        fmt: the format of raw weights.
+        out: where the result goes, in float32, float16 or bfloat16. It is returned.
+
+    Returns:
+        shape (*ids.shape, k), float32 unless `out` says otherwise; torch where ids is.
+
+    Raises:
+        TypeError: ids are not integers.
+        IndexError: an id outside [0, n). `out` keeps its contents.
+        ValueError: a wrong shape or format.
+    """
+    view = _resolve(weights, fmt)
+    torch_out = is_torch(ids)
+    if torch_out:
+        ids = plain(ids, "ids").numpy()
+    array = np.asarray(ids)
+    if array.dtype.kind not in "iu" and array.size > 0:
+        raise TypeError(f"ids must be integers, not {array.dtype}")
+    if out is None:
+        out = empty((*array.shape, view.k), torch_out)
+    _core.get_rows(view, array.astype(np.int64), plain(out, "out"), _threads.resolve(None))
+    return out

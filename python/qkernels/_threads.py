@@ -1,0 +1,60 @@
+"""How many threads a call uses: the argument, else the context's choice, else the default."""
+
+import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from . import _core
+
+_DEFAULT = -1  # the core's word for "the process-wide default"
+_chosen: ContextVar[int] = ContextVar("qkernels_threads", default=_DEFAULT)
+
+
+def resolve(threads: int | None) -> int:
+    """The number of threads for a call that was given `threads`, in the core's terms."""
+    if threads is None:
+        return _chosen.get()
+    count = operator.index(threads)
+    if count < 1:  # kept from meaning the default
+        raise ValueError(f"threads={count} is outside 1..256")
+    return count
+
+
+def set_num_threads(n: int) -> None:
+    """Set the default number of threads of this process.
+
+    Args:
+        n: 1 to 256. The default is the number of processors the process may use: its affinity
+            mask, cut to its control group's quota.
+
+    Raises:
+        ValueError: n is outside 1..256.
+    """
+    _core.set_threads(operator.index(n))
+
+
+@contextmanager
+def num_threads(n: int) -> Iterator[None]:
+    """Use n threads inside a `with` block, in this thread of Python (or task) alone.
+
+    Args:
+        n: 1 to 256.
+
+    Raises:
+        ValueError: n is outside 1..256.
+    """
+    count = resolve(n)
+    if count > 256:
+        raise ValueError(f"threads={count} is outside 1..256")
+    token = _chosen.set(count)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def current() -> int:
+    """The number of threads that a call without `threads=` would use here."""
+    chosen = _chosen.get()
+    return _core.threads() if chosen == _DEFAULT else chosen

@@ -1,0 +1,82 @@
+"""The `qkernels` command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import qkernels as qk
+
+app = typer.Typer(
+    help="Multiply by quantised (GGUF) weights without inflating them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"qkernels {qk.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def info() -> None:
+    """Show the CPU, the kernels chosen for it, the threads and the formats."""
+    facts = qk.info()
+    width = max(map(len, facts))
+    for key, value in facts.items():
+        text = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        typer.echo(f"{key:<{width}}  {text}")
+
+
+@app.command()
+def demo(
+    model: Annotated[
+        Path | None,
+        typer.Option(help="A GGUF Llama; by default QKERNELS_MODEL, the cache, or a download."),
+    ] = None,
+    require_model: Annotated[
+        bool,
+        typer.Option("--require-model", help="Fail without a real model, or if it is wrong."),
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Results as JSON; progress to standard error.")
+    ] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=256, help="By default all the processors.")
+    ] = None,
+) -> None:
+    """Open a real model, check and time its products, and let it answer a question."""
+    from rich.console import Console
+
+    from qkernels.demo import run
+    from qkernels.models import ModelUnavailable
+
+    console = Console(stderr=json, highlight=False)
+    try:
+        with qk.num_threads(threads or qk.info()["threads"]):
+            report = run(model, require_model=require_model, console=console)
+    except (ModelUnavailable, NotImplementedError, OSError, ValueError) as error:
+        typer.echo(f"qkernels demo: {error}", err=True)
+        raise typer.Exit(1) from None
+    if json:
+        typer.echo(report.to_json())
+
+
+def main() -> None:
+    """Run the command; the console script `qkernels` calls this."""
+    app()

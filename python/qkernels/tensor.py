@@ -1,0 +1,200 @@
+"""QTensor: an immutable view of quantised weights."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+from ._frameworks import is_torch, plain
+
+if TYPE_CHECKING:
+    from gguf import GGMLQuantizationType
+
+    from ._frameworks import Array
+
+Index = int | slice | tuple["int | slice", ...]
+
+
+class QTensor:
+    """Quantised weights: n rows of k weights, or a stack of such matrices, one an expert.
+
+    Args:
+        data: uint8 of shape (n, row_bytes) or (experts, n, row_bytes), where a row is
+            ceil(k / block) blocks. A NumPy array or a CPU torch tensor; kept, never copied. Rows
+            must be contiguous, other strides may be anything that is not negative.
+        fmt: a format's name in any case, such as "q4_k", or a `gguf.GGMLQuantizationType`.
+        shape: (n, k) or (experts, n, k). k need not be a multiple of the block: x counts as zero
+            past it.
+
+    Raises:
+        TypeError: data is not an array of uint8, or fmt not a format.
+        ValueError: an unknown format, or a shape that the data does not have.
+    """
+
+    __slots__ = ("_data", "_shape", "_weights")
+    __array_ufunc__ = None  # NumPy's operators leave `x @ weights` to Python, which refuses it
+
+    def __init__(
+        self, data: Array, fmt: str | GGMLQuantizationType, shape: tuple[int, ...]
+    ) -> None:
+        dims = tuple(operator.index(d) for d in shape)
+        if len(dims) not in (2, 3):
+            raise ValueError(f"shape {dims} has {len(dims)} dimensions; expected 2 or 3")
+        self._weights = _core.Weights(plain(data, "weights"), fmt, dims[-1])
+        if self._weights.shape != dims:
+            raise ValueError(f"shape {dims} does not match the data, which holds "
+                             f"{self._weights.shape}")
+        self._data = data
+        self._shape = dims
+
+    @property
+    def data(self) -> Array:
+        """The bytes, uint8 (n, row_bytes) or (experts, n, row_bytes), as they were given."""
+        return self._data
+
+    @property
+    def fmt(self) -> str:
+        """The format's name in lower case, such as "q4_k"."""
+        return self._weights.fmt
+
+    @property
+    def format_name(self) -> str:
+        """The format's name as GGUF writes it, such as "Q4_K"."""
+        return self.fmt.upper()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, k) or (experts, n, k)."""
+        return self._shape
+
+    @property
+    def ndim(self) -> int:
+        """2 for a matrix, 3 for a stack of them."""
+        return len(self._shape)
+
+    @property
+    def size(self) -> int:
+        """The number of weights."""
+        size = 1
+        for d in self._shape:
+            size *= d
+        return size
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of one row's blocks."""
+        return self._weights.row_bytes
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all blocks."""
+        return self.size // self._shape[-1] * self.row_bytes
+
+    @property
+    def compression_ratio(self) -> float:
+        """How many times smaller than the same weights in float32."""
+        return 4 * self.size / self.nbytes
+
+    @property
+    def device(self) -> str:
+        """Where the bytes lie: "cpu"."""
+        return "cpu"
+
+    def dequantize(self) -> Array:
+        """The weights in float32, of this shape; torch where `data` is a torch tensor."""
+        from ._ops import dequantize
+
+        return dequantize(self)
+
+    def __getitem__(self, index: Index) -> QTensor:
+        """A view of rows, of experts, or of whole blocks of k; nothing is copied.
+
+        `w[a:b]` selects rows of a matrix or experts of a stack, `w[e]` one expert as a matrix,
+        and a slice of the last dimension must start and end at block boundaries (or at k).
+
+        Raises:
+            TypeError: an index that is not an int or a slice, or an int where only slices go.
+            IndexError: an expert outside the stack, or more indices than dimensions.
+            ValueError: an empty or backward slice, or one that cuts a block.
+        """
+        indices = index if isinstance(index, tuple) else (index,)
+        if len(indices) > self.ndim:
+            raise IndexError(f"{len(indices)} indices for {self.ndim} dimensions")
+        data_index: list[int | slice] = []
+        shape: list[int] = []
+        for dim, (i, length) in enumerate(zip(indices, self._shape, strict=False)):
+            if isinstance(i, slice):
+                start, count, step = _bounds(i, length)
+                shape.append(count)
+                if dim == self.ndim - 1:
+                    data_index.append(self._block_slice(start, count, step))
+                else:
+                    data_index.append(slice(start, start + (count - 1) * step + 1, step))
+            elif dim == 0 and self.ndim == 3:
+                expert = operator.index(i)
+                if not -length <= expert < length:
+                    raise IndexError(f"expert {expert} is outside the {length} experts")
+                data_index.append(expert)
+            else:
+                raise TypeError(
+                    f"index {i!r} in dimension {dim} is not a slice: a single row is w[i:i+1]"
+                )
+        shape.extend(self._shape[len(indices) :])
+        return QTensor(self._data[tuple(data_index)], self.fmt, tuple(shape))
+
+    def _block_slice(self, start: int, count: int, step: int) -> slice:
+        """The bytes of weights [start, start + count) of a row."""
+        _, _, block, nbytes = _core.format_info(self.fmt)
+        stop, k = start + count, self._shape[-1]
+        if step != 1 or start % block or (stop % block and stop != k):
+            raise ValueError(
+                f"k slice {start}:{stop}:{step} cuts {self.fmt} blocks of {block} weights"
+            )
+        return slice(start // block * nbytes, -(-stop // block) * nbytes)
+
+    def __matmul__(self, x: Any) -> Array:
+        """weights @ x for x of shape (k,) or (k, m), as for any matrix.
+
+        Raises:
+            TypeError: x is not a float32, float16 or bfloat16 array.
+            ValueError: x does not have k rows, or has more than two dimensions.
+        """
+        from ._ops import gemm, gemv
+
+        ndim = getattr(x, "ndim", None)
+        if ndim == 2:
+            return gemm(self, x.T).T
+        if ndim is not None and ndim != 1:
+            raise ValueError(f"weights @ x takes x of 1 or 2 dimensions, not {ndim}; see gemm")
+        return gemv(self, x)
+
+    def __len__(self) -> int:
+        """The rows of a matrix, or the experts of a stack."""
+        return self._shape[0]
+
+    def __array__(self, *args: object, **kwargs: object) -> np.ndarray[Any, Any]:
+        """Refused, so that weights are never inflated by accident."""
+        raise TypeError("a QTensor does not turn into an array by itself; call .dequantize()")
+
+    def __reduce__(self) -> tuple[type[QTensor], tuple[Any, ...]]:
+        """Pickle the bytes themselves, not the file they are mapped from."""
+        data = self._data.clone() if is_torch(self._data) else np.array(self._data)  # type: ignore[union-attr]
+        return QTensor, (data, self.fmt, self._shape)
+
+    def __repr__(self) -> str:
+        """Format, shape and size in one line."""
+        return f"QTensor({self.fmt}, shape={self._shape}, {self.nbytes:,} bytes)"
+
+
+def _bounds(index: slice, length: int) -> tuple[int, int, int]:
+    """(start, count, step) of a slice that selects at least one of `length` items, forwards."""
+    start, stop, step = index.indices(length)
+    if step < 1:
+        raise ValueError(f"slice {index} runs backwards; weights have no negative strides")
+    count = len(range(start, stop, step))
+    if count == 0:
+        raise ValueError(f"slice {index} of {length} selects nothing")
+    return start, count, step

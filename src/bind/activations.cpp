@@ -1,0 +1,74 @@
+#include "bind/activations.h"
+
+#include <memory>
+
+#include "bind/array.h"
+#include "bind/bind.h"
+#include "bind/errors.h"
+#include "dispatch/dispatch.h"
+#include "ops/shapes.h"
+
+namespace py = pybind11;
+
+namespace qk::bind {
+namespace {
+
+std::unique_ptr<Activations> make_activations(py::handle x, py::handle act_object, int threads) {
+  const HeldArray held = hold_array(x, "x");
+  const Parallel parallel = parallel_of(threads);
+  auto activations = std::make_unique<Activations>();
+  const Act act = act_of(act_object);
+  int64_t m = 0;
+  int64_t k = 0;
+  int64_t bytes = 0;
+  raise_if_failed(check_activations(held.view, &m, &k));
+  raise_if_failed(activations_bytes(act, m, k, &bytes));
+  raise_if_failed(activations->memory.reserve(bytes));
+  activations->shape.assign(held.view.shape, held.view.shape + held.view.ndim);
+  Status status;
+  {
+    const py::gil_scoped_release unlocked;
+    status = quantize_activations(parallel, current_kernels(), held.view, act,
+                                  activations->memory.data(), &activations->view);
+  }
+  raise_if_failed(status);
+  return activations;
+}
+
+py::tuple shape_of(const Activations& activations) {
+  py::tuple shape(activations.shape.size());
+  for (size_t d = 0; d < activations.shape.size(); ++d) shape[d] = activations.shape[d];
+  return shape;
+}
+
+}  // namespace
+
+Act act_of(py::handle act) {
+  if (!py::isinstance<py::str>(act)) {
+    throw py::type_error("act must be a str, not " +
+                         py::cast<std::string>(py::type::handle_of(act).attr("__name__")));
+  }
+  Act parsed{};
+  raise_if_failed(parse_act(py::cast<std::string>(act).c_str(), &parsed));
+  return parsed;
+}
+
+void bind_activations(py::module_& m) {
+  py::class_<Activations>(m, "Activations", "x quantised once, accepted as x by every product.")
+      .def_property_readonly("shape", &shape_of, "The shape (..., k) of x.")
+      .def_property_readonly(
+          "act", [](const Activations& a) { return act_name(a.view.act); },
+          "How x is held: 'int16', 'float32' or 'int8'.")
+      .def_property_readonly(
+          "isa", [](const Activations& a) { return a.view.kernels->isa; },
+          "The ISA whose kernels read it.")
+      .def_property_readonly(
+          "nbytes", [](const Activations& a) { return a.memory.capacity(); },
+          "The memory it takes, in bytes.")
+      .def_readwrite("framework", &Activations::framework,
+                     "What products with it return: 'numpy' or 'torch' arrays.");
+  m.def("quantize_activations", &make_activations, py::arg("x"), py::arg("act"), py::arg("threads"),
+        "Quantises x, of shape (..., k).");
+}
+
+}  // namespace qk::bind

@@ -1,0 +1,14 @@
+// The parts of the extension module, one function a file.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace qk::bind {
+
+void bind_runtime(pybind11::module_& m);
+void bind_weights(pybind11::module_& m);
+void bind_activations(pybind11::module_& m);
+void bind_ops(pybind11::module_& m);
+void bind_gguf(pybind11::module_& m);
+
+}  // namespace qk::bind

@@ -1,0 +1,17 @@
+#include "bind/bind.h"
+#include "dispatch/dispatch.h"
+
+namespace py = pybind11;
+
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+  m.doc() = "The C++ core of qkernels; use the functions of the package instead.";
+  m.attr("__version__") = QK_VERSION;
+  if (const qk::Status status = qk::init_dispatch(); !status.ok()) {
+    throw py::import_error(status.message);
+  }
+  qk::bind::bind_runtime(m);
+  qk::bind::bind_weights(m);
+  qk::bind::bind_activations(m);
+  qk::bind::bind_ops(m);
+  qk::bind::bind_gguf(m);
+}

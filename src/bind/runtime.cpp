@@ -1,0 +1,82 @@
+// What runs and on how many threads.
+#include <algorithm>
+#include <atomic>
+#include <string>
+
+#include "bind/activations.h"
+#include "bind/bind.h"
+#include "bind/errors.h"
+#include "core/cpu.h"
+#include "core/os.h"
+#include "core/pool.h"
+#include "dispatch/dispatch.h"
+
+namespace py = pybind11;
+
+namespace qk::bind {
+namespace {
+
+std::atomic<int> default_threads{0};  // 0: as many as there are usable processors
+
+int get_threads() {
+  int threads = default_threads.load(std::memory_order_relaxed);
+  if (threads == 0) {
+    threads = std::min(usable_processors(), kMaxThreads);
+    default_threads.store(threads, std::memory_order_relaxed);
+  }
+  return threads;
+}
+
+void check_threads(int threads) {
+  if (threads >= 1 && threads <= kMaxThreads) return;
+  throw py::value_error("threads=" + std::to_string(threads) + " is outside 1.." +
+                        std::to_string(kMaxThreads));
+}
+
+void set_threads(int threads) {
+  check_threads(threads);
+  default_threads.store(threads, std::memory_order_relaxed);
+}
+
+py::list isas(bool all) {
+  py::list names;
+  for (int i = 0; i < isa_count(); ++i) {
+    if (all || cpu_runs(isa_at(i))) names.append(isa_at(i).isa);
+  }
+  return names;
+}
+
+py::dict cpu_info() {
+  char name[64];
+  char features[256];
+  cpu_name(name, sizeof(name));
+  cpu_feature_names(cpu_features(), features, sizeof(features));
+  py::dict info;
+  info["cpu"] = name;
+  info["features"] = py::str(features).attr("split")();
+  info["processors"] = usable_processors();
+  info["compiler"] = QK_COMPILER;
+  return info;
+}
+
+}  // namespace
+
+Parallel parallel_of(int threads) {
+  if (threads == kDefaultThreads) threads = get_threads();
+  check_threads(threads);
+  return Pool::shared().parallel(threads);
+}
+
+void bind_runtime(py::module_& m) {
+  m.def("isas", &isas, py::arg("all") = false,
+        "The ISAs that this CPU runs, worst first; all that were built when `all`.");
+  m.def("isa", [] { return current_kernels().isa; }, "The ISA in use.");
+  m.def(
+      "force_isa", [](const char* name) { raise_if_failed(force_isa(name)); }, py::arg("name"),
+      "Makes `name` the ISA in use; ValueError when this build or this CPU lacks it.");
+  m.def("threads", &get_threads, "The default number of threads.");
+  m.def("set_threads", &set_threads, py::arg("threads"), "Sets the default number of threads.");
+  m.def("cpu_info", &cpu_info, "The CPU's name, features and usable processors.");
+}
+
+}  // namespace qk::bind

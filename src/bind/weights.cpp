@@ -1,0 +1,90 @@
+#include "bind/weights.h"
+
+#include <optional>
+#include <pybind11/stl.h>
+#include <string>
+
+#include "bind/array.h"
+#include "bind/bind.h"
+#include "bind/errors.h"
+#include "formats/registry.h"
+#include "ops/shapes.h"
+
+namespace py = pybind11;
+
+namespace qk::bind {
+namespace {
+
+const FormatInfo& info_of(const Weights& weights) { return format_at(weights.view.format).info; }
+
+int64_t row_bytes_of(const Weights& weights) {
+  int64_t bytes = 0;
+  raise_if_failed(row_bytes(weights.view.format, weights.view.k, &bytes));
+  return bytes;
+}
+
+// Bytes `data` of rows of `depth` weights, or of as many as the rows hold.
+Weights make_weights(py::handle data, py::handle fmt, std::optional<int64_t> depth) {
+  const int format = format_of(fmt);
+  const HeldArray held = hold_array(data, "weights");
+  Weights weights;
+  int64_t k = depth.value_or(0);
+  if (!depth && held.view.ndim > 0) {
+    raise_if_failed(depth_of_row(format, held.view.shape[held.view.ndim - 1], &k));
+  }
+  raise_if_failed(view_weights(held.view, format, k, &weights.view));
+  weights.ndim = held.view.ndim;
+  weights.owner = held.owner;
+  return weights;
+}
+
+py::tuple shape_of(const Weights& weights) {
+  const WeightView& view = weights.view;
+  if (weights.ndim == 2) return py::make_tuple(view.n, view.k);
+  return py::make_tuple(view.experts, view.n, view.k);
+}
+
+}  // namespace
+
+int format_of(py::handle fmt) {
+  if (py::isinstance<py::str>(fmt)) {
+    const auto name = py::cast<std::string>(fmt);
+    if (const int format = find_format(name.c_str()); format >= 0) return format;
+    throw py::value_error("unknown format '" + name + "'; see qkernels.formats()");
+  }
+  if (py::isinstance<py::int_>(fmt) && !py::isinstance<py::bool_>(fmt)) {
+    const int64_t id = PyLong_AsLongLong(fmt.ptr());
+    if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+    if (const int format = find_format_by_gguf_id(id); format >= 0) return format;
+    throw py::value_error("GGUF type id " + std::to_string(id) +
+                          " is not a format of qkernels; see qkernels.formats()");
+  }
+  throw py::type_error("fmt must be a name or a gguf.GGMLQuantizationType, not " +
+                       py::cast<std::string>(py::type::handle_of(fmt).attr("__name__")));
+}
+
+void bind_weights(py::module_& m) {
+  py::class_<Weights>(m, "Weights", "A view of quantised weights: (n, k) or (experts, n, k).")
+      .def(py::init(&make_weights), py::arg("data"), py::arg("fmt"), py::arg("k"))
+      .def_property_readonly("shape", &shape_of)
+      .def_property_readonly("k", [](const Weights& w) { return w.view.k; })
+      .def_property_readonly("fmt", [](const Weights& w) { return info_of(w).name; })
+      .def_property_readonly("row_bytes", &row_bytes_of);
+  m.def(
+      "formats",
+      [] {
+        py::list names;
+        for (int i = 0; i < format_count(); ++i) names.append(format_at(i).info.name);
+        return names;
+      },
+      "The names of the formats of this build.");
+  m.def(
+      "format_info",
+      [](py::handle fmt) {
+        const FormatInfo& info = format_at(format_of(fmt)).info;
+        return py::make_tuple(info.name, info.gguf_id, info.block, info.bytes);
+      },
+      py::arg("fmt"), "(name, GGUF id or -1, weights a block, bytes a block) of a format.");
+}
+
+}  // namespace qk::bind

@@ -1,0 +1,82 @@
+#include "core/cpu.h"
+
+#include <cstdio>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace qk {
+namespace {
+
+struct Feature {
+  uint64_t bit;
+  const char* name;
+};
+
+constexpr Feature kFeatures[] = {
+    {cpu::kAvx2, "avx2"},         {cpu::kFma, "fma"},
+    {cpu::kF16c, "f16c"},         {cpu::kAvx512f, "avx512f"},
+    {cpu::kAvx512bw, "avx512bw"}, {cpu::kAvx512vl, "avx512vl"},
+    {cpu::kAvx512dq, "avx512dq"}, {cpu::kAvx512vnni, "avx512vnni"},
+};
+
+}  // namespace
+
+#if defined(__x86_64__)
+
+// The compiler's run-time support reads CPUID and XGETBV, so a register file that the operating
+// system does not save counts as absent.
+uint64_t cpu_features() {
+  __builtin_cpu_init();
+  uint64_t found = 0;
+  if (__builtin_cpu_supports("avx2")) found |= cpu::kAvx2;
+  if (__builtin_cpu_supports("fma")) found |= cpu::kFma;
+  if (__builtin_cpu_supports("f16c")) found |= cpu::kF16c;
+  if (__builtin_cpu_supports("avx512f")) found |= cpu::kAvx512f;
+  if (__builtin_cpu_supports("avx512bw")) found |= cpu::kAvx512bw;
+  if (__builtin_cpu_supports("avx512vl")) found |= cpu::kAvx512vl;
+  if (__builtin_cpu_supports("avx512dq")) found |= cpu::kAvx512dq;
+  if (__builtin_cpu_supports("avx512vnni")) found |= cpu::kAvx512vnni;
+  return found;
+}
+
+// CPUID leaves 0x80000002..4 hold 48 bytes of name.
+void cpu_name(char* buffer, int size) {
+  unsigned words[12] = {};
+  const unsigned highest = __get_cpuid_max(0x80000000u, nullptr);
+  for (unsigned leaf = 0; leaf < 3 && highest >= 0x80000004u; ++leaf) {
+    unsigned* w = words + 4 * leaf;
+    __get_cpuid(0x80000002u + leaf, w, w + 1, w + 2, w + 3);
+  }
+  char text[sizeof(words) + 1] = {};
+  std::memcpy(text, words, sizeof(words));
+  const char* start = text + std::strspn(text, " ");
+  std::snprintf(buffer, static_cast<size_t>(size), "%s", *start != '\0' ? start : "x86-64");
+  for (size_t end = std::strlen(buffer); end > 0 && buffer[end - 1] == ' '; --end) {
+    buffer[end - 1] = '\0';
+  }
+}
+
+#else
+
+uint64_t cpu_features() { return 0; }
+
+void cpu_name(char* buffer, int size) {
+  std::snprintf(buffer, static_cast<size_t>(size), "%s", "aarch64");
+}
+
+#endif
+
+void cpu_feature_names(uint64_t features, char* buffer, int size) {
+  int used = 0;
+  if (size > 0) buffer[0] = '\0';
+  for (const Feature& feature : kFeatures) {
+    if ((features & feature.bit) == 0 || used >= size) continue;
+    used += std::snprintf(buffer + used, static_cast<size_t>(size - used), "%s%s",
+                          used > 0 ? " " : "", feature.name);
+  }
+}
+
+}  // namespace qk

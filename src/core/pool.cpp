@@ -1,0 +1,160 @@
+#include "core/pool.h"
+
+#include <chrono>
+#include <memory>
+#include <pthread.h>
+#include <thread>
+
+#include "core/checked.h"
+#include "core/os.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace qk {
+namespace {
+
+constexpr auto kSpin = std::chrono::microseconds(60);
+constexpr int kPausesBetweenClocks = 32;
+
+void pause_briefly() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+std::atomic<Pool*> shared_pool{nullptr};
+std::atomic<Pool*> pool_before_fork{nullptr};  // keeps what its lost threads use reachable
+
+void forget_pool_in_child() { pool_before_fork.store(shared_pool.exchange(nullptr)); }
+
+struct WorkerStart {
+  Pool* pool;
+  int self;
+};
+
+}  // namespace
+
+Pool& Pool::shared() {
+  static const int kRegistered = pthread_atfork(nullptr, nullptr, forget_pool_in_child);
+  static_cast<void>(kRegistered);
+  Pool* pool = shared_pool.load(std::memory_order_acquire);
+  if (pool == nullptr) {
+    auto fresh = std::make_unique<Pool>();
+    if (shared_pool.compare_exchange_strong(pool, fresh.get())) pool = fresh.release();
+  }
+  return *pool;
+}
+
+Parallel Pool::parallel(int threads) {
+  const auto call = [](void* self, int count, int64_t n, int64_t grain, RangeFn fn, void* context) {
+    static_cast<Pool*>(self)->run(count, n, grain, fn, context);
+  };
+  return {call, this, threads};
+}
+
+void Pool::run(int threads, int64_t n, int64_t grain, RangeFn fn, void* context) {
+  const int64_t most = ceil_div(n, grain);
+  int parts = threads < kMaxThreads ? threads : kMaxThreads;
+  if (parts > most) parts = static_cast<int>(most);
+  if (parts <= 1 || busy_.exchange(true, std::memory_order_acquire)) {
+    fn(context, 0, n);
+    return;
+  }
+  grow(parts - 1);
+  open(parts, n, grain, fn, context);
+  work(0);
+  close();
+  busy_.store(false, std::memory_order_release);
+}
+
+void Pool::open(int parts, int64_t n, int64_t grain, RangeFn fn, void* context) {
+  part_count_ = parts;
+  fn_ = fn;
+  context_ = context;
+  const int64_t share = n / parts;
+  chunk_ = share / 20 > grain ? share / 20 : grain;
+  for (int p = 0; p < parts; ++p) {
+    // share * p + min(p, n % parts) spreads the remainder without overflow.
+    const int64_t rest = n % parts;
+    const int64_t begin = share * p + (p < rest ? p : rest);
+    const int64_t size = share + (p < rest ? 1 : 0);
+    parts_[p].next.store(begin, std::memory_order_relaxed);
+    parts_[p].end = begin + size;
+    const int64_t most = size - size / 5;
+    parts_[p].first_take = most > chunk_ ? most : chunk_;
+  }
+  epoch_.fetch_add(1, std::memory_order_seq_cst);
+  epoch_.notify_all();
+}
+
+void Pool::close() {
+  epoch_.fetch_add(1, std::memory_order_seq_cst);
+  for (int spins = 0; active_.load(std::memory_order_seq_cst) != 0; ++spins) {
+    if (spins < 1000) {
+      pause_briefly();
+    } else {
+      std::this_thread::yield();  // a worker lost its processor in the middle of a chunk
+    }
+  }
+}
+
+void Pool::work(int self) {
+  drain(parts_[self], parts_[self].first_take);
+  for (int other = 1; other < part_count_; ++other) {
+    drain(parts_[(self + other) % part_count_], chunk_);
+  }
+}
+
+void Pool::drain(Part& part, int64_t first_take) {
+  int64_t take = first_take;
+  while (part.next.load(std::memory_order_relaxed) < part.end) {
+    const int64_t begin = part.next.fetch_add(take, std::memory_order_relaxed);
+    if (begin >= part.end) return;
+    const int64_t left = part.end - begin;
+    fn_(context_, begin, begin + (take < left ? take : left));
+    take = chunk_;
+  }
+}
+
+// Called with the pool busy. Fewer threads than asked for is not an error: their parts are taken.
+void Pool::grow(int workers) {
+  for (; workers_ < workers; ++workers_) {
+    auto start = std::make_unique<WorkerStart>(WorkerStart{this, workers_ + 1});
+    const bool started = start_thread(
+        [](void* argument) {
+          const std::unique_ptr<WorkerStart> mine(static_cast<WorkerStart*>(argument));
+          mine->pool->worker(mine->self);
+        },
+        start.get());
+    if (!started) return;
+    static_cast<void>(start.release());  // the thread owns it now
+  }
+}
+
+void Pool::worker(int self) {
+  uint32_t seen = 0;
+  for (;;) {
+    seen = wait_for_job(seen);
+    active_.fetch_add(1, std::memory_order_seq_cst);
+    if (epoch_.load(std::memory_order_seq_cst) == seen && self < part_count_) work(self);
+    active_.fetch_sub(1, std::memory_order_seq_cst);
+  }
+}
+
+uint32_t Pool::wait_for_job(uint32_t seen) {
+  const auto give_up = std::chrono::steady_clock::now() + kSpin;
+  for (int pauses = 1;; ++pauses) {
+    const uint32_t epoch = epoch_.load(std::memory_order_acquire);
+    if (epoch != seen && epoch % 2 == 1) return epoch;
+    pause_briefly();
+    if (pauses % kPausesBetweenClocks == 0 && std::chrono::steady_clock::now() > give_up) {
+      epoch_.wait(epoch, std::memory_order_acquire);
+    }
+  }
+}
+
+}  // namespace qk

@@ -1,0 +1,28 @@
+// BF16: one bfloat16 a weight, the upper half of a float32.
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/format.h"
+
+namespace qk {
+
+struct BF16 {
+  static constexpr FormatInfo kInfo{"bf16", 30, 1, 2};
+  static constexpr bool kFloat = true;
+  struct Block {
+    U16 bits;
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  static QK_INLINE void decode(const Block& block, float* out) {
+    out[0] = bfloat_to_float(block.bits.get());
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats floats(const Block* unit, int v) {
+    return I::load_bf16(unit + v * I::kLanes);
+  }
+};
+
+}  // namespace qk

@@ -1,0 +1,26 @@
+// F32: one IEEE binary32 a weight.
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/format.h"
+
+namespace qk {
+
+struct F32 {
+  static constexpr FormatInfo kInfo{"f32", 0, 1, 4};
+  static constexpr bool kFloat = true;
+  struct Block {
+    Unaligned<float> value;
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  static QK_INLINE void decode(const Block& block, float* out) { out[0] = block.value.get(); }
+
+  template <class I>
+  static QK_INLINE typename I::Floats floats(const Block* unit, int v) {
+    return I::load_f32(unit + v * I::kLanes);
+  }
+};
+
+}  // namespace qk

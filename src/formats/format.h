@@ -1,0 +1,47 @@
+// What a weight format is to the rest of the code.
+//
+// A format is a struct with
+//   kInfo                    its name, GGUF id, block size and bytes
+//   Block                    the bytes of one block, exactly as they lie in a file
+//   decode(block, out)       the reference: kBlock floats, bit for bit as the `gguf` package's
+//                            dequantize, in portable code
+// and, for the kernels, a description in terms of an ISA's idioms (a template parameter, so that
+// formats never include an ISA). Kernels see weights in *units* of kUnit = 256: one superblock, or
+// 256 / kBlock small blocks.
+//
+//   float formats (kFloat = true):
+//     floats<I>(unit, v)     the v-th native vector of the unit's weights
+//   quantised formats (kFloat = false): weight = scale * (quant - kBias) + min
+//     kGroup                 weights that share a scale
+//     kMaxQuant              the largest value a stored quant takes, 0..255
+//     kBias                  what a stored quant is biased by, a power of two or 0
+//     kHasMin                whether min is ever non-zero
+//     quants<I>(unit, step)  the step-th vector of I::kStep quants, as unsigned bytes
+//     scales<I>(unit, scale, min)  one float a group, and the mins when kHasMin
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/macros.h"
+
+namespace qk {
+
+inline constexpr int kUnit = 256;  // weights a kernel step covers, and values in an activation unit
+inline constexpr int kActivationGroup = 32;  // activations that share a scale
+inline constexpr int kGroupsPerUnit = kUnit / kActivationGroup;
+
+struct FormatInfo {
+  const char* name;  // GGUF's, in lower case
+  int gguf_id;       // ggml_type, or -1 for a format without one
+  int block;         // weights a block
+  int bytes;         // bytes a block
+};
+
+// A list of types; formats/all.h holds the one list of formats.
+template <class... Formats>
+struct FormatList {
+  static constexpr int kCount = sizeof...(Formats);
+};
+
+}  // namespace qk

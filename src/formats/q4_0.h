@@ -1,0 +1,47 @@
+// Q4_0: 32 weights a block, 4 bits each, one scale.
+//
+//   byte   0..1   d    binary16
+//          2..17  qs   byte j: weight j in the low nibble, weight j + 16 in the high one
+//   weight[i] = d * (quant[i] - 8)
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/format.h"
+
+namespace qk {
+
+struct Q4_0 {
+  static constexpr FormatInfo kInfo{"q4_0", 2, 32, 18};
+  static constexpr bool kFloat = false;
+  static constexpr int kGroup = 32;
+  static constexpr int kMaxQuant = 15;
+  static constexpr int kBias = 8;
+  static constexpr bool kHasMin = false;
+  struct Block {
+    U16 d;
+    uint8_t qs[16];
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  static QK_INLINE void decode(const Block& block, float* out) {
+    const float d = half_to_float(block.d.get());
+    for (int j = 0; j < 16; ++j) {
+      out[j] = d * static_cast<float>((block.qs[j] & 15) - 8);
+      out[j + 16] = d * static_cast<float>((block.qs[j] >> 4) - 8);
+    }
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Quants quants(const Block* unit, int step) {
+    constexpr int kBlocks = I::kStep / 32;
+    return I::template nibbles_of_32<sizeof(Block)>(unit[step * kBlocks].qs);
+  }
+
+  template <class I>
+  static QK_INLINE void scales(const Block* unit, typename I::F8& scale, typename I::F8&) {
+    scale = I::template halves<sizeof(Block)>(&unit->d);
+  }
+};
+
+}  // namespace qk

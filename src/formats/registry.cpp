@@ -1,0 +1,65 @@
+#include "formats/registry.h"
+
+#include <strings.h>
+
+#include "core/checked.h"
+#include "formats/all.h"
+
+namespace qk {
+namespace {
+
+template <class F>
+Format describe() {
+  static_assert(F::kInfo.block == 1 || F::kInfo.block <= kUnit);
+  static_assert(kUnit % F::kInfo.block == 0, "a unit holds whole blocks");
+  return {F::kInfo, F::kFloat, [](const void* block, float* out) {
+            F::decode(*static_cast<const typename F::Block*>(block), out);
+          }};
+}
+
+struct Table {
+  Format formats[kFormats];
+};
+
+template <class... Fs>
+Table describe_all(FormatList<Fs...>) {
+  return {{describe<Fs>()...}};
+}
+
+const Table& table() {
+  static const Table kTable = describe_all(AllFormats{});
+  return kTable;
+}
+
+}  // namespace
+
+int format_count() { return kFormats; }
+
+const Format& format_at(int index) { return table().formats[index]; }
+
+int find_format(const char* name) {
+  for (int i = 0; i < kFormats; ++i) {
+    if (strcasecmp(format_at(i).info.name, name) == 0) return i;
+  }
+  return -1;
+}
+
+int find_format_by_gguf_id(int64_t gguf_id) {
+  for (int i = 0; i < kFormats; ++i) {
+    const int id = format_at(i).info.gguf_id;
+    if (id >= 0 && id == gguf_id) return i;
+  }
+  return -1;
+}
+
+Status row_bytes(int format, int64_t k, int64_t* out) {
+  const FormatInfo& info = format_at(format).info;
+  if (k < 0) return Status::value_error("k=%lld is negative", static_cast<long long>(k));
+  if (!checked_mul(ceil_div(k, info.block), info.bytes, out)) {
+    return Status::value_error("a row of k=%lld %s weights passes 2^63 bytes",
+                               static_cast<long long>(k), info.name);
+  }
+  return {};
+}
+
+}  // namespace qk

@@ -1,0 +1,27 @@
+// The formats at run time: by index, by name, by GGUF id.
+#pragma once
+
+#include <cstdint>
+
+#include "core/status.h"
+#include "formats/format.h"
+
+namespace qk {
+
+struct Format {
+  FormatInfo info;
+  bool is_float;  // f32, f16, bf16: always multiplied with float32 activations
+  void (*decode)(const void* block, float* out);
+};
+
+int format_count();
+const Format& format_at(int index);
+
+// The index of a format, or -1.
+int find_format(const char* name);  // in any case
+int find_format_by_gguf_id(int64_t gguf_id);
+
+// The bytes of a row of k weights: ceil(k / block) blocks. Fails where that passes 2^63.
+Status row_bytes(int format, int64_t k, int64_t* out);
+
+}  // namespace qk

@@ -1,0 +1,127 @@
+// AVX-512 with VNNI: 64 quants a step, four products a lane in one vpdpbusd.
+//
+// A dot product's 16 lanes hold 4 consecutive weights each; lanes 0-7 are the step's first group
+// of 32, lanes 8-15 its second. The sums of 8 that correct a bias go to the even lanes.
+#pragma once
+
+#include "isa/avx_common.h"
+
+namespace qk {
+namespace {
+
+struct Avx512Vnni : AvxCommon {
+  static constexpr const char* kName = "avx512vnni";
+  static constexpr uint64_t kNeeds = cpu::kAvx2 | cpu::kFma | cpu::kF16c | cpu::kAvx512f |
+                                     cpu::kAvx512bw | cpu::kAvx512vl | cpu::kAvx512dq |
+                                     cpu::kAvx512vnni;
+  static constexpr int kStep = 64;
+  static constexpr int kLanes = 16;
+
+  using Quants = __m512i;
+  using Ints = __m512i;
+  using Floats = __m512;
+
+  template <int kStride>
+  static QK_INLINE Quants nibbles_of_32(const uint8_t* p) {
+    const __m256i first = _mm256_broadcastsi128_si256(load16(p));
+    const __m256i second = _mm256_broadcastsi128_si256(load16(p + kStride));
+    const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
+    const __m512i shifts = _mm512_setr_epi64(0, 0, 4, 4, 0, 0, 4, 4);
+    return _mm512_and_si512(_mm512_srlv_epi64(both, shifts), _mm512_set1_epi8(15));
+  }
+  static QK_INLINE Quants nibbles_of_64(const uint8_t* p, int step) {
+    const __m512i run = _mm512_broadcast_i64x4(load32(p + 32 * step));
+    const __m512i shifts = _mm512_setr_epi64(0, 0, 0, 0, 4, 4, 4, 4);
+    return _mm512_and_si512(_mm512_srlv_epi64(run, shifts), _mm512_set1_epi8(15));
+  }
+  template <int kStride>
+  static QK_INLINE Quants signed_bytes(const int8_t* p) {
+    const __m512i both =
+        _mm512_inserti64x4(_mm512_castsi256_si512(load32(p)), load32(p + kStride), 1);
+    return _mm512_xor_si512(both, _mm512_set1_epi8(-128));
+  }
+
+  template <class T>
+  static QK_INLINE Floats load_f32(const T* p) {
+    return _mm512_loadu_ps(p);
+  }
+  template <class T>
+  static QK_INLINE Floats load_f16(const T* p) {
+    return _mm512_cvtph_ps(load32(p));
+  }
+  template <class T>
+  static QK_INLINE Floats load_bf16(const T* p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load32(p)), 16));
+  }
+
+  template <int kMax, int kBias>
+  static QK_INLINE Ints dot_int16(Quants q, const int8_t (&planes)[2][kUnit],
+                                  const int32_t (&sums8)[kUnit / 8], int step) {
+    const __m512i high = _mm512_loadu_si512(planes[0] + kStep * step);
+    const __m512i low = _mm512_loadu_si512(planes[1] + kStep * step);
+    const __m512i high_dot = _mm512_dpbusd_epi32(_mm512_setzero_si512(), q, high);
+    const __m512i low_dot = _mm512_dpbusd_epi32(minus_bias<kBias>(sums8, step), q, low);
+    return _mm512_add_epi32(_mm512_slli_epi32(high_dot, 8), low_dot);
+  }
+  static QK_INLINE void store_int16(int8_t (&planes)[2][kUnit], int g,
+                                    const int32_t (&v)[kActivationGroup]) {
+    for (int i = 0; i < kActivationGroup; ++i) {
+      const int32_t high = (v[i] + 128) >> 8;
+      planes[0][kActivationGroup * g + i] = static_cast<int8_t>(high);
+      planes[1][kActivationGroup * g + i] = static_cast<int8_t>(v[i] - 256 * high);
+    }
+  }
+  template <int kMax, int kBias>
+  static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
+                                 const int32_t (&sums8)[kUnit / 8], int step) {
+    const __m512i x = _mm512_loadu_si512(planes[0] + kStep * step);
+    return _mm512_dpbusd_epi32(minus_bias<kBias>(sums8, step), q, x);
+  }
+
+  template <int kBias>
+  static QK_INLINE Floats quant_floats(Quants q, int v) {
+    const __m512i centred = _mm512_sub_epi8(q, _mm512_set1_epi8(static_cast<char>(kBias)));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(quarter(centred, v)));
+  }
+  static QK_INLINE Floats spread_group32(const float* scales, int step) {
+    const __m512 first = _mm512_set1_ps(scales[2 * step]);
+    return _mm512_mask_broadcastss_ps(first, 0xff00, _mm_load_ss(scales + 2 * step + 1));
+  }
+
+  static QK_INLINE Floats zero() { return _mm512_setzero_ps(); }
+  static QK_INLINE Floats broadcast(float x) { return _mm512_set1_ps(x); }
+  static QK_INLINE Floats load(const float* p) { return _mm512_loadu_ps(p); }
+  static QK_INLINE Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
+  static QK_INLINE Floats fmul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
+  static QK_INLINE Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+  static QK_INLINE Floats to_floats(Ints t) { return _mm512_cvtepi32_ps(t); }
+  static QK_INLINE float sum(Floats a) {
+    return sum8(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1)));
+  }
+
+ private:
+  static QK_INLINE __m128i load16(const void* p) {
+    return _mm_loadu_si128(static_cast<const __m128i*>(p));
+  }
+  static QK_INLINE __m256i load32(const void* p) {
+    return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+  }
+  static QK_INLINE __m128i quarter(__m512i a, int v) {
+    if (v == 0) return _mm512_castsi512_si128(a);
+    if (v == 1) return _mm512_extracti32x4_epi32(a, 1);
+    if (v == 2) return _mm512_extracti32x4_epi32(a, 2);
+    return _mm512_extracti32x4_epi32(a, 3);
+  }
+  template <int kBias>
+  static QK_INLINE Ints minus_bias(const int32_t (&sums8)[kUnit / 8], int step) {
+    if constexpr (kBias == 0) return _mm512_setzero_si512();
+    const __m512i sums = _mm512_cvtepu32_epi64(load32(sums8 + 8 * step));
+    const __m512i biased = _mm512_slli_epi32(sums, __builtin_ctz(kBias | 256));
+    return _mm512_sub_epi32(_mm512_setzero_si512(), biased);
+  }
+};
+
+using Isa = Avx512Vnni;
+
+}  // namespace
+}  // namespace qk

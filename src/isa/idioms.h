@@ -1,0 +1,33 @@
+// The idioms that kernels are written in. Each ISA header defines a struct with all of them, in an
+// anonymous namespace so that kernels instantiated for it stay private to their object file, and
+// names it Isa.
+//
+// Types
+//   Quants   kStep stored quants as unsigned bytes
+//   Ints     int32 lanes; a lane of a dot product sums quants of one group only
+//   Floats   kLanes float lanes, the native vector
+//   F8       eight floats, one a group of a unit
+// Loading weights (any address, nothing past the last byte named)
+//   nibbles_of_32<kStride>(p)  blocks of 32 nibbles, kStride bytes apart: 16 bytes, low ones first
+//   nibbles_of_64(p, step)     runs of 64 nibbles: 32 bytes, low nibbles first
+//   signed_bytes<kStride>(p)   blocks of 32 int8, kStride bytes apart, made unsigned by adding 128
+//   halves<kStride>(p)         eight binary16, kStride bytes apart, as F8
+//   bytes8(word)               the eight bytes of a word as F8, lowest first
+//   half(bits)                 one binary16
+//   load_f32, load_f16, load_bf16(p)  one native vector of float weights
+// Products
+//   dot_int16<kMax, kBias>, dot_int8<kMax, kBias>(quants, planes, sums8, step)
+//                              sums of (quant - kBias) * activation over step's weights, exact for
+//                              quants up to kMax
+//   store_int16(planes, g, v)  lays out the 32 activations of group g as dot_int16 reads them
+//   quant_floats<kBias>(quants, v)  the v-th kLanes of (quant - kBias) as Floats
+//   spread_group32(scales, step)  each lane the scale of its group of 32
+// Arithmetic
+//   zero, broadcast, load, add, fmul, fma(a, b, c) = a * b + c, to_floats(Ints), sum(Floats)
+//   broadcast8, load8, store8, mul8, fma8, sum8
+#pragma once
+
+#include "core/cpu.h"
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/format.h"

@@ -1,0 +1,177 @@
+// The portable ISA: plain loops that any compiler turns into something reasonable. It is the
+// reference that the others are tested against, and the kernel of last resort.
+#pragma once
+
+#include "isa/idioms.h"
+
+namespace qk {
+namespace {
+
+struct Scalar {
+  static constexpr const char* kName = "scalar";
+  static constexpr uint64_t kNeeds = 0;
+  static constexpr int kStep = 32;
+  static constexpr int kLanes = 4;
+
+  struct Quants {
+    uint8_t v[kStep];
+  };
+  struct Ints {
+    int32_t v[kLanes];  // lane j: weights 8j .. 8j + 7 of the step
+  };
+  struct Floats {
+    float v[kLanes];
+  };
+  struct F8 {
+    float v[8];
+  };
+
+  template <int kStride>
+  static QK_INLINE Quants nibbles_of_32(const uint8_t* p) {
+    Quants q;
+    for (int i = 0; i < 16; ++i) {
+      q.v[i] = p[i] & 15;
+      q.v[i + 16] = p[i] >> 4;
+    }
+    return q;
+  }
+  static QK_INLINE Quants nibbles_of_64(const uint8_t* p, int step) {
+    const uint8_t* run = p + 32 * (step / 2);
+    const int shift = 4 * (step % 2);
+    Quants q;
+    for (int i = 0; i < 32; ++i) q.v[i] = (run[i] >> shift) & 15;
+    return q;
+  }
+  template <int kStride>
+  static QK_INLINE Quants signed_bytes(const int8_t* p) {
+    Quants q;
+    for (int i = 0; i < 32; ++i) q.v[i] = static_cast<uint8_t>(p[i] + 128);
+    return q;
+  }
+  template <int kStride>
+  static QK_INLINE F8 halves(const U16* first) {
+    const auto* p = reinterpret_cast<const uint8_t*>(first);
+    F8 r;
+    for (int i = 0; i < 8; ++i) {
+      r.v[i] = half_to_float(reinterpret_cast<const U16*>(p + i * kStride)->get());
+    }
+    return r;
+  }
+  static QK_INLINE F8 bytes8(uint64_t word) {
+    F8 r;
+    for (int i = 0; i < 8; ++i) r.v[i] = static_cast<float>((word >> (8 * i)) & 255);
+    return r;
+  }
+  static QK_INLINE float half(uint16_t bits) { return half_to_float(bits); }
+
+  template <class T>
+  static QK_INLINE Floats load_f32(const T* p) {
+    Floats r;
+    __builtin_memcpy(r.v, p, sizeof(r.v));
+    return r;
+  }
+  template <class T>
+  static QK_INLINE Floats load_f16(const T* p) {
+    Floats r;
+    for (int i = 0; i < kLanes; ++i) r.v[i] = half_to_float(p[i].bits.get());
+    return r;
+  }
+  template <class T>
+  static QK_INLINE Floats load_bf16(const T* p) {
+    Floats r;
+    for (int i = 0; i < kLanes; ++i) r.v[i] = bfloat_to_float(p[i].bits.get());
+    return r;
+  }
+
+  // 8 * 255 * 32639 = 6.7e7 a lane.
+  template <int kMax, int kBias>
+  static QK_INLINE Ints dot_int16(Quants q, const int8_t (&planes)[2][kUnit],
+                                  const int32_t (&sums8)[kUnit / 8], int step) {
+    Ints r;
+    for (int j = 0; j < kLanes; ++j) {
+      int32_t high = 0;
+      int32_t low = 0;
+      for (int i = 8 * j; i < 8 * j + 8; ++i) {
+        high += q.v[i] * planes[0][kStep * step + i];
+        low += q.v[i] * planes[1][kStep * step + i];
+      }
+      r.v[j] = 256 * high + low - kBias * sums8[4 * step + j];
+    }
+    return r;
+  }
+  template <int kMax, int kBias>
+  static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
+                                 const int32_t (&sums8)[kUnit / 8], int step) {
+    Ints r;
+    for (int j = 0; j < kLanes; ++j) {
+      int32_t sum = -kBias * sums8[4 * step + j];
+      for (int i = 8 * j; i < 8 * j + 8; ++i) sum += q.v[i] * planes[0][kStep * step + i];
+      r.v[j] = sum;
+    }
+    return r;
+  }
+  static QK_INLINE void store_int16(int8_t (&planes)[2][kUnit], int g,
+                                    const int32_t (&v)[kActivationGroup]) {
+    for (int i = 0; i < kActivationGroup; ++i) {
+      const int32_t high = (v[i] + 128) >> 8;
+      planes[0][kActivationGroup * g + i] = static_cast<int8_t>(high);
+      planes[1][kActivationGroup * g + i] = static_cast<int8_t>(v[i] - 256 * high);
+    }
+  }
+
+  template <int kBias>
+  static QK_INLINE Floats quant_floats(const Quants& q, int v) {
+    Floats r;
+    for (int i = 0; i < kLanes; ++i) r.v[i] = static_cast<float>(q.v[kLanes * v + i] - kBias);
+    return r;
+  }
+  static QK_INLINE Floats spread_group32(const float* scales, int step) {
+    return broadcast(scales[step]);
+  }
+
+  static QK_INLINE Floats broadcast(float x) { return {{x, x, x, x}}; }
+  static QK_INLINE Floats zero() { return broadcast(0.0f); }
+  static QK_INLINE Floats load(const float* p) { return load_f32(p); }
+  static QK_INLINE Floats add(Floats a, Floats b) {
+    for (int i = 0; i < kLanes; ++i) a.v[i] += b.v[i];
+    return a;
+  }
+  static QK_INLINE Floats fmul(Floats a, Floats b) {
+    for (int i = 0; i < kLanes; ++i) a.v[i] *= b.v[i];
+    return a;
+  }
+  static QK_INLINE Floats fma(Floats a, Floats b, Floats c) {
+    for (int i = 0; i < kLanes; ++i) c.v[i] += a.v[i] * b.v[i];
+    return c;
+  }
+  static QK_INLINE Floats to_floats(Ints t) {
+    Floats r;
+    for (int i = 0; i < kLanes; ++i) r.v[i] = static_cast<float>(t.v[i]);
+    return r;
+  }
+  static QK_INLINE float sum(Floats a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
+
+  static QK_INLINE F8 broadcast8(float x) { return {{x, x, x, x, x, x, x, x}}; }
+  static QK_INLINE F8 load8(const float* p) {
+    F8 r;
+    __builtin_memcpy(r.v, p, sizeof(r.v));
+    return r;
+  }
+  static QK_INLINE void store8(float* p, F8 a) { __builtin_memcpy(p, a.v, sizeof(a.v)); }
+  static QK_INLINE F8 mul8(F8 a, F8 b) {
+    for (int i = 0; i < 8; ++i) a.v[i] *= b.v[i];
+    return a;
+  }
+  static QK_INLINE F8 fma8(F8 a, F8 b, F8 c) {
+    for (int i = 0; i < 8; ++i) c.v[i] += a.v[i] * b.v[i];
+    return c;
+  }
+  static QK_INLINE float sum8(F8 a) {
+    return ((a.v[0] + a.v[4]) + (a.v[2] + a.v[6])) + ((a.v[1] + a.v[5]) + (a.v[3] + a.v[7]));
+  }
+};
+
+using Isa = Scalar;
+
+}  // namespace
+}  // namespace qk

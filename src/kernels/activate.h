@@ -1,0 +1,92 @@
+// Quantising activations: 256 floats into one unit. Plain loops, vectorised by the compiler.
+#pragma once
+
+#include "core/half.h"
+#include "kernels/activation_unit.h"
+
+namespace qk {
+
+inline constexpr uint32_t kInfinityBits = 0x7f800000u;
+
+// Magnitudes compare as integers in the order of their values, NaN above infinity.
+template <class I>
+uint32_t magnitude(const float* x) {
+  uint32_t largest = 0;
+  for (int i = 0; i < kUnit; ++i) {
+    const uint32_t bits = bits_of_float(x[i]) & 0x7fffffffu;
+    largest = bits > largest ? bits : largest;
+  }
+  return largest;
+}
+
+// The integer nearest to x, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves it in the
+// low bits of the sum.
+QK_INLINE int32_t round_to_int(float x) {
+  constexpr float kShift = 12582912.0f;
+  return static_cast<int32_t>(bits_of_float(x + kShift)) -
+         static_cast<int32_t>(bits_of_float(kShift));
+}
+
+// v[i] = round(x[i] / scale) with scale = max|x| / kMax; returns scale. A group below 1e-30, in a
+// row whose largest value is at least 2^-64, counts as zero: 1 / scale would overflow.
+template <int kMax>
+QK_INLINE float quantize_group(const float* x, float multiplier, int32_t (&v)[kActivationGroup]) {
+  uint32_t largest = 0;
+  for (int i = 0; i < kActivationGroup; ++i) {
+    const uint32_t bits = bits_of_float(x[i] * multiplier) & 0x7fffffffu;
+    largest = bits > largest ? bits : largest;
+  }
+  const float magnitude = float_of_bits(largest);
+  const bool tiny = magnitude < 1e-30f;
+  const float inverse = tiny ? 0.0f : static_cast<float>(kMax) / magnitude;
+  for (int i = 0; i < kActivationGroup; ++i) {
+    const int32_t rounded = round_to_int(x[i] * multiplier * inverse);
+    const int32_t below = rounded > kMax ? kMax : rounded;
+    v[i] = below < -kMax ? -kMax : below;
+  }
+  return tiny ? 0.0f : magnitude / static_cast<float>(kMax);
+}
+
+template <class I, Act A>
+void activate_integer(const float* x, float multiplier, std::byte* out) {
+  auto& unit = *reinterpret_cast<Unit<A>*>(out);
+  for (int g = 0; g < kGroupsPerUnit; ++g) {
+    alignas(64) int32_t v[kActivationGroup];
+    const float scale = quantize_group<UnitOf<A>::kMax>(x + kActivationGroup * g, multiplier, v);
+    int32_t sum = 0;  // |sum| <= 32 * 32639
+    for (int e = 0; e < kActivationGroup / 8; ++e) {
+      int32_t sum8 = 0;
+      for (int i = 0; i < 8; ++i) sum8 += v[8 * e + i];
+      unit.sums8[4 * g + e] = sum8;
+      sum += sum8;
+    }
+    unit.scale[g] = scale;
+    unit.sum[g] = scale * static_cast<float>(sum);
+    if constexpr (A == Act::kInt16) {
+      I::store_int16(unit.planes, g, v);
+    } else {
+      for (int i = 0; i < kActivationGroup; ++i) {
+        unit.planes[0][kActivationGroup * g + i] = static_cast<int8_t>(v[i]);
+      }
+    }
+  }
+}
+
+template <class I>
+void activate_float(const float* x, float multiplier, std::byte* out) {
+  auto& unit = *reinterpret_cast<FloatUnit*>(out);
+  for (int g = 0; g < kGroupsPerUnit; ++g) {
+    float sums[8] = {};
+    for (int e = 0; e < kActivationGroup; e += 8) {
+      for (int i = 0; i < 8; ++i) {
+        const float value = x[kActivationGroup * g + e + i] * multiplier;
+        unit.x[kActivationGroup * g + e + i] = value;
+        sums[i] += value;
+      }
+    }
+    unit.sum[g] =
+        ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+  }
+}
+
+}  // namespace qk

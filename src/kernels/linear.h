@@ -1,0 +1,180 @@
+// Matrix products in the native layout: the one source of gemv and gemm for every format and ISA.
+//
+// A row is walked in units of 256 weights against kColumns batch rows at once. In each unit
+//   1. the groups' scales are decoded and multiplied by the activations' scales, eight at a time;
+//   2. each step of I::kStep quants is loaded once and multiplied, in integers, by every column;
+//   3. the exact integer sums are converted and accumulated in float lanes.
+// A stored quant is unsigned, `bias` above the true one: the integer sum is corrected by
+// -bias * (sum of the activations), exactly. Mins meet the activations' group sums, one fused
+// multiply-add a unit.
+//
+// Every row's arithmetic depends on that row alone, in a fixed order: results are bitwise
+// independent of how rows are split over threads and calls.
+#pragma once
+
+#include "kernels/activation_unit.h"
+#include "kernels/table.h"
+
+namespace qk {
+
+// The sums of one row against kColumns batch rows.
+template <class I, int kColumns>
+struct RowSums {
+  typename I::Floats lanes[kColumns];
+  typename I::F8 mins[kColumns];
+
+  QK_INLINE void clear() {
+    for (int j = 0; j < kColumns; ++j) {
+      lanes[j] = I::zero();
+      mins[j] = I::broadcast8(0.0f);
+    }
+  }
+  QK_INLINE float total(int j) const { return I::sum(lanes[j]) + I::sum8(mins[j]); }
+};
+
+template <class F, class I, Act A>
+QK_INLINE typename I::Ints integer_dot(typename I::Quants quants, const Unit<A>& unit, int step) {
+  if constexpr (A == Act::kInt16) {
+    // |sum over 32| <= 255 * 32639 * 32 = 2.7e8, and the bias term half of that: both fit int32.
+    return I::template dot_int16<F::kMaxQuant, F::kBias>(quants, unit.planes, unit.sums8, step);
+  } else {
+    return I::template dot_int8<F::kMaxQuant, F::kBias>(quants, unit.planes, unit.sums8, step);
+  }
+}
+
+// Quantised weights, integer activations.
+template <class F, class I, Act A, int kColumns>
+QK_INLINE void add_unit_integer(const typename F::Block* weights, int steps,
+                                const Unit<A>* const (&x)[kColumns], RowSums<I, kColumns>& sums) {
+  static_assert(F::kGroup == kActivationGroup);
+  typename I::F8 scale;
+  typename I::F8 min;
+  F::template scales<I>(weights, scale, min);
+  alignas(64) float scales[kColumns][kGroupsPerUnit];
+  for (int j = 0; j < kColumns; ++j) {
+    I::store8(scales[j], I::mul8(scale, I::load8(x[j]->scale)));
+    if constexpr (F::kHasMin) sums.mins[j] = I::fma8(min, I::load8(x[j]->sum), sums.mins[j]);
+  }
+  for (int step = 0; step < steps; ++step) {
+    const typename I::Quants quants = F::template quants<I>(weights, step);
+    for (int j = 0; j < kColumns; ++j) {
+      const typename I::Ints dot = integer_dot<F, I, A>(quants, *x[j], step);
+      const typename I::Floats spread = I::spread_group32(scales[j], step);
+      sums.lanes[j] = I::fma(I::to_floats(dot), spread, sums.lanes[j]);
+    }
+  }
+}
+
+// Quantised weights, float activations.
+template <class F, class I, int kColumns>
+QK_INLINE void add_unit_float(const typename F::Block* weights, int steps,
+                              const FloatUnit* const (&x)[kColumns], RowSums<I, kColumns>& sums) {
+  constexpr int kVectors = I::kStep / I::kLanes;
+  typename I::F8 scale;
+  typename I::F8 min;
+  F::template scales<I>(weights, scale, min);
+  alignas(64) float scales[kGroupsPerUnit];
+  I::store8(scales, scale);
+  if constexpr (F::kHasMin) {
+    for (int j = 0; j < kColumns; ++j) {
+      sums.mins[j] = I::fma8(min, I::load8(x[j]->sum), sums.mins[j]);
+    }
+  }
+  for (int step = 0; step < steps; ++step) {
+    const typename I::Quants quants = F::template quants<I>(weights, step);
+    for (int v = 0; v < kVectors; ++v) {
+      const int at = step * I::kStep + v * I::kLanes;
+      const typename I::Floats weight = I::fmul(I::template quant_floats<F::kBias>(quants, v),
+                                                I::broadcast(scales[at / F::kGroup]));
+      for (int j = 0; j < kColumns; ++j) {
+        sums.lanes[j] = I::fma(weight, I::load(x[j]->x + at), sums.lanes[j]);
+      }
+    }
+  }
+}
+
+// Float weights: `steps` native vectors, in four chains so that additions do not wait.
+template <class F, class I, int kColumns>
+QK_INLINE void add_unit_plain(const typename F::Block* weights, int steps,
+                              const FloatUnit* const (&x)[kColumns], RowSums<I, kColumns>& sums) {
+  constexpr int kChains = 4;
+  typename I::Floats chains[kChains][kColumns];
+  for (int c = 0; c < kChains; ++c) {
+    for (int j = 0; j < kColumns; ++j) chains[c][j] = c == 0 ? sums.lanes[j] : I::zero();
+  }
+  for (int v = 0; v < steps; v += kChains) {
+    for (int c = 0; c < kChains; ++c) {
+      const typename I::Floats weight = F::template floats<I>(weights, v + c);
+      for (int j = 0; j < kColumns; ++j) {
+        chains[c][j] = I::fma(weight, I::load(x[j]->x + (v + c) * I::kLanes), chains[c][j]);
+      }
+    }
+  }
+  for (int j = 0; j < kColumns; ++j) {
+    sums.lanes[j] = I::add(I::add(chains[0][j], chains[1][j]), I::add(chains[2][j], chains[3][j]));
+  }
+}
+
+// One unit; `weights` holds a whole one, of which the first `count` weights matter.
+template <class F, class I, Act A, int kColumns>
+QK_INLINE void add_unit(const typename F::Block* weights, int count,
+                        const Unit<A>* const (&x)[kColumns], RowSums<I, kColumns>& sums) {
+  if constexpr (F::kFloat) {
+    constexpr int kGrain = 4 * I::kLanes;
+    add_unit_plain<F, I, kColumns>(weights, (count + kGrain - 1) / kGrain * 4, x, sums);
+  } else if constexpr (A == Act::kFloat32) {
+    add_unit_float<F, I, kColumns>(weights, (count + I::kStep - 1) / I::kStep, x, sums);
+  } else {
+    add_unit_integer<F, I, A, kColumns>(weights, (count + I::kStep - 1) / I::kStep, x, sums);
+  }
+}
+
+// One row against batch rows [column, column + kColumns).
+template <class F, class I, Act A, int kColumns>
+void row_by_columns(const LinearArgs& args, int64_t row, int64_t column) {
+  constexpr int kBlocks = kUnit / F::kInfo.block;
+  const auto* weights =
+      reinterpret_cast<const typename F::Block*>(args.weights + row * args.row_stride);
+  const Unit<A>* x[kColumns];
+  for (int j = 0; j < kColumns; ++j) {
+    x[j] = reinterpret_cast<const Unit<A>*>(args.units) + (column + j) * args.units_per_row;
+  }
+  RowSums<I, kColumns> sums;
+  sums.clear();
+  const int64_t whole = args.blocks / kBlocks;
+  for (int64_t u = 0; u < whole; ++u) {
+    add_unit<F, I, A, kColumns>(weights + u * kBlocks, kUnit, x, sums);
+    for (int j = 0; j < kColumns; ++j) ++x[j];
+  }
+  // A last unit that the row fills in part is completed with blocks of zeros: nothing past the
+  // row is read, and zero weights meet zero activations.
+  if (const int rest = static_cast<int>(args.blocks % kBlocks); rest != 0) {
+    typename F::Block last[kBlocks] = {};
+    __builtin_memcpy(last, weights + whole * kBlocks, sizeof(last[0]) * static_cast<size_t>(rest));
+    add_unit<F, I, A, kColumns>(last, rest * F::kInfo.block, x, sums);
+  }
+  const float bias = args.bias != nullptr ? args.bias[row] : 0.0f;
+  for (int j = 0; j < kColumns; ++j) {
+    args.out[(column + j) * args.out_stride + row] =
+        sums.total(j) * args.row_scales[column + j] + bias;
+  }
+}
+
+template <class F, class I, Act A>
+void linear_vector(const LinearArgs& args, int64_t begin, int64_t end) {
+  for (int64_t row = begin; row < end; ++row) row_by_columns<F, I, A, 1>(args, row, 0);
+}
+
+template <class F, class I, Act A>
+void linear_matrix(const LinearArgs& args, int64_t begin, int64_t end) {
+  constexpr int kColumns = 4;
+  for (int64_t row = begin; row < end; ++row) {
+    int64_t column = 0;
+    for (; column + kColumns <= args.m; column += kColumns) {
+      row_by_columns<F, I, A, kColumns>(args, row, column);
+    }
+    for (; column < args.m; ++column) row_by_columns<F, I, A, 1>(args, row, column);
+  }
+}
+
+}  // namespace qk

@@ -1,0 +1,55 @@
+// One ISA's kernels. Compiled once an ISA, with QK_ISA_HEADER naming its idioms, QK_KERNEL_TABLE
+// the symbol to define and the compiler flags that the ISA needs.
+//
+// Everything here but the table has internal linkage, because each ISA's struct lives in an
+// anonymous namespace: no function compiled for a wide ISA can replace a baseline one at link time.
+#include "kernels/table.h"
+
+#include "kernels/activate.h"
+#include "kernels/decode.h"
+#include "kernels/linear.h"
+#include QK_ISA_HEADER
+
+namespace qk {
+
+// Declared first, so that a constant is visible to the dispatcher.
+extern const KernelTable QK_KERNEL_TABLE;
+
+namespace {
+
+template <class F, Act A>
+constexpr void fill_linear(KernelTable& table, int format) {
+  // Float weights always meet float32 activations, whatever `act` says.
+  constexpr Act kAct = F::kFloat ? Act::kFloat32 : A;
+  auto& entry = table.linear[static_cast<int>(Layout::kNative)][format][static_cast<int>(A)];
+  entry[static_cast<int>(MClass::kVector)] = {&linear_vector<F, Isa, kAct>, 1};
+  entry[static_cast<int>(MClass::kMatrix)] = {&linear_matrix<F, Isa, kAct>, 1};
+}
+
+template <class F>
+constexpr void fill_format(KernelTable& table, int format) {
+  fill_linear<F, Act::kInt16>(table, format);
+  fill_linear<F, Act::kFloat32>(table, format);
+  fill_linear<F, Act::kInt8>(table, format);
+  table.decode[format] = &decode_row<F, Isa>;
+}
+
+template <class... Fs>
+constexpr KernelTable make_table(FormatList<Fs...>) {
+  KernelTable table{};
+  table.isa = Isa::kName;
+  table.needs = Isa::kNeeds;
+  int format = 0;
+  (fill_format<Fs>(table, format++), ...);
+  table.magnitude = &magnitude<Isa>;
+  table.activate[static_cast<int>(Act::kInt16)] = &activate_integer<Isa, Act::kInt16>;
+  table.activate[static_cast<int>(Act::kFloat32)] = &activate_float<Isa>;
+  table.activate[static_cast<int>(Act::kInt8)] = &activate_integer<Isa, Act::kInt8>;
+  return table;
+}
+
+}  // namespace
+
+constinit const KernelTable QK_KERNEL_TABLE = make_table(AllFormats{});
+
+}  // namespace qk

@@ -1,0 +1,59 @@
+// The kernel table: what one ISA offers, as function pointers. It is all that the dispatcher sees.
+//
+// A table is constant data, so that looking at it never runs code the CPU may lack.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/views.h"
+#include "formats/all.h"
+#include "kernels/activation_unit.h"
+
+namespace qk {
+
+// How many batch columns a kernel is made for.
+enum class MClass : uint8_t { kVector, kMatrix };
+inline constexpr int kMClasses = 2;
+
+// out[j * out_stride + row] = x[j] . weights[row] + bias[row]
+struct LinearArgs {
+  const uint8_t* weights;
+  int64_t row_stride;      // bytes
+  int64_t blocks;          // blocks a row
+  const std::byte* units;  // (m, units) activation units, zero past k
+  int64_t units_per_row;
+  const float* row_scales;  // (m)
+  int64_t m;
+  const float* bias;  // (n) or null
+  float* out;
+  int64_t out_stride;  // floats between batch rows
+};
+
+// Computes rows [begin, end) for every batch row; writes nothing else.
+using LinearFn = void (*)(const LinearArgs& args, int64_t begin, int64_t end);
+
+struct LinearKernel {
+  LinearFn run;
+  int panel_rows;  // rows that lie together in the layout; 1 in the native one
+};
+
+// Decodes the first k weights of a row into out.
+using DecodeFn = void (*)(const uint8_t* row, int64_t k, float* out);
+
+// The largest |x| of 256 values, as the bits of a float; >= 0x7f800000 when one is not finite.
+using MagnitudeFn = uint32_t (*)(const float* x);
+
+// Writes the unit of 256 values x * multiplier. Values are finite except under float32.
+using ActivateFn = void (*)(const float* x, float multiplier, std::byte* unit);
+
+struct KernelTable {
+  const char* isa;
+  uint64_t needs;  // core/cpu.h features
+  LinearKernel linear[kLayouts][kFormats][kActs][kMClasses];
+  DecodeFn decode[kFormats];
+  MagnitudeFn magnitude;
+  ActivateFn activate[kActs];
+};
+
+}  // namespace qk

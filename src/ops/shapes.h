@@ -1,0 +1,42 @@
+// The checks that every operator makes before it computes, and what shape its result has.
+//
+// Nothing here reads an element: only shapes, strides and types, so the same functions can serve
+// an interface that has no data (such as shape inference).
+#pragma once
+
+#include "core/status.h"
+#include "core/views.h"
+#include "kernels/activation_unit.h"
+
+namespace qk {
+
+// The act of a name: "int16", "float32" or "int8".
+Status parse_act(const char* name, Act* out);
+const char* act_name(Act act);
+
+// The activations that weights of `format` are multiplied with when `act` is asked for.
+Act effective_act(int format, Act act);
+
+// Describes `data`, an array of bytes (n, row_bytes) or (experts, n, row_bytes), as weights of
+// depth k. ValueError where its rows do not hold ceil(k / block) blocks, where a dimension is 0,
+// or where its strides are negative or its rows not contiguous.
+Status view_weights(const ArrayView& data, int format, int64_t k, WeightView* out);
+
+// The largest k whose rows are `bytes` long; ValueError where that is not a whole number of blocks.
+Status depth_of_row(int format, int64_t bytes, int64_t* k);
+
+// x of shape (..., k) with k >= 1, in float32, float16 or bfloat16. m is the product of the
+// leading dimensions.
+Status check_activations(const ArrayView& x, int64_t* m, int64_t* k);
+
+// One matrix, whose depth is that of the activations.
+Status check_product(const WeightView& weights, int64_t k);
+
+// `out` of `ndim` dimensions: those of `shape`. Writable, of a float type, without negative or
+// overlapping strides.
+Status check_out(const ArrayView& out, const int64_t* shape, int ndim);
+
+// A bias of shape (n,) in a float type.
+Status check_bias(const ArrayView& bias, int64_t n);
+
+}  // namespace qk

@@ -1,0 +1,133 @@
+// The thread pool: nothing is missed, nothing is done twice, whoever calls and however often.
+#include "core/pool.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <ctime>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+
+#ifdef __SANITIZE_THREAD__
+// One test starts threads in a forked child, which the sanitizer refuses unless told otherwise.
+extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
+#endif
+
+namespace qk {
+namespace {
+
+// Counts are plain integers, so that ThreadSanitizer sees two visits of an index as a race, and a
+// caller that does not wait for its workers as another.
+std::vector<int> visits(const Parallel& parallel, int64_t n, int64_t grain) {
+  std::vector<int> counts(static_cast<size_t>(n));
+  auto body = [&](int64_t begin, int64_t end) {
+    QK_CHECK(0 <= begin && begin < end && end <= n);
+    for (int64_t i = begin; i < end; ++i) ++counts[static_cast<size_t>(i)];
+  };
+  parallel(n, grain, body);
+  return counts;
+}
+
+bool all_are(const std::vector<int>& counts, int value) {
+  return std::all_of(counts.begin(), counts.end(), [value](int c) { return c == value; });
+}
+
+bool visits_each_once(int threads, int64_t n, int64_t grain) {
+  return all_are(visits(Pool::shared().parallel(threads), n, grain), 1);
+}
+
+QK_TEST(every_index_is_visited_exactly_once) {
+  for (const int threads : {1, 2, 3, 7, 64, kMaxThreads, kMaxThreads + 44}) {
+    for (const int64_t n : {0, 1, 2, 3, 7, 63, 64, 65, 1000, 12345}) {
+      for (const int64_t grain : {1, 3, 64, 5000, 20000}) {
+        const test::Context context("threads=%d n=%lld grain=%lld", threads,
+                                    static_cast<long long>(n), static_cast<long long>(grain));
+        QK_CHECK(visits_each_once(threads, n, grain));
+      }
+    }
+  }
+}
+
+QK_TEST(many_jobs_in_a_row_are_each_complete) {
+  for (int i = 0; i < 5000; ++i) QK_CHECK(visits_each_once(1 + i % 5, 40 + i % 17, 1));
+}
+
+QK_TEST(jobs_after_a_sleep_wake_the_workers) {
+  for (int i = 0; i < 20; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    QK_CHECK(visits_each_once(4, 1000, 1));
+  }
+}
+
+QK_TEST(no_more_threads_work_than_were_asked_for) {
+  for (const size_t threads : {1u, 2u, 3u}) {
+    std::mutex lock;
+    std::set<std::thread::id> seen;
+    auto body = [&](int64_t, int64_t) {
+      const std::scoped_lock locked(lock);
+      seen.insert(std::this_thread::get_id());
+    };
+    Pool::shared().parallel(static_cast<int>(threads))(10000, 1, body);
+    QK_CHECK(!seen.empty() && seen.size() <= threads);
+  }
+}
+
+QK_TEST(a_job_inside_a_job_is_complete) {
+  constexpr int64_t kOuter = 50;
+  const Parallel parallel = Pool::shared().parallel(3);
+  std::vector<std::vector<int>> counts(kOuter);
+  auto body = [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) counts[static_cast<size_t>(i)] = visits(parallel, 200, 1);
+  };
+  parallel(kOuter, 1, body);
+  for (const std::vector<int>& inner : counts) QK_CHECK(inner.size() == 200 && all_are(inner, 1));
+}
+
+QK_TEST(sixteen_callers_at_once_are_each_served) {
+  std::vector<std::thread> callers;
+  callers.reserve(16);
+  for (int c = 0; c < 16; ++c) {
+    callers.emplace_back([c] {
+      for (int i = 0; i < 200; ++i) QK_CHECK(visits_each_once(1 + c % 4, 500 + c, 1));
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+}
+
+// What the workers wrote is there when the call returns: the child's exit code says so, because it
+// has no other way to report.
+QK_TEST(a_forked_child_starts_with_a_pool_of_its_own) {
+  QK_REQUIRE(visits_each_once(4, 1000, 1));
+  const pid_t child = ::fork();
+  QK_REQUIRE(child >= 0);
+  if (child == 0) {
+    ::alarm(60);
+    bool complete = true;
+    for (int i = 0; i < 50; ++i) complete = complete && visits_each_once(4, 1000, 1);
+    ::_exit(complete ? 0 : 1);
+  }
+  int status = -1;
+  QK_CHECK_EQ(::waitpid(child, &status, 0), child);
+  QK_CHECK_EQ(status, 0);
+  QK_CHECK(visits_each_once(4, 1000, 1));
+}
+
+QK_TEST(idle_workers_sleep) {
+  QK_REQUIRE(visits_each_once(4, 1000, 1));
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const std::clock_t before = std::clock();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  const double busy = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+  const test::Context context("%.3f s of processor time in 0.2 s", busy);
+  QK_CHECK(busy < 0.1);  // three spinning workers would use at least 0.2
+}
+
+}  // namespace
+}  // namespace qk

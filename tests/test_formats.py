@@ -1,0 +1,94 @@
+"""Formats: names, sizes, and decoding that is right to the last bit."""
+
+import gguf
+import numpy as np
+import pytest
+from weights import block_of, gguf_type, random_bytes, random_weights, reference
+
+import qkernels as qk
+from qkernels import _core
+
+
+def test_block_sizes_are_those_of_gguf(fmt: str) -> None:
+    name, gguf_id, weights, nbytes = _core.format_info(fmt)
+    assert (name, gguf_id) == (fmt, int(gguf_type(fmt)))
+    assert (weights, nbytes) == block_of(fmt)
+
+
+def test_the_first_formats_are_all_there() -> None:
+    assert {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q4_k"} <= set(qk.formats())
+
+
+def test_a_format_is_named_in_any_case_or_by_gguf_type(fmt: str) -> None:
+    raw = random_weights(fmt, 2, 256)
+    expected = qk.dequantize(raw, fmt)
+    for name in (fmt.upper(), fmt.title(), gguf_type(fmt)):
+        np.testing.assert_array_equal(qk.dequantize(raw, name), expected)
+
+
+def test_every_isa_decodes_bit_for_bit_as_gguf(fmt: str, isa: str) -> None:
+    """Random bytes: every pattern of scales, quants and mins, denormals and infinities included."""
+    count = 1_000_000 // block_of(fmt)[0] + 10_000
+    raw = random_bytes(fmt, count, seed=7)
+    expected = reference(raw, fmt)
+    got = qk.dequantize(raw, fmt)
+    finite = np.isfinite(expected)
+    assert finite.mean() > 0.5
+    np.testing.assert_array_equal(got[finite].view(np.uint32), expected[finite].view(np.uint32))
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    np.testing.assert_array_equal(np.isinf(got), np.isinf(expected))
+
+
+@pytest.mark.parametrize("fmt", ["q4_0", "q4_1", "q8_0", "q4_k"])
+def test_every_finite_half_is_a_scale_that_decodes_exactly(fmt: str) -> None:
+    halfs = np.arange(1 << 16, dtype=np.uint16)
+    halfs = halfs[np.isfinite(halfs.view(np.float16))]
+    raw = random_bytes(fmt, len(halfs), seed=8)
+    raw[:, :2] = halfs.view(np.uint8).reshape(-1, 2)
+    if fmt in ("q4_1", "q4_k"):  # the min, or the scale of the mins, next to it
+        raw[:, 2:4] = np.roll(halfs, 12345).view(np.uint8).reshape(-1, 2)
+    np.testing.assert_array_equal(
+        qk.dequantize(raw, fmt).view(np.uint32), reference(raw, fmt).view(np.uint32)
+    )
+
+
+@pytest.mark.parametrize("k", [1, 31, 32, 33, 100, 255, 256, 257, 4097])
+def test_rows_end_at_k_whatever_the_block(fmt: str, k: int) -> None:
+    raw = random_weights(fmt, 3, k)
+    weights = qk.QTensor(raw, fmt, (3, k))
+    got = weights.dequantize()
+    assert got.shape == (3, k)
+    np.testing.assert_array_equal(got, reference(raw, fmt)[:, :k])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_dequantize_rounds_once_to_the_dtype_asked_for(fmt: str, dtype: str) -> None:
+    raw = random_weights(fmt, 5, 256)
+    got = qk.dequantize(raw, fmt, dtype=dtype)
+    assert got.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(got, reference(raw, fmt).astype(dtype))
+
+
+def test_dequantize_takes_a_slice_of_rows_and_any_out(fmt: str) -> None:
+    raw = random_weights(fmt, 9, 288)
+    weights = qk.QTensor(raw, fmt, (9, 288))
+    expected = reference(raw, fmt)[:, :288]
+    np.testing.assert_array_equal(qk.dequantize(weights, rows=slice(2, 9, 3)), expected[2:9:3])
+    wide = np.full((9, 600), 7.0, np.float32)
+    assert qk.dequantize(weights, out=wide[:, 1:577:2]).base is wide
+    np.testing.assert_array_equal(wide[:, 1:577:2], expected)
+    assert (wide[:, 0:577:2] == 7).all()
+    assert (wide[:, 577:] == 7).all()
+
+
+def test_get_rows_equals_the_rows_of_dequantize(fmt: str) -> None:
+    weights = qk.QTensor(random_weights(fmt, 50, 288), fmt, (50, 288))
+    dense = weights.dequantize()
+    for ids in ([3], [49, 0, 49], np.array([[1, 2, 3], [4, 5, 6]]), np.int64(7), []):
+        got = qk.get_rows(weights, ids)
+        np.testing.assert_array_equal(got, dense[np.asarray(ids, np.int64)])
+
+
+def test_gguf_ids_agree_with_the_package() -> None:
+    for fmt in qk.formats():
+        assert gguf.GGMLQuantizationType(_core.format_info(fmt)[1]).name.lower() == fmt

@@ -1,0 +1,118 @@
+"""Threads and ISAs: the defaults, the choices, and what a fork leaves working."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from weights import tensor
+
+import qkernels as qk
+from qkernels import _core, _threads
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=60,
+    )
+
+
+def test_the_default_is_the_processors_this_process_may_use() -> None:
+    result = run(
+        "import os; os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]}); "
+        "import qkernels; print(qkernels.info()['threads'])"
+    )
+    assert result.stdout.strip() == "1", result.stderr
+
+
+def test_num_threads_holds_inside_its_block_and_thread() -> None:
+    before = _threads.current()
+    seen: list[int] = []
+    with qk.num_threads(3):
+        assert _threads.current() == 3
+        with qk.num_threads(5):
+            assert _threads.current() == 5
+        assert _threads.current() == 3
+        other = threading.Thread(target=lambda: seen.append(_threads.current()))
+        other.start()
+        other.join()
+    assert seen == [before]
+    assert _threads.current() == before
+
+
+def test_set_num_threads_sets_the_default() -> None:
+    result = run("import qkernels as q; q.set_num_threads(5); print(q.info()['threads'])")
+    assert result.stdout.strip() == "5", result.stderr
+
+
+def test_a_fork_after_use_leaves_both_processes_working() -> None:
+    code = """
+import os, numpy as np, qkernels as qk
+w = qk.QTensor(np.ones((4096, 544), np.uint8), "q8_0", (4096, 512))
+x = np.ones(512, np.float32)
+expected = qk.gemv(w, x, threads=4)
+pid = os.fork()
+same = all(np.array_equal(qk.gemv(w, x, threads=4), expected) for _ in range(50))
+if pid == 0:
+    os._exit(0 if same else 1)
+_, status = os.waitpid(pid, 0)
+print(same, os.waitstatus_to_exitcode(status))
+"""
+    assert run("import warnings; warnings.simplefilter('ignore')\n" + code).stdout == "True 0\n"
+
+
+def test_isas_start_with_scalar_and_the_best_is_used() -> None:
+    assert qk.isas()[0] == "scalar"
+    assert set(qk.isas()) <= set(qk.info()["isas_built"])
+    result = run("import qkernels as q; print(q.info()['isa'])", QKERNELS_ISA="")
+    assert result.stdout.strip() == qk.isas()[-1], result.stderr
+
+
+def test_the_environment_forces_an_isa(isa: str) -> None:
+    result = run("import qkernels as q; print(q.info()['isa'])", QKERNELS_ISA=isa)
+    assert result.stdout.strip() == isa, result.stderr
+
+
+def test_an_unknown_isa_is_a_clear_error_at_import() -> None:
+    result = run("import qkernels", QKERNELS_ISA="avx9")
+    assert result.returncode != 0
+    assert "ImportError: QKERNELS_ISA: unknown ISA 'avx9'; this build has scalar" in result.stderr
+
+
+def test_an_isa_that_the_cpu_lacks_is_refused_by_its_features() -> None:
+    lacking = sorted(set(_core.isas(all=True)) - set(qk.isas()))
+    for isa in lacking:
+        with pytest.raises(ValueError, match=f"this CPU cannot run {isa}: it lacks "):
+            _core.force_isa(isa)
+    with pytest.raises(ValueError, match="unknown ISA 'mmx'"):
+        _core.force_isa("mmx")
+
+
+def test_activations_of_another_isa_are_refused() -> None:
+    if len(qk.isas()) < 2:
+        pytest.skip("this CPU runs one ISA only")
+    weights, x = tensor("q4_0", 4, 64), np.ones(64, np.float32)
+    before = _core.isa()
+    try:
+        _core.force_isa(qk.isas()[0])
+        activations = qk.quantize_activations(x)
+        assert activations.isa == qk.isas()[0]
+        _core.force_isa(qk.isas()[1])
+        with pytest.raises(ValueError, match="quantised for scalar; the ISA in use is"):
+            qk.gemv(weights, activations)
+    finally:
+        _core.force_isa(before)
+
+
+def test_info_names_what_runs_here() -> None:
+    info = qk.info()
+    assert info["isa"] in info["isas"]
+    assert info["cpu"]
+    assert info["threads"] >= 1
+    assert info["version"] == qk.__version__
