@@ -8,7 +8,12 @@
 
 namespace qk {
 
-// A whole file, mapped privately and read-only. Move-only; unmaps on destruction.
+// The bytes of a whole file, read-only: mapped privately, or read into memory of their own.
+// Move-only.
+//
+// A map costs nothing until it is touched, but the file stays the file: what is written to it may
+// show, and touching what was cut off its end is a bus error. check_size() before each use keeps
+// that from happening to all but a file that shrinks during the use; read() is the way around.
 class MappedFile {
  public:
   MappedFile() = default;
@@ -18,9 +23,13 @@ class MappedFile {
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
 
-  // OSError where the system refuses; ValueError for what is not a regular file. An empty file
-  // maps to size 0 and a null pointer.
+  // Both: OSError where the system refuses; ValueError for what is not a regular file. An empty
+  // file has size 0 and a null pointer.
   static Status open(const char* path, MappedFile* out);
+  static Status read(const char* path, MappedFile* out);
+
+  // ValueError where a mapped file has become shorter than it was when it was opened.
+  Status check_size() const;
 
   const uint8_t* data() const { return data_; }
   int64_t size() const { return size_; }
@@ -28,6 +37,7 @@ class MappedFile {
  private:
   const uint8_t* data_ = nullptr;
   int64_t size_ = 0;
+  int fd_ = -1;  // kept open while mapped, for check_size()
 };
 
 // The processors this process may run on: its affinity mask, cut to the cgroup's CPU quota

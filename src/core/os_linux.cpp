@@ -34,9 +34,48 @@ class FileDescriptor {
 // NOLINTNEXTLINE(concurrency-mt-unsafe): Linux's C libraries keep the text in thread-local memory
 const char* error_text(int error) { return std::strerror(error); }
 
-Status refused(const char* path) {
+Status refused(const char* call) {
   const int error = errno;
-  return Status::os_failure(error, "%s: %s", path, error_text(error));
+  return Status::os_failure(error, "%s: %s", call, error_text(error));
+}
+
+// The size of an open regular file.
+Status size_of(int fd, int64_t* out) {
+  struct stat info = {};
+  if (::fstat(fd, &info) != 0) return refused("fstat");
+  if (S_ISDIR(info.st_mode)) {
+    errno = EISDIR;
+    return refused("open");
+  }
+  if (!S_ISREG(info.st_mode)) return Status::value_error("not a regular file");
+  *out = info.st_size;
+  return {};
+}
+
+// Pages of `size` > 0 bytes: of the file, or of new memory where fd is -1.
+Status map_pages(int fd, int64_t size, uint8_t** out) {
+  const int protection = fd < 0 ? PROT_READ | PROT_WRITE : PROT_READ;
+  const int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_PRIVATE;
+  void* pages = ::mmap(nullptr, static_cast<size_t>(size), protection, flags, fd, 0);
+  if (pages == MAP_FAILED) return refused("mmap");
+  *out = static_cast<uint8_t*>(pages);
+  return {};
+}
+
+// Fills `data` with the first `size` bytes of the file.
+Status read_all(int fd, uint8_t* data, int64_t size) {
+  int64_t done = 0;
+  while (done < size) {
+    const ssize_t count = ::pread(fd, data + done, static_cast<size_t>(size - done), done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return refused("read");
+    if (count == 0) {
+      return Status::value_error("the file shrank from %lld to %lld bytes while it was read",
+                                 static_cast<long long>(size), static_cast<long long>(done));
+    }
+    done += count;
+  }
+  return {};
 }
 
 // The CPU quota of the enclosing cgroup, in processors rounded up; 0 where there is none.
@@ -54,37 +93,63 @@ int64_t cgroup_quota() {
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), static_cast<size_t>(size_));
+  if (fd_ >= 0) ::close(fd_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      fd_(std::exchange(other.fd_, -1)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(fd_, other.fd_);
   return *this;
 }
 
 Status MappedFile::open(const char* path, MappedFile* out) {
-  // O_NONBLOCK: opening a FIFO must not wait for a writer.
-  const FileDescriptor fd(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (fd.get() < 0) return refused(path);
-  struct stat info = {};
-  if (::fstat(fd.get(), &info) != 0) return refused(path);
-  if (S_ISDIR(info.st_mode)) {
-    return Status::os_failure(EISDIR, "%s: %s", path, error_text(EISDIR));
-  }
-  if (!S_ISREG(info.st_mode)) return Status::value_error("%s is not a regular file", path);
   MappedFile file;
-  file.size_ = info.st_size;
-  if (file.size_ > 0) {
-    const void* data =
-        ::mmap(nullptr, static_cast<size_t>(file.size_), PROT_READ, MAP_PRIVATE, fd.get(), 0);
-    if (data == MAP_FAILED) return refused(path);
-    file.data_ = static_cast<const uint8_t*>(data);
+  // O_NONBLOCK: opening a FIFO must not wait for a writer.
+  file.fd_ = ::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file.fd_ < 0) return refused("open");
+  int64_t size = 0;
+  QK_TRY(size_of(file.fd_, &size));
+  if (size > 0) {
+    uint8_t* data = nullptr;
+    QK_TRY(map_pages(file.fd_, size, &data));
+    file.data_ = data;
+    file.size_ = size;
   }
   *out = std::move(file);
   return {};
+}
+
+Status MappedFile::read(const char* path, MappedFile* out) {
+  const FileDescriptor fd(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (fd.get() < 0) return refused("open");
+  int64_t size = 0;
+  QK_TRY(size_of(fd.get(), &size));
+  MappedFile file;
+  if (size > 0) {
+    uint8_t* data = nullptr;
+    QK_TRY(map_pages(-1, size, &data));
+    file.data_ = data;
+    file.size_ = size;
+    QK_TRY(read_all(fd.get(), data, size));
+    ::mprotect(data, static_cast<size_t>(size), PROT_READ);
+  }
+  *out = std::move(file);
+  return {};
+}
+
+Status MappedFile::check_size() const {
+  if (fd_ < 0) return {};
+  int64_t size = 0;
+  QK_TRY(size_of(fd_, &size));
+  if (size >= size_) return {};
+  return Status::value_error("the file shrank from %lld to %lld bytes since it was opened",
+                             static_cast<long long>(size_), static_cast<long long>(size));
 }
 
 int usable_processors() {

@@ -1,0 +1,285 @@
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+#include <pybind11/typing.h>
+#include <string>
+#include <vector>
+
+#include "bind/bind.h"
+#include "bind/errors.h"
+#include "formats/registry.h"
+#include "gguf/reader.h"
+#include "gguf/types.h"
+
+namespace py = pybind11;
+
+namespace qk::bind {
+namespace {
+
+using gguf::Reader;
+using gguf::Tensor;
+using gguf::TensorType;
+using gguf::Value;
+using gguf::ValueType;
+
+struct GgufFile {
+  Reader reader;
+  py::object path;  // as it was given, for messages
+};
+
+// An entry of the tensor table, for Python.
+struct GgufTensor {
+  std::vector<int64_t> shape;  // NumPy's order, with the true k
+  uint32_t type_id;
+  std::optional<std::string> type_name;  // absent for an unknown id
+  std::optional<std::string> fmt;        // absent for a type that is no weight format here
+  std::optional<int64_t> nbytes;         // absent where the type's size is unknown
+  int64_t offset;                        // from the start of the file
+};
+
+// As raise_if_failed, with the file's path: a program may hold many files.
+void raise_for(const Status& status, const py::object& path) {
+  if (status.ok()) return;
+  if (status.code == Code::kValue) {
+    PyErr_Format(PyExc_ValueError, "%S: %s", path.ptr(), status.message);
+    throw py::error_already_set();
+  }
+  if (status.code == Code::kOs) {
+    errno = status.os_error;
+    PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path.ptr());
+    throw py::error_already_set();
+  }
+  raise_if_failed(status);
+}
+
+// Text out of a file is UTF-8 by the specification and anything in practice. Bytes that are not
+// UTF-8 become lone surrogates, as in Python's file names, so nothing raises and nothing is lost.
+py::str to_text(std::string_view bytes) {
+  PyObject* text =
+      PyUnicode_DecodeUTF8(bytes.data(), static_cast<py::ssize_t>(bytes.size()), "surrogateescape");
+  if (text == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::str>(text);
+}
+
+// The index of a name in `names`, or -1.
+int64_t find(const gguf::Names& names, const py::str& name) {
+  PyObject* encoded = PyUnicode_AsEncodedString(name.ptr(), "utf-8", "surrogateescape");
+  if (encoded == nullptr) {  // a surrogate that no file's bytes turn into
+    if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError) == 0) throw py::error_already_set();
+    PyErr_Clear();
+    return -1;
+  }
+  const auto bytes = py::reinterpret_steal<py::bytes>(encoded);
+  return names.find(std::string_view(bytes));
+}
+
+py::typing::List<py::str> to_list(const gguf::Names& names) {
+  py::list list(static_cast<size_t>(names.size()));
+  for (int64_t i = 0; i < names.size(); ++i) list[static_cast<size_t>(i)] = to_text(names[i]);
+  return list;
+}
+
+template <class T>
+T load(const uint8_t* at) {
+  T value;
+  std::memcpy(&value, at, sizeof(value));
+  return value;
+}
+
+py::object to_number(ValueType type, const uint8_t* at) {
+  switch (type) {
+    case ValueType::kUint8: return py::int_(load<uint8_t>(at));
+    case ValueType::kInt8: return py::int_(load<int8_t>(at));
+    case ValueType::kUint16: return py::int_(load<uint16_t>(at));
+    case ValueType::kInt16: return py::int_(load<int16_t>(at));
+    case ValueType::kUint32: return py::int_(load<uint32_t>(at));
+    case ValueType::kInt32: return py::int_(load<int32_t>(at));
+    case ValueType::kUint64: return py::int_(load<uint64_t>(at));
+    case ValueType::kInt64: return py::int_(load<int64_t>(at));
+    case ValueType::kFloat32: return py::float_(static_cast<double>(load<float>(at)));
+    case ValueType::kFloat64: return py::float_(load<double>(at));
+    default: return py::bool_(*at != 0);
+  }
+}
+
+py::object to_object(const Value& value) {
+  gguf::Strings strings(value);
+  const auto element = [&](int64_t i) -> py::object {
+    if (value.type != ValueType::kString) {
+      return to_number(value.type, value.data + i * gguf::size_of(value.type));
+    }
+    std::string_view text;
+    if (!strings.next(&text)) throw py::value_error("the file changed since it was opened");
+    return to_text(text);
+  };
+  if (!value.is_array) return element(0);
+  py::list list(static_cast<size_t>(value.count));
+  for (int64_t i = 0; i < value.count; ++i) list[static_cast<size_t>(i)] = element(i);
+  return list;
+}
+
+void check_index(int64_t index, const gguf::Names& names) {
+  if (index >= 0 && index < names.size()) return;
+  throw py::index_error("index " + std::to_string(index) + " of " + std::to_string(names.size()));
+}
+
+const Tensor& tensor_at(const GgufFile& file, int64_t index) {
+  check_index(index, file.reader.tensor_names());
+  raise_for(file.reader.check_size(), file.path);
+  return file.reader.tensor(index);
+}
+
+GgufTensor describe(const GgufFile& file, int64_t index) {
+  const Tensor& tensor = tensor_at(file, index);
+  const TensorType type = gguf::tensor_type(tensor.type);
+  GgufTensor described;
+  for (int d = tensor.ndim - 1; d > 0; --d) described.shape.push_back(tensor.ne[d]);
+  described.shape.push_back(tensor.k);
+  described.type_id = tensor.type;
+  if (type.name != nullptr) described.type_name = type.name;
+  if (type.format >= 0) described.fmt = type.name;
+  if (tensor.nbytes >= 0) described.nbytes = tensor.nbytes;
+  described.offset = tensor.offset;
+  return described;
+}
+
+// A read-only array over the file's bytes, which it keeps alive.
+py::array view_bytes(const GgufFile& file, int64_t index, const py::dtype& dtype,
+                     const std::vector<py::ssize_t>& shape) {
+  const uint8_t* data = nullptr;
+  raise_for(file.reader.bytes_of(index, &data), file.path);
+  const py::object owner = py::cast(&file, py::return_value_policy::reference);
+  py::array array(dtype, shape, {}, data, owner);
+  array.attr("flags").attr("writeable") = false;
+  return array;
+}
+
+// The blocks of a tensor's rows: uint8 (n, row_bytes), or (experts, n, row_bytes).
+py::array rows(const GgufFile& file, int64_t index) {
+  const Tensor& tensor = tensor_at(file, index);
+  const int64_t row_bytes =
+      tensor.nbytes < 0 ? 0 : tensor.nbytes / tensor.ne[1] / tensor.ne[2] / tensor.ne[3];
+  std::vector<py::ssize_t> shape;
+  for (int d = tensor.ndim - 1; d > 0; --d) shape.push_back(tensor.ne[d]);
+  if (shape.empty()) shape.push_back(1);  // a vector is one row
+  shape.push_back(row_bytes);
+  return view_bytes(file, index, py::dtype::of<uint8_t>(), shape);
+}
+
+const char* dtype_of(ScalarType type) {
+  switch (type) {
+    case ScalarType::kF32: return "<f4";
+    case ScalarType::kF16: return "<f2";
+    case ScalarType::kBF16: return "<u2";
+    case ScalarType::kF64: return "<f8";
+    case ScalarType::kI8: return "i1";
+    case ScalarType::kI16: return "<i2";
+    case ScalarType::kI32: return "<i4";
+    case ScalarType::kI64: return "<i8";
+    default: return "u1";
+  }
+}
+
+// A tensor of a scalar type with its own shape and dtype; bf16, which NumPy lacks, as uint16.
+py::array elements(const GgufFile& file, int64_t index) {
+  const Tensor& tensor = tensor_at(file, index);
+  const TensorType type = gguf::tensor_type(tensor.type);
+  if (type.format >= 0 && type.scalar == ScalarType::kOther) {
+    throw py::value_error(std::string("weights in ") + type.name + " are not an array of scalars");
+  }
+  std::vector<py::ssize_t> shape;
+  for (int d = tensor.ndim - 1; d >= 0; --d) shape.push_back(tensor.ne[d]);
+  return view_bytes(file, index, py::dtype(std::string(dtype_of(type.scalar))), shape);
+}
+
+std::unique_ptr<GgufFile> open(const py::object& path, bool mmap) {
+  PyObject* encoded = nullptr;  // ValueError for a null byte, TypeError for what is no path
+  if (PyUnicode_FSConverter(path.ptr(), &encoded) == 0) throw py::error_already_set();
+  const auto name = py::reinterpret_steal<py::bytes>(encoded);
+  auto file = std::make_unique<GgufFile>();
+  file->path = path;
+  Status status;
+  {
+    const std::string system_path(name);
+    const py::gil_scoped_release release;
+    status = Reader::open(system_path.c_str(), mmap ? gguf::Access::kMap : gguf::Access::kCopy,
+                          &file->reader);
+  }
+  raise_for(status, path);
+  return file;
+}
+
+const Value& value_at(const GgufFile& file, int64_t index) {
+  check_index(index, file.reader.keys());
+  raise_for(file.reader.check_size(), file.path);
+  return file.reader.value(index);
+}
+
+py::typing::Tuple<py::str, std::optional<int64_t>, int64_t> value_type(const GgufFile& file,
+                                                                       int64_t key) {
+  const Value& value = value_at(file, key);
+  const std::optional<int64_t> length = value.is_array ? std::optional(value.count) : std::nullopt;
+  return py::make_tuple(gguf::name_of(value.type), length, value.size);
+}
+
+const gguf::Names& checked(const GgufFile& file, const gguf::Names& names) {
+  raise_for(file.reader.check_size(), file.path);
+  return names;
+}
+
+void bind_tensor(py::module_& m) {
+  py::class_<GgufTensor>(m, "GGUFTensor", "An entry of a GGUF file's tensor table.")
+      .def_property_readonly("shape",
+                             [](const GgufTensor& t) -> py::typing::Tuple<py::int_, py::ellipsis> {
+                               return py::tuple(py::cast(t.shape));
+                             })
+      .def_readonly("type_id", &GgufTensor::type_id)
+      .def_readonly("type_name", &GgufTensor::type_name)
+      .def_readonly("fmt", &GgufTensor::fmt)
+      .def_readonly("nbytes", &GgufTensor::nbytes)
+      .def_readonly("offset", &GgufTensor::offset);
+}
+
+}  // namespace
+
+void bind_gguf(py::module_& m) {
+  bind_tensor(m);
+  py::class_<GgufFile>(m, "GGUF", "An open GGUF file: keys and tensors by index.")
+      .def(py::init(&open), py::arg("path"), py::arg("mmap"))
+      .def_property_readonly("version", [](const GgufFile& f) { return f.reader.version(); })
+      .def_property_readonly("alignment", [](const GgufFile& f) { return f.reader.alignment(); })
+      .def_property_readonly("nbytes", [](const GgufFile& f) { return f.reader.size(); })
+      .def_property_readonly("key_count", [](const GgufFile& f) { return f.reader.keys().size(); })
+      .def_property_readonly("tensor_count",
+                             [](const GgufFile& f) { return f.reader.tensor_names().size(); })
+      .def("keys", [](const GgufFile& f) { return to_list(checked(f, f.reader.keys())); })
+      .def("tensor_names",
+           [](const GgufFile& f) { return to_list(checked(f, f.reader.tensor_names())); })
+      .def(
+          "find_key",
+          [](const GgufFile& f, const py::str& key) {
+            return find(checked(f, f.reader.keys()), key);
+          },
+          py::arg("key"), "The index of a key, or -1.")
+      .def(
+          "find_tensor",
+          [](const GgufFile& f, const py::str& name) {
+            return find(checked(f, f.reader.tensor_names()), name);
+          },
+          py::arg("name"), "The index of a tensor, or -1.")
+      .def(
+          "value", [](const GgufFile& f, int64_t key) { return to_object(value_at(f, key)); },
+          py::arg("key"), "A metadata value: str, int, float, bool, or a list of one of them.")
+      .def("value_type", &value_type, py::arg("key"),
+           "The name of a value's type, the length of an array or None, and the bytes it takes.")
+      .def("tensor", &describe, py::arg("index"))
+      .def("rows", &rows, py::arg("index"),
+           "The blocks of a tensor's rows, uint8 (n, row_bytes) or (experts, n, row_bytes).")
+      .def("elements", &elements, py::arg("index"),
+           "A tensor of a scalar type in its own shape and dtype; bf16 as uint16.");
+}
+
+}  // namespace qk::bind

@@ -1,0 +1,125 @@
+#include "gguf/value.h"
+
+#include <cstdio>
+
+namespace qk::gguf {
+namespace {
+
+struct TypeRow {
+  const char* name;
+  int64_t size;
+};
+
+constexpr TypeRow kTypes[] = {
+    {"uint8", 1},  {"int8", 1},    {"uint16", 2},  {"int16", 2},  {"uint32", 4},
+    {"int32", 4},  {"float32", 4}, {"bool", 1},    {"string", 0}, {"array", 0},
+    {"uint64", 8}, {"int64", 8},   {"float64", 8},
+};
+static_assert(sizeof(kTypes) / sizeof(kTypes[0]) == kValueTypes);
+
+Status check_bools(const Value& value, std::string_view key) {
+  uint8_t all = 0;
+  for (int64_t i = 0; i < value.count; ++i) all = static_cast<uint8_t>(all | value.data[i]);
+  if (all <= 1) return {};
+  for (int64_t i = 0; i < value.count; ++i) {
+    if (value.data[i] <= 1) continue;
+    return Status::value_error("key %s has a bool of %d at index %lld; expected 0 or 1",
+                               Quoted(key).text(), value.data[i], static_cast<long long>(i));
+  }
+  return {};
+}
+
+Status read_strings(Cursor& cursor, std::string_view key, const Value& value) {
+  std::string_view text;
+  for (int64_t i = 0; i < value.count; ++i) {
+    if (cursor.read_text(&text)) continue;
+    char what[48];
+    std::snprintf(what, sizeof(what), "string %lld of key", static_cast<long long>(i));
+    return cursor.failure(what, key);
+  }
+  return {};
+}
+
+// The element type and count of an array, into *out.
+Status read_array_head(Cursor& cursor, std::string_view key, Value* out) {
+  uint32_t type;
+  uint64_t count;
+  if (!cursor.read(&type) || !cursor.read(&count)) return cursor.failure("key", key);
+  if (type == static_cast<uint32_t>(ValueType::kArray)) {
+    return Status::value_error("key %s is an array of arrays, which qkernels does not read",
+                               Quoted(key).text());
+  }
+  if (type >= kValueTypes) {
+    return Status::value_error("key %s is an array of the unknown value type %u",
+                               Quoted(key).text(), type);
+  }
+  out->type = static_cast<ValueType>(type);
+  out->is_array = true;
+  // A string takes 8 bytes at least. What is left is divided: a product could overflow.
+  const int64_t least = out->type == ValueType::kString ? 8 : size_of(out->type);
+  if (count > static_cast<uint64_t>(cursor.left() / least)) {
+    return Status::value_error("key %s is an array of %llu %s values, with %lld bytes left%s",
+                               Quoted(key).text(), static_cast<unsigned long long>(count),
+                               name_of(out->type), static_cast<long long>(cursor.left()),
+                               cursor.limit());
+  }
+  out->count = static_cast<int64_t>(count);
+  return {};
+}
+
+template <class T>
+int64_t load(const Value& value) {
+  T number;
+  std::memcpy(&number, value.data, sizeof(number));
+  return static_cast<int64_t>(number);
+}
+
+}  // namespace
+
+const char* name_of(ValueType type) { return kTypes[static_cast<uint32_t>(type)].name; }
+
+int64_t size_of(ValueType type) { return kTypes[static_cast<uint32_t>(type)].size; }
+
+Status read_value(Cursor& cursor, uint32_t type, std::string_view key, Value* out) {
+  if (type >= kValueTypes) {
+    return Status::value_error("key %s has the unknown value type %u", Quoted(key).text(), type);
+  }
+  Value value;
+  value.type = static_cast<ValueType>(type);
+  if (value.type == ValueType::kArray) QK_TRY(read_array_head(cursor, key, &value));
+  value.data = cursor.here();
+  const int64_t start = cursor.position();
+  if (value.type == ValueType::kString) {
+    QK_TRY(read_strings(cursor, key, value));
+  } else if (!cursor.skip(static_cast<uint64_t>(value.count * size_of(value.type)))) {
+    return cursor.failure("key", key);
+  }
+  value.size = cursor.position() - start;
+  if (value.type == ValueType::kBool) QK_TRY(check_bools(value, key));
+  *out = value;
+  return {};
+}
+
+Status to_integer(const Value& value, std::string_view key, int64_t* out) {
+  if (!value.is_array) {
+    switch (value.type) {
+      case ValueType::kUint8: *out = load<uint8_t>(value); return {};
+      case ValueType::kInt8: *out = load<int8_t>(value); return {};
+      case ValueType::kUint16: *out = load<uint16_t>(value); return {};
+      case ValueType::kInt16: *out = load<int16_t>(value); return {};
+      case ValueType::kUint32: *out = load<uint32_t>(value); return {};
+      case ValueType::kInt32: *out = load<int32_t>(value); return {};
+      case ValueType::kInt64: *out = load<int64_t>(value); return {};
+      case ValueType::kUint64:
+        *out = load<uint64_t>(value);
+        if (*out >= 0) return {};
+        return Status::value_error("key %s is %llu, which passes 2^63", Quoted(key).text(),
+                                   static_cast<unsigned long long>(*out));
+      default: break;
+    }
+  }
+  return Status::value_error("key %s is %s %s; expected an integer", Quoted(key).text(),
+                             value.is_array ? "an array of" : "a", name_of(value.type));
+}
+
+}  // namespace qk::gguf
