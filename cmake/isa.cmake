@@ -1,20 +1,15 @@
 # The instruction sets that kernels are compiled for, worst first: the dispatcher takes the last
-# one that the CPU has. An ISA is one header, src/isa/<name>.h, and one line here.
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
-    set(QK_ISAS scalar avx2 avx512vnni)
-else()
-    set(QK_ISAS scalar)
-endif()
+# one that the CPU has. An ISA is one header, src/isa/<name>.h, and one line here: its name and
+# the compiler's flags for it.
+set(QK_ISAS)
+macro(qk_isa name)
+    list(APPEND QK_ISAS ${name})
+    set(QK_FLAGS_${name} ${ARGN})
+endmacro()
 
-set(QK_FLAGS_avx2 -mavx2 -mfma -mf16c)
-set(QK_FLAGS_avx512vnni
-    -mavx2
-    -mfma
-    -mf16c
-    -mavx512f
-    -mavx512bw
-    -mavx512vl
-    -mavx512dq
-    -mavx512vnni
-    -mprefer-vector-width=512
-)
+qk_isa(scalar)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+    set(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
+    qk_isa(avx2 -mavx2 -mfma -mf16c)
+    qk_isa(avx512vnni -mavx2 -mfma -mf16c ${avx512} -mavx512vnni)
+endif()

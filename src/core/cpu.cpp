@@ -16,10 +16,9 @@ struct Feature {
 };
 
 constexpr Feature kFeatures[] = {
-    {cpu::kAvx2, "avx2"},         {cpu::kFma, "fma"},
-    {cpu::kF16c, "f16c"},         {cpu::kAvx512f, "avx512f"},
-    {cpu::kAvx512bw, "avx512bw"}, {cpu::kAvx512vl, "avx512vl"},
-    {cpu::kAvx512dq, "avx512dq"}, {cpu::kAvx512vnni, "avx512vnni"},
+#define QK_FEATURE(name) {cpu::name, #name},
+    QK_CPU_FEATURES(QK_FEATURE)
+#undef QK_FEATURE
 };
 
 }  // namespace
@@ -31,14 +30,10 @@ constexpr Feature kFeatures[] = {
 uint64_t cpu_features() {
   __builtin_cpu_init();
   uint64_t found = 0;
-  if (__builtin_cpu_supports("avx2")) found |= cpu::kAvx2;
-  if (__builtin_cpu_supports("fma")) found |= cpu::kFma;
-  if (__builtin_cpu_supports("f16c")) found |= cpu::kF16c;
-  if (__builtin_cpu_supports("avx512f")) found |= cpu::kAvx512f;
-  if (__builtin_cpu_supports("avx512bw")) found |= cpu::kAvx512bw;
-  if (__builtin_cpu_supports("avx512vl")) found |= cpu::kAvx512vl;
-  if (__builtin_cpu_supports("avx512dq")) found |= cpu::kAvx512dq;
-  if (__builtin_cpu_supports("avx512vnni")) found |= cpu::kAvx512vnni;
+#define QK_DETECT(name) \
+  if (__builtin_cpu_supports(#name)) found |= cpu::name;
+  QK_CPU_FEATURES(QK_DETECT)
+#undef QK_DETECT
   return found;
 }
 

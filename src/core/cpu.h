@@ -5,15 +5,29 @@
 
 namespace qk {
 
+// The features that ISAs ask for: one line each, under the name that the compiler's run-time
+// support (__builtin_cpu_supports) and the kernel's /proc/cpuinfo use.
+#define QK_CPU_FEATURES(X) \
+  X(avx2)                  \
+  X(fma)                   \
+  X(f16c)                  \
+  X(avx512f)               \
+  X(avx512bw)              \
+  X(avx512vl)              \
+  X(avx512dq)              \
+  X(avx512vnni)
+
+// cpu::avx2 and so on: one bit a feature.
 namespace cpu {
-inline constexpr uint64_t kAvx2 = 1u << 0;
-inline constexpr uint64_t kFma = 1u << 1;
-inline constexpr uint64_t kF16c = 1u << 2;
-inline constexpr uint64_t kAvx512f = 1u << 3;
-inline constexpr uint64_t kAvx512bw = 1u << 4;
-inline constexpr uint64_t kAvx512vl = 1u << 5;
-inline constexpr uint64_t kAvx512dq = 1u << 6;
-inline constexpr uint64_t kAvx512vnni = 1u << 7;
+enum class Position : int {
+#define QK_POSITION(name) name,
+  QK_CPU_FEATURES(QK_POSITION)
+#undef QK_POSITION
+};
+#define QK_BIT(name) \
+  inline constexpr uint64_t name = uint64_t{1} << static_cast<int>(Position::name);
+QK_CPU_FEATURES(QK_BIT)
+#undef QK_BIT
 }  // namespace cpu
 
 // The features of this CPU that the operating system also lets programs use.

@@ -8,12 +8,12 @@
 
 #include "isa/avx_common.h"
 
-namespace qk {
+namespace qk::avx2 {
 namespace {
 
-struct Avx2 : AvxCommon {
+struct Isa : AvxCommon {
   static constexpr const char* kName = "avx2";
-  static constexpr uint64_t kNeeds = cpu::kAvx2 | cpu::kFma | cpu::kF16c;
+  static constexpr uint64_t kNeeds = cpu::avx2 | cpu::fma | cpu::f16c;
   static constexpr int kStep = 32;
   static constexpr int kLanes = 8;
 
@@ -113,7 +113,7 @@ struct Avx2 : AvxCommon {
   static QK_INLINE Floats to_floats(Ints t) { return _mm256_cvtepi32_ps(t); }
   static QK_INLINE float sum(Floats a) { return sum8(a); }
 
- private:
+ protected:
   static QK_INLINE __m256i load_bytes(const void* p) {
     return _mm256_loadu_si256(static_cast<const __m256i*>(p));
   }
@@ -127,7 +127,5 @@ struct Avx2 : AvxCommon {
   }
 };
 
-using Isa = Avx2;
-
 }  // namespace
-}  // namespace qk
+}  // namespace qk::avx2

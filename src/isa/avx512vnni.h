@@ -6,14 +6,14 @@
 
 #include "isa/avx_common.h"
 
-namespace qk {
+namespace qk::avx512vnni {
 namespace {
 
-struct Avx512Vnni : AvxCommon {
+struct Isa : AvxCommon {
   static constexpr const char* kName = "avx512vnni";
-  static constexpr uint64_t kNeeds = cpu::kAvx2 | cpu::kFma | cpu::kF16c | cpu::kAvx512f |
-                                     cpu::kAvx512bw | cpu::kAvx512vl | cpu::kAvx512dq |
-                                     cpu::kAvx512vnni;
+  static constexpr uint64_t kNeeds = cpu::avx2 | cpu::fma | cpu::f16c | cpu::avx512f |
+                                     cpu::avx512bw | cpu::avx512vl | cpu::avx512dq |
+                                     cpu::avx512vnni;
   static constexpr int kStep = 64;
   static constexpr int kLanes = 16;
 
@@ -99,7 +99,7 @@ struct Avx512Vnni : AvxCommon {
     return sum8(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1)));
   }
 
- private:
+ protected:
   static QK_INLINE __m128i load16(const void* p) {
     return _mm_loadu_si128(static_cast<const __m128i*>(p));
   }
@@ -121,7 +121,5 @@ struct Avx512Vnni : AvxCommon {
   }
 };
 
-using Isa = Avx512Vnni;
-
 }  // namespace
-}  // namespace qk
+}  // namespace qk::avx512vnni

@@ -1,6 +1,6 @@
-// The idioms that kernels are written in. Each ISA header defines a struct with all of them, in an
-// anonymous namespace so that kernels instantiated for it stay private to their object file, and
-// names it Isa.
+// The idioms that kernels are written in. Each ISA header defines a struct Isa with all of them, in
+// a namespace of the ISA's name and, within it, an anonymous one, so that kernels instantiated for
+// it stay private to their object file. An ISA that adds to another derives from its struct.
 //
 // Types
 //   Quants   kStep stored quants as unsigned bytes

@@ -4,10 +4,10 @@
 
 #include "isa/idioms.h"
 
-namespace qk {
+namespace qk::scalar {
 namespace {
 
-struct Scalar {
+struct Isa {
   static constexpr const char* kName = "scalar";
   static constexpr uint64_t kNeeds = 0;
   static constexpr int kStep = 32;
@@ -171,7 +171,5 @@ struct Scalar {
   }
 };
 
-using Isa = Scalar;
-
 }  // namespace
-}  // namespace qk
+}  // namespace qk::scalar

@@ -1,5 +1,5 @@
-// One ISA's kernels. Compiled once an ISA, with QK_ISA_HEADER naming its idioms, QK_KERNEL_TABLE
-// the symbol to define and the compiler flags that the ISA needs.
+// One ISA's kernels. Compiled once an ISA, with QK_ISA naming it, QK_ISA_HEADER its idioms,
+// QK_KERNEL_TABLE the symbol to define, and the compiler flags that it needs.
 //
 // Everything here but the table has internal linkage, because each ISA's struct lives in an
 // anonymous namespace: no function compiled for a wide ISA can replace a baseline one at link time.
@@ -16,6 +16,8 @@ namespace qk {
 extern const KernelTable QK_KERNEL_TABLE;
 
 namespace {
+
+using QK_ISA::Isa;
 
 template <class F, Act A>
 constexpr void fill_linear(KernelTable& table, int format) {

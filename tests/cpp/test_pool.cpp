@@ -1,23 +1,23 @@
 // The thread pool: nothing is missed, nothing is done twice, whoever calls and however often.
-#include "core/pool.h"
-
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <ctime>
 #include <mutex>
 #include <set>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include "check.h"
+#include "core/pool.h"
 
 #ifdef __SANITIZE_THREAD__
 // One test starts threads in a forked child, which the sanitizer refuses unless told otherwise.
-extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
+extern "C" __attribute__((visibility("default"))) const char* __tsan_default_options() {
+  return "die_after_fork=0";
+}
 #endif
 
 namespace qk {

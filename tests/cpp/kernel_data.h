@@ -1,0 +1,50 @@
+// Random weights and activations for the kernel tests, with their values in double precision, in
+// memory that ends where its allocation ends: AddressSanitizer sees the first byte read past it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "core/views.h"
+
+namespace qk::test {
+
+using Random = std::mt19937_64;
+
+// `size` bytes that start `shift` bytes past an aligned address and end their allocation.
+class Bytes {
+ public:
+  Bytes(int64_t size, int shift);
+  uint8_t* data() const { return memory_.get() + shift_; }
+  int64_t size() const { return size_; }
+
+ private:
+  std::unique_ptr<uint8_t[]> memory_;
+  int64_t size_;
+  int shift_;
+};
+
+// n rows of random blocks, none of whose weights is far from 1 or not finite.
+struct RandomWeights {
+  RandomWeights(Random& random, int format, int64_t n, int64_t k, int shift);
+
+  Bytes bytes;
+  std::vector<double> values;  // (n, k), by the format's own decode()
+  WeightView view;
+};
+
+// m rows of Gaussian float32 activations, up to eight values of a row 20 times larger.
+struct RandomActivations {
+  RandomActivations(Random& random, int64_t m, int64_t k, int shift);
+
+  Bytes bytes;
+  std::vector<double> values;  // (m, k)
+  ArrayView view;
+};
+
+// x[j] . weights[i] in double precision, of shape (m, n).
+std::vector<double> exact_product(const RandomWeights& weights, const RandomActivations& x);
+
+}  // namespace qk::test
