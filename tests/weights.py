@@ -16,20 +16,46 @@ from qkernels import _core
 NDArray = np.ndarray[Any, Any]
 
 
+# What the gguf package does not decode, or has the wrong size of: (weights, bytes) of a block.
+OWN_BLOCKS = {"q8_1": (32, 36), "q8_k": (256, 292), "q8_ks": (256, 292)}
+
+
 def gguf_type(fmt: str) -> gguf.GGMLQuantizationType:
     return gguf.GGMLQuantizationType[fmt.upper()]
 
 
 def block_of(fmt: str) -> tuple[int, int]:
-    """(weights, bytes) of a block, as the gguf package has it."""
+    """(weights, bytes) of a block, as the gguf package has it wherever it is right."""
+    if fmt in OWN_BLOCKS:
+        return OWN_BLOCKS[fmt]
     weights, nbytes = gguf.GGML_QUANT_SIZES[gguf_type(fmt)]
     return int(weights), int(nbytes)
+
+
+def _own_reference(blocks: NDArray, fmt: str) -> NDArray:
+    """(count, weights) of (count, bytes) blocks of a format in OWN_BLOCKS, written from its layout."""
+
+    def half(start: int) -> NDArray:
+        return np.ascontiguousarray(blocks[:, start : start + 2]).view(np.float16).astype("f4")
+
+    if fmt == "q8_1":
+        return half(0) * blocks[:, 4:].view(np.int8).astype("f4")
+    if fmt == "q8_k":
+        d = np.ascontiguousarray(blocks[:, :4]).view("<f4")
+        return d * np.ascontiguousarray(blocks[:, 4:260]).view(np.int8).astype("f4")
+    packed = blocks[:, 256:272]
+    scales = np.stack([packed & 15, packed >> 4], axis=-1).reshape(-1, 32).astype("f4")
+    quants = np.ascontiguousarray(blocks[:, :256]).view(np.int8).astype("f4")
+    return (half(288) * scales).repeat(8, axis=1) * quants + half(290)
 
 
 def reference(raw: NDArray, fmt: str) -> NDArray:
     """The gguf package's float32 weights of uint8 (..., bytes); NaN payloads raise no warnings."""
     with np.errstate(all="ignore"):
-        return np.asarray(gguf.quants.dequantize(raw, gguf_type(fmt)), np.float32)
+        if fmt not in OWN_BLOCKS:
+            return np.asarray(gguf.quants.dequantize(raw, gguf_type(fmt)), np.float32)
+        blocks = np.ascontiguousarray(raw).reshape(-1, block_of(fmt)[1])
+        return _own_reference(blocks, fmt).reshape(*raw.shape[:-1], -1)
 
 
 def random_bytes(fmt: str, count: int, seed: int) -> NDArray:

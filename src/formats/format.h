@@ -12,12 +12,13 @@
 //   float formats (kFloat = true):
 //     floats<I>(unit, v)     the v-th native vector of the unit's weights
 //   quantised formats (kFloat = false): weight = scale * (quant - kBias) + min
-//     kGroup                 weights that share a scale
+//     kGroup                 weights that share a scale: 32, 16 or 8
+//     kMinGroup              weights that share a min: 32 or 16
 //     kMaxQuant              the largest value a stored quant takes, 0..255
 //     kBias                  what a stored quant is biased by, a power of two or 0
 //     kHasMin                whether min is ever non-zero
 //     quants<I>(unit, step)  the step-th vector of I::kStep quants, as unsigned bytes
-//     scales<I>(unit, scale, min)  one float a group, and the mins when kHasMin
+//     scales<I>(unit, scale, min)  one float a group, eight to a vector; the mins when kHasMin
 #pragma once
 
 #include <cstddef>
@@ -36,6 +37,13 @@ struct FormatInfo {
   int gguf_id;       // ggml_type, or -1 for a format without one
   int block;         // weights a block
   int bytes;         // bytes a block
+};
+
+// One float for each group of kGroup weights in a unit.
+template <class I, int kGroup>
+struct PerGroup {
+  static constexpr int kVectors = kUnit / kGroup / 8;
+  typename I::F8 v[kVectors];
 };
 
 // A list of types; formats/all.h holds the one list of formats.

@@ -15,6 +15,7 @@ struct Q4_0 {
   static constexpr FormatInfo kInfo{"q4_0", 2, 32, 18};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
+  static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 15;
   static constexpr int kBias = 8;
   static constexpr bool kHasMin = false;
@@ -39,8 +40,9 @@ struct Q4_0 {
   }
 
   template <class I>
-  static QK_INLINE void scales(const Block* unit, typename I::F8& scale, typename I::F8&) {
-    scale = I::template halves<sizeof(Block)>(&unit->d);
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
+                               PerGroup<I, kMinGroup>&) {
+    scale.v[0] = I::template halves<sizeof(Block)>(&unit->d);
   }
 };
 

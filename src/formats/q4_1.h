@@ -16,6 +16,7 @@ struct Q4_1 {
   static constexpr FormatInfo kInfo{"q4_1", 3, 32, 20};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
+  static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 15;
   static constexpr int kBias = 0;
   static constexpr bool kHasMin = true;
@@ -42,9 +43,10 @@ struct Q4_1 {
   }
 
   template <class I>
-  static QK_INLINE void scales(const Block* unit, typename I::F8& scale, typename I::F8& min) {
-    scale = I::template halves<sizeof(Block)>(&unit->d);
-    min = I::template halves<sizeof(Block)>(&unit->m);
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
+                               PerGroup<I, kMinGroup>& min) {
+    scale.v[0] = I::template halves<sizeof(Block)>(&unit->d);
+    min.v[0] = I::template halves<sizeof(Block)>(&unit->m);
   }
 };
 

@@ -42,6 +42,7 @@ struct Q4_K {
   static constexpr FormatInfo kInfo{"q4_k", 12, 256, 144};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
+  static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 15;
   static constexpr int kBias = 0;
   static constexpr bool kHasMin = true;
@@ -73,10 +74,11 @@ struct Q4_K {
   }
 
   template <class I>
-  static QK_INLINE void scales(const Block* unit, typename I::F8& scale, typename I::F8& min) {
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
+                               PerGroup<I, kMinGroup>& min) {
     const ScalesAndMins packed = unpack_6bit_scales(unit->scales);
-    scale = I::mul8(I::broadcast8(I::half(unit->d.get())), I::bytes8(packed.scales));
-    min = I::mul8(I::broadcast8(-I::half(unit->dmin.get())), I::bytes8(packed.mins));
+    scale.v[0] = I::mul8(I::broadcast8(I::half(unit->d.get())), I::bytes8(packed.scales));
+    min.v[0] = I::mul8(I::broadcast8(-I::half(unit->dmin.get())), I::bytes8(packed.mins));
   }
 };
 

@@ -15,6 +15,7 @@ struct Q8_0 {
   static constexpr FormatInfo kInfo{"q8_0", 8, 32, 34};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
+  static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 255;
   static constexpr int kBias = 128;
   static constexpr bool kHasMin = false;
@@ -36,8 +37,9 @@ struct Q8_0 {
   }
 
   template <class I>
-  static QK_INLINE void scales(const Block* unit, typename I::F8& scale, typename I::F8&) {
-    scale = I::template halves<sizeof(Block)>(&unit->d);
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
+                               PerGroup<I, kMinGroup>&) {
+    scale.v[0] = I::template halves<sizeof(Block)>(&unit->d);
   }
 };
 

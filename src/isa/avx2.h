@@ -33,6 +33,41 @@ struct Isa : AvxCommon {
     const __m256i nibbles = step % 2 == 0 ? run : _mm256_srli_epi16(run, 4);
     return _mm256_and_si256(nibbles, _mm256_set1_epi8(15));
   }
+  static QK_INLINE Quants nibbles_of_128(const uint8_t* p, int step) {
+    const __m256i run = load_bytes(p + 64 * (step / 4) + 32 * (step % 2));
+    const __m256i nibbles = step / 2 % 2 == 0 ? run : _mm256_srli_epi16(run, 4);
+    return _mm256_and_si256(nibbles, _mm256_set1_epi8(15));
+  }
+  static QK_INLINE Quants crumbs_of_128(const uint8_t* p, int step) {
+    const __m256i run = load_bytes(p + 32 * (step / 4));
+    const __m256i crumbs = _mm256_srl_epi16(run, _mm_cvtsi32_si128(2 * (step % 4)));
+    return _mm256_and_si256(crumbs, _mm256_set1_epi8(3));
+  }
+  static QK_INLINE Quants bits_of_256(const uint8_t* p, int step) {
+    const __m256i bits = _mm256_srl_epi16(load_bytes(p), _mm_cvtsi32_si128(step));
+    return _mm256_and_si256(bits, _mm256_set1_epi8(1));
+  }
+  // Every byte of the word goes to eight lanes; each keeps its own bit.
+  template <int kStride>
+  static QK_INLINE Quants bits_of_32(const uint8_t* p) {
+    int32_t word;
+    __builtin_memcpy(&word, p, sizeof(word));
+    const __m256i bytes = _mm256_shuffle_epi8(
+        _mm256_set1_epi32(word),
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
+    const __m256i masks = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
+    const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, masks), masks);
+    return _mm256_and_si256(set, _mm256_set1_epi8(1));
+  }
+  static QK_INLINE Quants load_quants(const uint8_t* p) { return load_bytes(p); }
+  template <int kShift>
+  static QK_INLINE Quants combine(Quants low, Quants high) {
+    return _mm256_or_si256(low, _mm256_slli_epi16(high, kShift));
+  }
+  static QK_INLINE Quants look_up(Quants q, const uint8_t (&table)[16]) {
+    const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), q);
+  }
   template <int kStride>
   static QK_INLINE Quants signed_bytes(const int8_t* p) {
     return _mm256_xor_si256(load_bytes(p), _mm256_set1_epi8(-128));
@@ -52,14 +87,14 @@ struct Isa : AvxCommon {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
   }
 
-  template <int kMax, int kBias>
+  template <class F>
   static QK_INLINE Ints dot_int16(Quants q, const int8_t (&planes)[2][kUnit],
                                   const int32_t (&sums8)[kUnit / 8], int step) {
     const int8_t* words = &planes[0][0] + 64 * step;
     const __m256i zero = _mm256_setzero_si256();
     const __m256i first = _mm256_madd_epi16(_mm256_unpacklo_epi8(q, zero), load_bytes(words));
     const __m256i second = _mm256_madd_epi16(_mm256_unpackhi_epi8(q, zero), load_bytes(words + 32));
-    return subtract_bias<kBias>(_mm256_add_epi32(first, second), sums8, step);
+    return subtract_bias<F::kBias>(join<F::kGroup>(first, second), sums8, step);
   }
   static QK_INLINE void store_int16(int8_t (&planes)[2][kUnit], int g,
                                     const int32_t (&v)[kActivationGroup]) {
@@ -75,21 +110,21 @@ struct Isa : AvxCommon {
 
   // vpmaddubsw saturates pair sums at 32767: 127 * 127 * 2 = 32258 fits, 255 * 127 * 2 does not,
   // so 8-bit quants widen.
-  template <int kMax, int kBias>
+  template <class F>
   static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
                                  const int32_t (&sums8)[kUnit / 8], int step) {
     const __m256i x = load_bytes(planes[0] + kStep * step);
     __m256i dot;
-    if constexpr (kMax <= 127) {
+    if constexpr (F::kMaxQuant <= 127) {
       dot = _mm256_madd_epi16(_mm256_maddubs_epi16(q, x), _mm256_set1_epi16(1));
     } else {
       const __m256i zero = _mm256_setzero_si256();
       const __m256i x_low = _mm256_srai_epi16(_mm256_unpacklo_epi8(x, x), 8);
       const __m256i x_high = _mm256_srai_epi16(_mm256_unpackhi_epi8(x, x), 8);
-      dot = _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpacklo_epi8(q, zero), x_low),
-                             _mm256_madd_epi16(_mm256_unpackhi_epi8(q, zero), x_high));
+      dot = join<F::kGroup>(_mm256_madd_epi16(_mm256_unpacklo_epi8(q, zero), x_low),
+                            _mm256_madd_epi16(_mm256_unpackhi_epi8(q, zero), x_high));
     }
-    return subtract_bias<kBias>(dot, sums8, step);
+    return subtract_bias<F::kBias>(dot, sums8, step);
   }
 
   template <int kBias>
@@ -100,8 +135,19 @@ struct Isa : AvxCommon {
     const __m128i eight = v % 2 == 0 ? half : _mm_srli_si128(half, 8);
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight));
   }
-  static QK_INLINE Floats spread_group32(const float* scales, int step) {
-    return _mm256_broadcast_ss(scales + step);
+  template <int kGroup>
+  static QK_INLINE Floats spread(const float* scales, int step) {
+    if constexpr (kGroup == 32) return _mm256_broadcast_ss(scales + step);
+    if constexpr (kGroup == 16) {
+      return _mm256_set_m128(_mm_broadcast_ss(scales + 2 * step + 1),
+                             _mm_broadcast_ss(scales + 2 * step));
+    }
+    const __m256 four = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(scales + 4 * step));
+    return _mm256_permutevar8x32_ps(four, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
+  }
+  template <int kGroup>
+  static QK_INLINE Floats spread_floats(const float* scales, int at) {
+    return _mm256_broadcast_ss(scales + at / kGroup);
   }
 
   static QK_INLINE Floats zero() { return _mm256_setzero_ps(); }
@@ -117,7 +163,14 @@ struct Isa : AvxCommon {
   static QK_INLINE __m256i load_bytes(const void* p) {
     return _mm256_loadu_si256(static_cast<const __m256i*>(p));
   }
-  // The four sums of 8 go to lanes 0, 2, 4, 6: each into the 128-bit lane of its 16 weights.
+  // Sums of 0-7,16-23 and of 8-15,24-31: added where 16 weights share a scale, and kept apart,
+  // four consecutive weights a lane, where only 8 do.
+  template <int kGroup>
+  static QK_INLINE __m256i join(__m256i first, __m256i second) {
+    if constexpr (kGroup == 8) return _mm256_hadd_epi32(first, second);
+    return _mm256_add_epi32(first, second);
+  }
+  // The four sums of 8 go to lanes 0, 2, 4, 6: each beside its own 8 weights, or their 16.
   template <int kBias>
   static QK_INLINE Ints subtract_bias(Ints dot, const int32_t (&sums8)[kUnit / 8], int step) {
     if constexpr (kBias == 0) return dot;

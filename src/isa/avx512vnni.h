@@ -31,8 +31,39 @@ struct Isa : AvxCommon {
   }
   static QK_INLINE Quants nibbles_of_64(const uint8_t* p, int step) {
     const __m512i run = _mm512_broadcast_i64x4(load32(p + 32 * step));
-    const __m512i shifts = _mm512_setr_epi64(0, 0, 0, 0, 4, 4, 4, 4);
-    return _mm512_and_si512(_mm512_srlv_epi64(run, shifts), _mm512_set1_epi8(15));
+    return _mm512_and_si512(_mm512_srlv_epi64(run, shifts(0, 4)), _mm512_set1_epi8(15));
+  }
+  static QK_INLINE Quants nibbles_of_128(const uint8_t* p, int step) {
+    const __m512i run = _mm512_loadu_si512(p + 64 * (step / 2));
+    const __m512i nibbles = step % 2 == 0 ? run : _mm512_srli_epi16(run, 4);
+    return _mm512_and_si512(nibbles, _mm512_set1_epi8(15));
+  }
+  static QK_INLINE Quants crumbs_of_128(const uint8_t* p, int step) {
+    const __m512i run = _mm512_broadcast_i64x4(load32(p + 32 * (step / 2)));
+    const __m512i crumbs = _mm512_srlv_epi64(run, shifts(4 * (step % 2), 4 * (step % 2) + 2));
+    return _mm512_and_si512(crumbs, _mm512_set1_epi8(3));
+  }
+  static QK_INLINE Quants bits_of_256(const uint8_t* p, int step) {
+    const __m512i bits = _mm512_srlv_epi64(_mm512_broadcast_i64x4(load32(p)),
+                                           shifts(2 * step, 2 * step + 1));
+    return _mm512_and_si512(bits, _mm512_set1_epi8(1));
+  }
+  template <int kStride>
+  static QK_INLINE Quants bits_of_32(const uint8_t* p) {
+    uint32_t first;
+    uint32_t second;
+    __builtin_memcpy(&first, p, sizeof(first));
+    __builtin_memcpy(&second, p + kStride, sizeof(second));
+    const __mmask64 set = first | static_cast<uint64_t>(second) << 32;
+    return _mm512_maskz_set1_epi8(set, 1);
+  }
+  static QK_INLINE Quants load_quants(const uint8_t* p) { return _mm512_loadu_si512(p); }
+  template <int kShift>
+  static QK_INLINE Quants combine(Quants low, Quants high) {
+    return _mm512_or_si512(low, _mm512_slli_epi16(high, kShift));
+  }
+  static QK_INLINE Quants look_up(Quants q, const uint8_t (&table)[16]) {
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(load16(table)), q);
   }
   template <int kStride>
   static QK_INLINE Quants signed_bytes(const int8_t* p) {
@@ -54,13 +85,13 @@ struct Isa : AvxCommon {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load32(p)), 16));
   }
 
-  template <int kMax, int kBias>
+  template <class F>
   static QK_INLINE Ints dot_int16(Quants q, const int8_t (&planes)[2][kUnit],
                                   const int32_t (&sums8)[kUnit / 8], int step) {
     const __m512i high = _mm512_loadu_si512(planes[0] + kStep * step);
     const __m512i low = _mm512_loadu_si512(planes[1] + kStep * step);
     const __m512i high_dot = _mm512_dpbusd_epi32(_mm512_setzero_si512(), q, high);
-    const __m512i low_dot = _mm512_dpbusd_epi32(minus_bias<kBias>(sums8, step), q, low);
+    const __m512i low_dot = _mm512_dpbusd_epi32(minus_bias<F::kBias>(sums8, step), q, low);
     return _mm512_add_epi32(_mm512_slli_epi32(high_dot, 8), low_dot);
   }
   static QK_INLINE void store_int16(int8_t (&planes)[2][kUnit], int g,
@@ -71,11 +102,11 @@ struct Isa : AvxCommon {
       planes[1][kActivationGroup * g + i] = static_cast<int8_t>(v[i] - 256 * high);
     }
   }
-  template <int kMax, int kBias>
+  template <class F>
   static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
                                  const int32_t (&sums8)[kUnit / 8], int step) {
     const __m512i x = _mm512_loadu_si512(planes[0] + kStep * step);
-    return _mm512_dpbusd_epi32(minus_bias<kBias>(sums8, step), q, x);
+    return _mm512_dpbusd_epi32(minus_bias<F::kBias>(sums8, step), q, x);
   }
 
   template <int kBias>
@@ -83,9 +114,24 @@ struct Isa : AvxCommon {
     const __m512i centred = _mm512_sub_epi8(q, _mm512_set1_epi8(static_cast<char>(kBias)));
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(quarter(centred, v)));
   }
-  static QK_INLINE Floats spread_group32(const float* scales, int step) {
-    const __m512 first = _mm512_set1_ps(scales[2 * step]);
-    return _mm512_mask_broadcastss_ps(first, 0xff00, _mm_load_ss(scales + 2 * step + 1));
+  template <int kGroup>
+  static QK_INLINE Floats spread(const float* scales, int step) {
+    if constexpr (kGroup == 32) {
+      const __m512 first = _mm512_set1_ps(scales[2 * step]);
+      return _mm512_mask_broadcastss_ps(first, 0xff00, _mm_load_ss(scales + 2 * step + 1));
+    }
+    if constexpr (kGroup == 16) {
+      const __m512i lanes = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+      return _mm512_permutexvar_ps(lanes, _mm512_broadcast_f32x4(_mm_load_ps(scales + 4 * step)));
+    }
+    const __m512i lanes = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    return _mm512_permutexvar_ps(lanes, _mm512_broadcast_f32x8(_mm256_load_ps(scales + 8 * step)));
+  }
+  template <int kGroup>
+  static QK_INLINE Floats spread_floats(const float* scales, int at) {
+    const __m512 first = _mm512_set1_ps(scales[at / kGroup]);
+    if constexpr (kGroup >= kLanes) return first;
+    return _mm512_mask_broadcastss_ps(first, 0xff00, _mm_load_ss(scales + at / kGroup + 1));
   }
 
   static QK_INLINE Floats zero() { return _mm512_setzero_ps(); }
@@ -100,6 +146,10 @@ struct Isa : AvxCommon {
   }
 
  protected:
+  // Shift counts for the 64-bit lanes: one for the first group of 32 weights, one for the second.
+  static QK_INLINE __m512i shifts(int first, int second) {
+    return _mm512_inserti64x4(_mm512_set1_epi64(first), _mm256_set1_epi64x(second), 1);
+  }
   static QK_INLINE __m128i load16(const void* p) {
     return _mm_loadu_si128(static_cast<const __m128i*>(p));
   }

@@ -23,10 +23,24 @@ struct AvxCommon {
     const __m128i bytes = _mm_cvtsi64_si128(static_cast<long long>(word));
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
   }
+  static QK_INLINE F8 signed_bytes8(uint64_t word) {
+    const __m128i bytes = _mm_cvtsi64_si128(static_cast<long long>(word));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+  }
   static QK_INLINE float half(uint16_t bits) { return _cvtsh_ss(bits); }
 
   static QK_INLINE F8 broadcast8(float x) { return _mm256_set1_ps(x); }
   static QK_INLINE F8 load8(const float* p) { return _mm256_loadu_ps(p); }
+  // Reads eight floats; p and what follows it lie inside one unit.
+  template <int kRepeat>
+  static QK_INLINE F8 repeat8(const float* p) {
+    if constexpr (kRepeat == 1) return load8(p);
+    const __m256 four = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p));
+    if constexpr (kRepeat == 2) {
+      return _mm256_permutevar8x32_ps(four, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
+    }
+    return _mm256_permutevar8x32_ps(four, _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1));
+  }
   static QK_INLINE void store8(float* p, F8 a) { _mm256_storeu_ps(p, a); }
   static QK_INLINE F8 mul8(F8 a, F8 b) { return _mm256_mul_ps(a, b); }
   static QK_INLINE F8 fma8(F8 a, F8 b, F8 c) { return _mm256_fmadd_ps(a, b, c); }

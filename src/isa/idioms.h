@@ -10,21 +10,29 @@
 // Loading weights (any address, nothing past the last byte named)
 //   nibbles_of_32<kStride>(p)  blocks of 32 nibbles, kStride bytes apart: 16 bytes, low ones first
 //   nibbles_of_64(p, step)     runs of 64 nibbles: 32 bytes, low nibbles first
+//   nibbles_of_128(p, step)    runs of 128 nibbles: 64 bytes, low nibbles first
+//   crumbs_of_128(p, step)     runs of 128 pairs of bits: 32 bytes, lowest bits first
+//   bits_of_256(p, step)       256 bits: 32 bytes, lowest bits first
+//   bits_of_32<kStride>(p)     blocks of 32 bits, kStride bytes apart: 4 bytes, in order
+//   load_quants(p)             kStep bytes as they are
+//   combine<kShift>(low, high) low | high << kShift, for quants that do not spill
+//   look_up(q, table)          table[q] for q < 16
 //   signed_bytes<kStride>(p)   blocks of 32 int8, kStride bytes apart, made unsigned by adding 128
 //   halves<kStride>(p)         eight binary16, kStride bytes apart, as F8
-//   bytes8(word)               the eight bytes of a word as F8, lowest first
+//   bytes8, signed_bytes8(word)  the eight bytes of a word as F8, lowest first
 //   half(bits)                 one binary16
 //   load_f32, load_f16, load_bf16(p)  one native vector of float weights
 // Products
-//   dot_int16<kMax, kBias>, dot_int8<kMax, kBias>(quants, planes, sums8, step)
-//                              sums of (quant - kBias) * activation over step's weights, exact for
-//                              quants up to kMax
+//   dot_int16<F>, dot_int8<F>(quants, planes, sums8, step)
+//                              sums of (quant - F::kBias) * activation over step's weights, exact
+//                              for quants up to F::kMaxQuant, each lane within one F::kGroup
 //   store_int16(planes, g, v)  lays out the 32 activations of group g as dot_int16 reads them
 //   quant_floats<kBias>(quants, v)  the v-th kLanes of (quant - kBias) as Floats
-//   spread_group32(scales, step)  each lane the scale of its group of 32
+//   spread<kGroup>(scales, step)       each lane of a dot product the scale of its group
+//   spread_floats<kGroup>(scales, at)  each of kLanes weights from `at` on the scale of its group
 // Arithmetic
 //   zero, broadcast, load, add, fmul, fma(a, b, c) = a * b + c, to_floats(Ints), sum(Floats)
-//   broadcast8, load8, store8, mul8, fma8, sum8
+//   broadcast8, load8, repeat8<kRepeat>, store8, mul8, fma8, sum8
 #pragma once
 
 #include "core/cpu.h"

@@ -42,6 +42,45 @@ struct Isa {
     for (int i = 0; i < 32; ++i) q.v[i] = (run[i] >> shift) & 15;
     return q;
   }
+  static QK_INLINE Quants nibbles_of_128(const uint8_t* p, int step) {
+    const uint8_t* run = p + 64 * (step / 4) + 32 * (step % 2);
+    const int shift = 4 * (step / 2 % 2);
+    Quants q;
+    for (int i = 0; i < 32; ++i) q.v[i] = (run[i] >> shift) & 15;
+    return q;
+  }
+  static QK_INLINE Quants crumbs_of_128(const uint8_t* p, int step) {
+    const uint8_t* run = p + 32 * (step / 4);
+    const int shift = 2 * (step % 4);
+    Quants q;
+    for (int i = 0; i < 32; ++i) q.v[i] = (run[i] >> shift) & 3;
+    return q;
+  }
+  static QK_INLINE Quants bits_of_256(const uint8_t* p, int step) {
+    Quants q;
+    for (int i = 0; i < 32; ++i) q.v[i] = (p[i] >> step) & 1;
+    return q;
+  }
+  template <int kStride>
+  static QK_INLINE Quants bits_of_32(const uint8_t* p) {
+    Quants q;
+    for (int i = 0; i < 32; ++i) q.v[i] = (p[i / 8] >> (i % 8)) & 1;
+    return q;
+  }
+  static QK_INLINE Quants load_quants(const uint8_t* p) {
+    Quants q;
+    __builtin_memcpy(q.v, p, sizeof(q.v));
+    return q;
+  }
+  template <int kShift>
+  static QK_INLINE Quants combine(Quants low, Quants high) {
+    for (int i = 0; i < 32; ++i) low.v[i] = static_cast<uint8_t>(low.v[i] | high.v[i] << kShift);
+    return low;
+  }
+  static QK_INLINE Quants look_up(Quants q, const uint8_t (&table)[16]) {
+    for (int i = 0; i < 32; ++i) q.v[i] = table[q.v[i]];
+    return q;
+  }
   template <int kStride>
   static QK_INLINE Quants signed_bytes(const int8_t* p) {
     Quants q;
@@ -60,6 +99,11 @@ struct Isa {
   static QK_INLINE F8 bytes8(uint64_t word) {
     F8 r;
     for (int i = 0; i < 8; ++i) r.v[i] = static_cast<float>((word >> (8 * i)) & 255);
+    return r;
+  }
+  static QK_INLINE F8 signed_bytes8(uint64_t word) {
+    F8 r;
+    for (int i = 0; i < 8; ++i) r.v[i] = static_cast<float>(static_cast<int8_t>(word >> (8 * i)));
     return r;
   }
   static QK_INLINE float half(uint16_t bits) { return half_to_float(bits); }
@@ -84,7 +128,7 @@ struct Isa {
   }
 
   // 8 * 255 * 32639 = 6.7e7 a lane.
-  template <int kMax, int kBias>
+  template <class F>
   static QK_INLINE Ints dot_int16(Quants q, const int8_t (&planes)[2][kUnit],
                                   const int32_t (&sums8)[kUnit / 8], int step) {
     Ints r;
@@ -95,16 +139,16 @@ struct Isa {
         high += q.v[i] * planes[0][kStep * step + i];
         low += q.v[i] * planes[1][kStep * step + i];
       }
-      r.v[j] = 256 * high + low - kBias * sums8[4 * step + j];
+      r.v[j] = 256 * high + low - F::kBias * sums8[4 * step + j];
     }
     return r;
   }
-  template <int kMax, int kBias>
+  template <class F>
   static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
                                  const int32_t (&sums8)[kUnit / 8], int step) {
     Ints r;
     for (int j = 0; j < kLanes; ++j) {
-      int32_t sum = -kBias * sums8[4 * step + j];
+      int32_t sum = -F::kBias * sums8[4 * step + j];
       for (int i = 8 * j; i < 8 * j + 8; ++i) sum += q.v[i] * planes[0][kStep * step + i];
       r.v[j] = sum;
     }
@@ -125,8 +169,15 @@ struct Isa {
     for (int i = 0; i < kLanes; ++i) r.v[i] = static_cast<float>(q.v[kLanes * v + i] - kBias);
     return r;
   }
-  static QK_INLINE Floats spread_group32(const float* scales, int step) {
-    return broadcast(scales[step]);
+  template <int kGroup>
+  static QK_INLINE Floats spread(const float* scales, int step) {
+    Floats r;
+    for (int j = 0; j < kLanes; ++j) r.v[j] = scales[(kStep * step + 8 * j) / kGroup];
+    return r;
+  }
+  template <int kGroup>
+  static QK_INLINE Floats spread_floats(const float* scales, int at) {
+    return broadcast(scales[at / kGroup]);
   }
 
   static QK_INLINE Floats broadcast(float x) { return {{x, x, x, x}}; }
@@ -155,6 +206,12 @@ struct Isa {
   static QK_INLINE F8 load8(const float* p) {
     F8 r;
     __builtin_memcpy(r.v, p, sizeof(r.v));
+    return r;
+  }
+  template <int kRepeat>
+  static QK_INLINE F8 repeat8(const float* p) {
+    F8 r;
+    for (int i = 0; i < 8; ++i) r.v[i] = p[i / kRepeat];
     return r;
   }
   static QK_INLINE void store8(float* p, F8 a) { __builtin_memcpy(p, a.v, sizeof(a.v)); }

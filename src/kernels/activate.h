@@ -62,6 +62,10 @@ void activate_integer(const float* x, float multiplier, std::byte* out) {
     }
     unit.scale[g] = scale;
     unit.sum[g] = scale * static_cast<float>(sum);
+    for (int h = 0; h < 2; ++h) {
+      const int32_t* sums8 = unit.sums8 + 4 * g + 2 * h;
+      unit.sum16[2 * g + h] = scale * static_cast<float>(sums8[0] + sums8[1]);
+    }
     if constexpr (A == Act::kInt16) {
       I::store_int16(unit.planes, g, v);
     } else {
@@ -75,18 +79,19 @@ void activate_integer(const float* x, float multiplier, std::byte* out) {
 template <class I>
 void activate_float(const float* x, float multiplier, std::byte* out) {
   auto& unit = *reinterpret_cast<FloatUnit*>(out);
-  for (int g = 0; g < kGroupsPerUnit; ++g) {
-    float sums[8] = {};
-    for (int e = 0; e < kActivationGroup; e += 8) {
-      for (int i = 0; i < 8; ++i) {
-        const float value = x[kActivationGroup * g + e + i] * multiplier;
-        unit.x[kActivationGroup * g + e + i] = value;
-        sums[i] += value;
-      }
+  for (int h = 0; h < kUnit / 16; ++h) {
+    float sums[8];
+    for (int i = 0; i < 8; ++i) {
+      const float first = x[16 * h + i] * multiplier;
+      const float second = x[16 * h + 8 + i] * multiplier;
+      unit.x[16 * h + i] = first;
+      unit.x[16 * h + 8 + i] = second;
+      sums[i] = first + second;
     }
-    unit.sum[g] =
-        ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+    unit.sum16[h] = ((sums[0] + sums[4]) + (sums[2] + sums[6])) +
+                    ((sums[1] + sums[5]) + (sums[3] + sums[7]));
   }
+  for (int g = 0; g < kGroupsPerUnit; ++g) unit.sum[g] = unit.sum16[2 * g] + unit.sum16[2 * g + 1];
 }
 
 }  // namespace qk

@@ -22,13 +22,15 @@ template <int kPlanes>
 struct alignas(64) IntegerUnit {
   int8_t planes[kPlanes][kUnit];
   float scale[kGroupsPerUnit];
-  float sum[kGroupsPerUnit];  // scale * (sum of v), what a weight's min is multiplied by
+  float sum[kGroupsPerUnit];  // scale * (sum of v), what the min of 32 weights is multiplied by
+  float sum16[kUnit / 16];    // the same for 16 weights
   int32_t sums8[kUnit / 8];   // sums of 8 consecutive v, what a weight's bias is multiplied by
 };
 
 struct alignas(64) FloatUnit {
   float x[kUnit];
   float sum[kGroupsPerUnit];
+  float sum16[kUnit / 16];
 };
 
 template <Act A>

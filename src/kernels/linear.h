@@ -34,32 +34,44 @@ struct RowSums {
 
 template <class F, class I, Act A>
 QK_INLINE typename I::Ints integer_dot(typename I::Quants quants, const Unit<A>& unit, int step) {
+  // |sum over 32| <= 255 * 32639 * 32 = 2.7e8, and the bias term half of that: both fit int32.
   if constexpr (A == Act::kInt16) {
-    // |sum over 32| <= 255 * 32639 * 32 = 2.7e8, and the bias term half of that: both fit int32.
-    return I::template dot_int16<F::kMaxQuant, F::kBias>(quants, unit.planes, unit.sums8, step);
+    return I::template dot_int16<F>(quants, unit.planes, unit.sums8, step);
   } else {
-    return I::template dot_int8<F::kMaxQuant, F::kBias>(quants, unit.planes, unit.sums8, step);
+    return I::template dot_int8<F>(quants, unit.planes, unit.sums8, step);
   }
+}
+
+// What the mins contribute: one fused multiply-add for eight of them.
+template <class F, class I, class AnyUnit>
+QK_INLINE typename I::F8 add_mins(const PerGroup<I, F::kMinGroup>& min, const AnyUnit& x,
+                                  typename I::F8 sum) {
+  const float* x_sums = F::kMinGroup == 16 ? x.sum16 : x.sum;
+  for (int i = 0; i < min.kVectors; ++i) sum = I::fma8(min.v[i], I::load8(x_sums + 8 * i), sum);
+  return sum;
 }
 
 // Quantised weights, integer activations.
 template <class F, class I, Act A, int kColumns>
 QK_INLINE void add_unit_integer(const typename F::Block* weights, int steps,
                                 const Unit<A>* const (&x)[kColumns], RowSums<I, kColumns>& sums) {
-  static_assert(F::kGroup == kActivationGroup);
-  typename I::F8 scale;
-  typename I::F8 min;
+  constexpr int kRepeat = kActivationGroup / F::kGroup;
+  PerGroup<I, F::kGroup> scale;
+  PerGroup<I, F::kMinGroup> min;
   F::template scales<I>(weights, scale, min);
-  alignas(64) float scales[kColumns][kGroupsPerUnit];
+  alignas(64) float scales[kColumns][kUnit / F::kGroup];
   for (int j = 0; j < kColumns; ++j) {
-    I::store8(scales[j], I::mul8(scale, I::load8(x[j]->scale)));
-    if constexpr (F::kHasMin) sums.mins[j] = I::fma8(min, I::load8(x[j]->sum), sums.mins[j]);
+    for (int i = 0; i < scale.kVectors; ++i) {
+      const typename I::F8 x_scale = I::template repeat8<kRepeat>(x[j]->scale + 8 / kRepeat * i);
+      I::store8(scales[j] + 8 * i, I::mul8(scale.v[i], x_scale));
+    }
+    if constexpr (F::kHasMin) sums.mins[j] = add_mins<F, I>(min, *x[j], sums.mins[j]);
   }
   for (int step = 0; step < steps; ++step) {
     const typename I::Quants quants = F::template quants<I>(weights, step);
     for (int j = 0; j < kColumns; ++j) {
       const typename I::Ints dot = integer_dot<F, I, A>(quants, *x[j], step);
-      const typename I::Floats spread = I::spread_group32(scales[j], step);
+      const typename I::Floats spread = I::template spread<F::kGroup>(scales[j], step);
       sums.lanes[j] = I::fma(I::to_floats(dot), spread, sums.lanes[j]);
     }
   }
@@ -70,22 +82,20 @@ template <class F, class I, int kColumns>
 QK_INLINE void add_unit_float(const typename F::Block* weights, int steps,
                               const FloatUnit* const (&x)[kColumns], RowSums<I, kColumns>& sums) {
   constexpr int kVectors = I::kStep / I::kLanes;
-  typename I::F8 scale;
-  typename I::F8 min;
+  PerGroup<I, F::kGroup> scale;
+  PerGroup<I, F::kMinGroup> min;
   F::template scales<I>(weights, scale, min);
-  alignas(64) float scales[kGroupsPerUnit];
-  I::store8(scales, scale);
+  alignas(64) float scales[kUnit / F::kGroup];
+  for (int i = 0; i < scale.kVectors; ++i) I::store8(scales + 8 * i, scale.v[i]);
   if constexpr (F::kHasMin) {
-    for (int j = 0; j < kColumns; ++j) {
-      sums.mins[j] = I::fma8(min, I::load8(x[j]->sum), sums.mins[j]);
-    }
+    for (int j = 0; j < kColumns; ++j) sums.mins[j] = add_mins<F, I>(min, *x[j], sums.mins[j]);
   }
   for (int step = 0; step < steps; ++step) {
     const typename I::Quants quants = F::template quants<I>(weights, step);
     for (int v = 0; v < kVectors; ++v) {
       const int at = step * I::kStep + v * I::kLanes;
       const typename I::Floats weight = I::fmul(I::template quant_floats<F::kBias>(quants, v),
-                                                I::broadcast(scales[at / F::kGroup]));
+                                                I::template spread_floats<F::kGroup>(scales, at));
       for (int j = 0; j < kColumns; ++j) {
         sums.lanes[j] = I::fma(weight, I::load(x[j]->x + at), sums.lanes[j]);
       }

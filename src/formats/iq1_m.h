@@ -1,0 +1,48 @@
+// IQ1_M: a superblock of 256 weights; 16 groups of 16, each 2 rows of iq1_s's grid.
+//
+//   byte   0..31  qs      bits 0..7 of 32 grid indices
+//          32..47 qh      a nibble a row: bits 8..10 of its index, the sign of its delta in bit 3
+//          48..55 scales  4 words: 4 scales of 3 bits each, and in the highest 4 bits a quarter of
+//                         d, a binary16, the first word's lowest
+//   weight = d * (2 * scale + 1) * (grid +- 1/8); as an integer, 8 * grid +- 1 at an eighth of that
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/format.h"
+#include "formats/grid_tables.h"
+#include "formats/iq.h"
+#include "formats/octets.h"
+
+namespace qk {
+
+struct IQ1_M : Octets<IQ1_M> {
+  static constexpr FormatInfo kInfo{"iq1_m", 29, 256, 56};
+  static constexpr bool kFloat = false;
+  static constexpr int kGroup = 16;
+  static constexpr int kMinGroup = 32;
+  static constexpr int kMaxQuant = 25;
+  static constexpr int kBias = kIq1Bias;
+  static constexpr bool kHasMin = false;
+  struct Block {
+    uint8_t qs[32];
+    uint8_t qh[16];
+    U16 scales[4];
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  static QK_INLINE uint64_t octet(const Block& block, int e) {
+    const uint32_t high = block.qh[e / 2] >> (4 * (e % 2)) & 15u;
+    return iq1_quants(block.qs[e] | (high & 7) << 8, (high & 8) != 0);
+  }
+
+  static QK_INLINE float group_scale(const Block& block, int g) {
+    uint32_t d = 0;
+    for (int i = 0; i < 4; ++i) d |= (block.scales[i].get() & 0xf000u) >> (12 - 4 * i);
+    const int scale = block.scales[g / 4].get() >> (3 * (g % 4)) & 7;
+    const float group = static_cast<float>(2 * scale + 1);
+    return half_to_float(static_cast<uint16_t>(d)) * group * 0.125f;
+  }
+};
+
+}  // namespace qk

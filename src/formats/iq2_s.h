@@ -1,0 +1,48 @@
+// IQ2_S: a superblock of 256 weights; 16 groups of 16, each 2 rows of a grid of 1024.
+//
+//   byte   0..1   d       binary16
+//          2..33  qs      bits 0..7 of 32 grid indices
+//          34..65 signs   8 signs a row
+//          66..73 qh      byte j: bits 8..9 of indices 4j .. 4j + 3, lowest bits first
+//          74..81 scales  byte j: scale of group 2j in the low nibble, of 2j + 1 in the high one
+//   weight = d * (0.5 + scale) / 4 * (+-grid)
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/format.h"
+#include "formats/grid_tables.h"
+#include "formats/iq.h"
+#include "formats/octets.h"
+
+namespace qk {
+
+struct IQ2_S : Octets<IQ2_S> {
+  static constexpr FormatInfo kInfo{"iq2_s", 22, 256, 82};
+  static constexpr bool kFloat = false;
+  static constexpr int kGroup = 16;
+  static constexpr int kMinGroup = 32;
+  static constexpr int kMaxQuant = 126;
+  static constexpr int kBias = kIqBias;
+  static constexpr bool kHasMin = false;
+  struct Block {
+    U16 d;
+    uint8_t qs[32];
+    uint8_t signs[32];
+    uint8_t qh[8];
+    uint8_t scales[8];
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  static QK_INLINE uint64_t octet(const Block& block, int e) {
+    const int high = block.qh[e / 4] >> (2 * (e % 4)) & 3;
+    return signed_quants(kIq2SGrid[block.qs[e] | high << 8], block.signs[e]);
+  }
+
+  static QK_INLINE float group_scale(const Block& block, int g) {
+    const auto scale = static_cast<float>(block.scales[g / 2] >> (4 * (g % 2)) & 15);
+    return half_to_float(block.d.get()) * (0.5f + scale) * 0.25f;
+  }
+};
+
+}  // namespace qk

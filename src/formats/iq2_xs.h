@@ -1,0 +1,45 @@
+// IQ2_XS: a superblock of 256 weights; 16 groups of 16, each 2 rows of a grid of 512.
+//
+//   byte   0..1   d       binary16
+//          2..65  qs      32 words: grid index in the low 9 bits, 7 signs above (the eighth makes
+//                         their number even)
+//          66..73 scales  byte j: scale of group 2j in the low nibble, of 2j + 1 in the high one
+//   weight = d * (0.5 + scale) / 4 * (+-grid)
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/format.h"
+#include "formats/grid_tables.h"
+#include "formats/iq.h"
+#include "formats/octets.h"
+
+namespace qk {
+
+struct IQ2_XS : Octets<IQ2_XS> {
+  static constexpr FormatInfo kInfo{"iq2_xs", 17, 256, 74};
+  static constexpr bool kFloat = false;
+  static constexpr int kGroup = 16;
+  static constexpr int kMinGroup = 32;
+  static constexpr int kMaxQuant = 126;
+  static constexpr int kBias = kIqBias;
+  static constexpr bool kHasMin = false;
+  struct Block {
+    U16 d;
+    U16 qs[32];
+    uint8_t scales[8];
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  static QK_INLINE uint64_t octet(const Block& block, int e) {
+    const uint32_t word = block.qs[e].get();
+    return signed_quants(kIq2XsGrid[word & 511], even_signs(word >> 9));
+  }
+
+  static QK_INLINE float group_scale(const Block& block, int g) {
+    const auto scale = static_cast<float>(block.scales[g / 2] >> (4 * (g % 2)) & 15);
+    return half_to_float(block.d.get()) * (0.5f + scale) * 0.25f;
+  }
+};
+
+}  // namespace qk

@@ -1,0 +1,47 @@
+// IQ3_XXS: a superblock of 256 weights; 8 groups of 32, each 8 rows of 4 of a grid of 256.
+//
+//   byte   0..1   d                binary16
+//          2..65  qs               64 grid indices
+//          66..97 signs_and_scale  32 bits a group: 4 x 7 signs (the eighth makes their number
+//                                  even), and the group's scale in the highest 4
+//   weight = d * (0.5 + scale) / 2 * (+-grid)
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/format.h"
+#include "formats/grid_tables.h"
+#include "formats/iq.h"
+#include "formats/octets.h"
+
+namespace qk {
+
+struct IQ3_XXS : Octets<IQ3_XXS> {
+  static constexpr FormatInfo kInfo{"iq3_xxs", 18, 256, 98};
+  static constexpr bool kFloat = false;
+  static constexpr int kGroup = 32;
+  static constexpr int kMinGroup = 32;
+  static constexpr int kMaxQuant = 126;
+  static constexpr int kBias = kIqBias;
+  static constexpr bool kHasMin = false;
+  struct Block {
+    U16 d;
+    uint8_t qs[64];
+    Unaligned<uint32_t> signs_and_scale[8];
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  static QK_INLINE uint64_t octet(const Block& block, int e) {
+    const uint64_t first = kIq3XxsGrid[block.qs[2 * e]];
+    const uint64_t second = kIq3XxsGrid[block.qs[2 * e + 1]];
+    const uint32_t signs = block.signs_and_scale[e / 4].get() >> (7 * (e % 4)) & 127;
+    return signed_quants(first | second << 32, even_signs(signs));
+  }
+
+  static QK_INLINE float group_scale(const Block& block, int g) {
+    const auto scale = static_cast<float>(block.signs_and_scale[g].get() >> 28);
+    return half_to_float(block.d.get()) * (0.5f + scale) * 0.5f;
+  }
+};
+
+}  // namespace qk

@@ -1,0 +1,59 @@
+// MXFP4: 32 weights a block, 4-bit floats (e2m1), one power of two as their scale (e8m0).
+//
+//   byte   0      e    exponent: the scale is 2^(e - 128), half of the standard's, since the table
+//                      holds the values doubled to make them integers
+//          1..16  qs   byte j: code of weight j in the low nibble, of weight j + 16 in the high one
+//   weight[i] = scale * kE2m1Values[code[i]]
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/code_tables.h"
+#include "formats/format.h"
+
+namespace qk {
+
+struct MXFP4 {
+  static constexpr FormatInfo kInfo{"mxfp4", 39, 32, 17};
+  static constexpr bool kFloat = false;
+  static constexpr int kGroup = 32;
+  static constexpr int kMinGroup = 32;
+  static constexpr int kMaxQuant = 28;
+  static constexpr int kBias = kE2m1Bias;
+  static constexpr bool kHasMin = false;
+  struct Block {
+    uint8_t e;
+    uint8_t qs[16];
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  // 2^(e - 128): the exponent field of a float32, or for e < 2 a denormal's highest bits.
+  static QK_INLINE float block_scale(const Block& block) {
+    const uint32_t e = block.e;
+    return float_of_bits(e < 2 ? 0x00200000u << e : (e - 1) << 23);
+  }
+
+  static QK_INLINE void decode(const Block& block, float* out) {
+    const float d = block_scale(block);
+    for (int j = 0; j < 16; ++j) {
+      out[j] = d * static_cast<float>(kE2m1Values[block.qs[j] & 15] - kBias);
+      out[j + 16] = d * static_cast<float>(kE2m1Values[block.qs[j] >> 4] - kBias);
+    }
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Quants quants(const Block* unit, int step) {
+    const Block* blocks = unit + step * (I::kStep / 32);
+    return I::look_up(I::template nibbles_of_32<sizeof(Block)>(blocks->qs), kE2m1Values);
+  }
+
+  template <class I>
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
+                               PerGroup<I, kMinGroup>&) {
+    float values[8];
+    for (int g = 0; g < 8; ++g) values[g] = block_scale(unit[g]);
+    scale.v[0] = I::load8(values);
+  }
+};
+
+}  // namespace qk

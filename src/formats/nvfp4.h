@@ -1,0 +1,54 @@
+// NVFP4: 64 weights a block, 4-bit floats (e2m1); 4 groups of 16, each with an unsigned 8-bit float
+// (e4m3) as its scale.
+//
+//   byte   0..3   d    a scale a group
+//          4..35  qs   8 bytes a group; byte j: code of weight j in the low nibble, of weight j + 8
+//                      in the high one
+//   weight[16 g + i] = (scale[g] / 2) * kE2m1Values[code], the table holding the values doubled
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/code_tables.h"
+#include "formats/format.h"
+#include "formats/octets.h"
+
+namespace qk {
+
+struct NVFP4 : Octets<NVFP4> {
+  static constexpr FormatInfo kInfo{"nvfp4", 40, 64, 36};
+  static constexpr bool kFloat = false;
+  static constexpr int kGroup = 16;
+  static constexpr int kMinGroup = 32;
+  static constexpr int kMaxQuant = 28;
+  static constexpr int kBias = kE2m1Bias;
+  static constexpr bool kHasMin = false;
+  struct Block {
+    uint8_t d[4];
+    uint8_t qs[32];
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  static QK_INLINE uint64_t octet(const Block& block, int e) {
+    const uint8_t* codes = block.qs + 8 * (e / 2);
+    uint64_t quants = 0;
+    for (int i = 0; i < 8; ++i) {
+      const int code = codes[i] >> (4 * (e % 2)) & 15;
+      quants |= static_cast<uint64_t>(kE2m1Values[code]) << (8 * i);
+    }
+    return quants;
+  }
+
+  // e4m3 without its sign: exponent bias 7; 0x7f, which would be NaN, counts as zero.
+  static QK_INLINE float group_scale(const Block& block, int g) {
+    const uint32_t bits = block.d[g];
+    if (bits == 0x7f) return 0.0f;
+    const uint32_t exponent = bits >> 3 & 15;
+    const auto mantissa = static_cast<float>(bits & 7);
+    if (exponent == 0) return mantissa * 0x1p-10f;
+    // (1 + mantissa / 8) * 2^(exponent - 7) / 2
+    return (8.0f + mantissa) * float_of_bits((exponent + 127 - 11) << 23);
+  }
+};
+
+}  // namespace qk

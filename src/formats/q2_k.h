@@ -1,0 +1,67 @@
+// Q2_K: a superblock of 256 weights, 2 bits each; 16 groups of 16 with a 4-bit scale and min.
+//
+//   byte   0..15   scales  byte g: scale of group g in the low nibble, its min in the high one
+//          16..79  qs      2 runs of 32 bytes; run r holds weights 128r .. 128r + 127: 32 of them
+//                          in bits 0..1 of its bytes, the next 32 in bits 2..3, and so on
+//          80..81  d       binary16, scale of the scales
+//          82..83  dmin    binary16, scale of the mins
+//   weight[16 g + i] = (d * scale[g]) * quant - dmin * min[g]
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/format.h"
+
+namespace qk {
+
+struct Q2_K {
+  static constexpr FormatInfo kInfo{"q2_k", 10, 256, 84};
+  static constexpr bool kFloat = false;
+  static constexpr int kGroup = 16;
+  static constexpr int kMinGroup = 16;
+  static constexpr int kMaxQuant = 3;
+  static constexpr int kBias = 0;
+  static constexpr bool kHasMin = true;
+  struct Block {
+    Unaligned<uint64_t> scales[2];
+    uint8_t qs[64];
+    U16 d;
+    U16 dmin;
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  static QK_INLINE void decode(const Block& block, float* out) {
+    const float d = half_to_float(block.d.get());
+    const float dmin = half_to_float(block.dmin.get());
+    for (int g = 0; g < 16; ++g) {
+      const auto packed = static_cast<int>(block.scales[g / 8].get() >> (8 * (g % 8)) & 255);
+      const float scale = d * static_cast<float>(packed & 15);
+      const float min = dmin * static_cast<float>(packed >> 4);
+      const uint8_t* run = block.qs + 32 * (g / 8) + 16 * (g % 2);
+      const int shift = 2 * (g / 2 % 4);
+      for (int i = 0; i < 16; ++i) {
+        out[16 * g + i] = scale * static_cast<float>((run[i] >> shift) & 3) - min;
+      }
+    }
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Quants quants(const Block* unit, int step) {
+    return I::crumbs_of_128(unit->qs, step);
+  }
+
+  template <class I>
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
+                               PerGroup<I, kMinGroup>& min) {
+    constexpr uint64_t kNibbles = 0x0f0f0f0f0f0f0f0f;
+    const typename I::F8 d = I::broadcast8(I::half(unit->d.get()));
+    const typename I::F8 dmin = I::broadcast8(-I::half(unit->dmin.get()));
+    for (int i = 0; i < 2; ++i) {
+      const uint64_t packed = unit->scales[i].get();
+      scale.v[i] = I::mul8(d, I::bytes8(packed & kNibbles));
+      min.v[i] = I::mul8(dmin, I::bytes8(packed >> 4 & kNibbles));
+    }
+  }
+};
+
+}  // namespace qk

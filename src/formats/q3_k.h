@@ -1,0 +1,90 @@
+// Q3_K: a superblock of 256 weights, 3 bits each; 16 groups of 16 with a signed 6-bit scale.
+//
+//   byte   0..31   hmask   bit g of byte i: bit 2 of weight 32g + i
+//          32..95  qs      bits 0..1, as in q2_k
+//          96..107 scales  bytes 0..7: bits 0..3 of scales 0..7 in the low nibbles, of scales 8..15
+//                          in the high ones; bytes 8..11: bits 4..5 of scales 0..3 in bits 0..1, of
+//                          scales 4..7 in bits 2..3, and so on; each scale is stored plus 32
+//          108..109 d      binary16
+//   weight[16 g + i] = (d * (scale[g] - 32)) * (quant - 4)
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/format.h"
+
+namespace qk {
+
+// The sixteen 6-bit scales of a q3_k superblock, one byte each.
+struct Q3_KScales {
+  uint64_t first;   // scales 0..7, scale 0 lowest
+  uint64_t second;  // scales 8..15
+};
+
+QK_INLINE Q3_KScales unpack_q3_k_scales(const uint8_t (&packed)[12]) {
+  uint64_t low;
+  uint32_t high;
+  __builtin_memcpy(&low, packed, sizeof(low));
+  __builtin_memcpy(&high, packed + 8, sizeof(high));
+  constexpr uint64_t kNibbles = 0x0f0f0f0f0f0f0f0f;
+  constexpr uint64_t kPairs = 0x03030303;
+  const uint64_t first = (high & kPairs) | (high >> 2 & kPairs) << 32;
+  const uint64_t second = (high >> 4 & kPairs) | (high >> 6 & kPairs) << 32;
+  return {(low & kNibbles) | first << 4, (low >> 4 & kNibbles) | second << 4};
+}
+
+struct Q3_K {
+  static constexpr FormatInfo kInfo{"q3_k", 11, 256, 110};
+  static constexpr bool kFloat = false;
+  static constexpr int kGroup = 16;
+  static constexpr int kMinGroup = 32;
+  static constexpr int kMaxQuant = 7;
+  static constexpr int kBias = 4;
+  static constexpr bool kHasMin = false;
+  struct Block {
+    uint8_t hmask[32];
+    uint8_t qs[64];
+    uint8_t scales[12];
+    U16 d;
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  static QK_INLINE void decode(const Block& block, float* out) {
+    const float d = half_to_float(block.d.get());
+    const Q3_KScales packed = unpack_q3_k_scales(block.scales);
+    for (int g = 0; g < 16; ++g) {
+      const uint64_t half = g < 8 ? packed.first : packed.second;
+      const int six_bits = static_cast<int>(half >> (8 * (g % 8)) & 63);
+      const float scale = d * static_cast<float>(six_bits - 32);
+      const int at = 16 * (g % 2);
+      const uint8_t* run = block.qs + 32 * (g / 8) + at;
+      for (int i = 0; i < 16; ++i) {
+        const int low = (run[i] >> (2 * (g / 2 % 4))) & 3;
+        const int high = (block.hmask[at + i] >> (g / 2)) & 1;
+        out[16 * g + i] = scale * static_cast<float>((low | high << 2) - 4);
+      }
+    }
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Quants quants(const Block* unit, int step) {
+    return I::template combine<2>(I::crumbs_of_128(unit->qs, step),
+                                  I::bits_of_256(unit->hmask, step));
+  }
+
+  template <class I>
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
+                               PerGroup<I, kMinGroup>&) {
+    // A signed byte holds scale - 32: the subtraction is per byte, without borrows from 32..95.
+    constexpr uint64_t kOffset = 0x2020202020202020;
+    constexpr uint64_t kGuard = 0x8080808080808080;
+    const Q3_KScales packed = unpack_q3_k_scales(unit->scales);
+    const typename I::F8 d = I::broadcast8(I::half(unit->d.get()));
+    const uint64_t first = ((packed.first | kGuard) - kOffset) ^ kGuard;
+    const uint64_t second = ((packed.second | kGuard) - kOffset) ^ kGuard;
+    scale.v[0] = I::mul8(d, I::signed_bytes8(first));
+    scale.v[1] = I::mul8(d, I::signed_bytes8(second));
+  }
+};
+
+}  // namespace qk

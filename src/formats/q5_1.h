@@ -1,0 +1,58 @@
+// Q5_1: 32 weights a block, 5 bits each, a scale and a min.
+//
+//   byte   0..1   d    binary16
+//          2..3   m    binary16
+//          4..7   qh   bit i: bit 4 of weight i
+//          8..23  qs   byte j: bits 0..3 of weight j in the low nibble, of weight j + 16 in the
+//          high
+//   weight[i] = d * quant[i] + m
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/format.h"
+
+namespace qk {
+
+struct Q5_1 {
+  static constexpr FormatInfo kInfo{"q5_1", 7, 32, 24};
+  static constexpr bool kFloat = false;
+  static constexpr int kGroup = 32;
+  static constexpr int kMinGroup = 32;
+  static constexpr int kMaxQuant = 31;
+  static constexpr int kBias = 0;
+  static constexpr bool kHasMin = true;
+  struct Block {
+    U16 d;
+    U16 m;
+    uint8_t qh[4];
+    uint8_t qs[16];
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  static QK_INLINE void decode(const Block& block, float* out) {
+    const float d = half_to_float(block.d.get());
+    const float m = half_to_float(block.m.get());
+    for (int i = 0; i < 32; ++i) {
+      const int low = i < 16 ? block.qs[i] & 15 : block.qs[i - 16] >> 4;
+      const int high = (block.qh[i / 8] >> (i % 8)) & 1;
+      out[i] = d * static_cast<float>(low | high << 4) + m;
+    }
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Quants quants(const Block* unit, int step) {
+    const Block* blocks = unit + step * (I::kStep / 32);
+    return I::template combine<4>(I::template nibbles_of_32<sizeof(Block)>(blocks->qs),
+                                  I::template bits_of_32<sizeof(Block)>(blocks->qh));
+  }
+
+  template <class I>
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
+                               PerGroup<I, kMinGroup>& min) {
+    scale.v[0] = I::template halves<sizeof(Block)>(&unit->d);
+    min.v[0] = I::template halves<sizeof(Block)>(&unit->m);
+  }
+};
+
+}  // namespace qk

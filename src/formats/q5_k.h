@@ -1,0 +1,65 @@
+// Q5_K: a superblock of 256 weights, 5 bits each; 8 groups of 32 with a 6-bit scale and min.
+//
+//   byte   0..1    d       binary16, scale of the scales
+//          2..3    dmin    binary16, scale of the mins
+//          4..15   scales  as in q4_k
+//          16..47  qh      bit g of byte i: bit 4 of weight 32g + i
+//          48..175 qs      bits 0..3, as in q4_k
+//   weight[32 g + i] = (d * scale[g]) * quant - dmin * min[g]
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/format.h"
+#include "formats/q4_k.h"
+
+namespace qk {
+
+struct Q5_K {
+  static constexpr FormatInfo kInfo{"q5_k", 13, 256, 176};
+  static constexpr bool kFloat = false;
+  static constexpr int kGroup = 32;
+  static constexpr int kMinGroup = 32;
+  static constexpr int kMaxQuant = 31;
+  static constexpr int kBias = 0;
+  static constexpr bool kHasMin = true;
+  struct Block {
+    U16 d;
+    U16 dmin;
+    uint8_t scales[12];
+    uint8_t qh[32];
+    uint8_t qs[128];
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  static QK_INLINE void decode(const Block& block, float* out) {
+    const float d = half_to_float(block.d.get());
+    const float dmin = half_to_float(block.dmin.get());
+    const ScalesAndMins packed = unpack_6bit_scales(block.scales);
+    for (int g = 0; g < 8; ++g) {
+      const float scale = d * static_cast<float>((packed.scales >> (8 * g)) & 63);
+      const float min = dmin * static_cast<float>((packed.mins >> (8 * g)) & 63);
+      const uint8_t* run = block.qs + 32 * (g / 2);
+      for (int i = 0; i < 32; ++i) {
+        const int low = (run[i] >> (4 * (g % 2))) & 15;
+        const int high = (block.qh[i] >> g) & 1;
+        out[32 * g + i] = scale * static_cast<float>(low | high << 4) - min;
+      }
+    }
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Quants quants(const Block* unit, int step) {
+    return I::template combine<4>(I::nibbles_of_64(unit->qs, step), I::bits_of_256(unit->qh, step));
+  }
+
+  template <class I>
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
+                               PerGroup<I, kMinGroup>& min) {
+    const ScalesAndMins packed = unpack_6bit_scales(unit->scales);
+    scale.v[0] = I::mul8(I::broadcast8(I::half(unit->d.get())), I::bytes8(packed.scales));
+    min.v[0] = I::mul8(I::broadcast8(-I::half(unit->dmin.get())), I::bytes8(packed.mins));
+  }
+};
+
+}  // namespace qk

@@ -1,0 +1,64 @@
+// Q6_K: a superblock of 256 weights, 6 bits each; 16 groups of 16 with a signed 8-bit scale.
+//
+//   byte   0..127   ql      2 runs of 64 bytes; run r holds bits 0..3 of weights 128r .. 128r +
+//   127:
+//                           the first 64 in the low nibbles, the others in the high ones
+//          128..191 qh      2 runs of 32 bytes with bits 4..5, laid out as in q2_k
+//          192..207 scales  int8 x 16
+//          208..209 d       binary16
+//   weight[16 g + i] = (d * scale[g]) * (quant - 32)
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/format.h"
+
+namespace qk {
+
+struct Q6_K {
+  static constexpr FormatInfo kInfo{"q6_k", 14, 256, 210};
+  static constexpr bool kFloat = false;
+  static constexpr int kGroup = 16;
+  static constexpr int kMinGroup = 32;
+  static constexpr int kMaxQuant = 63;
+  static constexpr int kBias = 32;
+  static constexpr bool kHasMin = false;
+  struct Block {
+    uint8_t ql[128];
+    uint8_t qh[64];
+    Unaligned<uint64_t> scales[2];
+    U16 d;
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  static QK_INLINE void decode(const Block& block, float* out) {
+    const float d = half_to_float(block.d.get());
+    for (int g = 0; g < 16; ++g) {
+      const auto byte = static_cast<int8_t>(block.scales[g / 8].get() >> (8 * (g % 8)));
+      const float scale = d * static_cast<float>(byte);
+      const int run = g / 8;
+      const int part = g / 2 % 4;
+      const uint8_t* low = block.ql + 64 * run + 32 * (part % 2) + 16 * (g % 2);
+      const uint8_t* high = block.qh + 32 * run + 16 * (g % 2);
+      for (int i = 0; i < 16; ++i) {
+        const int quant = (low[i] >> (4 * (part / 2)) & 15) | (high[i] >> (2 * part) & 3) << 4;
+        out[16 * g + i] = scale * static_cast<float>(quant - 32);
+      }
+    }
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Quants quants(const Block* unit, int step) {
+    return I::template combine<4>(I::nibbles_of_128(unit->ql, step),
+                                  I::crumbs_of_128(unit->qh, step));
+  }
+
+  template <class I>
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
+                               PerGroup<I, kMinGroup>&) {
+    const typename I::F8 d = I::broadcast8(I::half(unit->d.get()));
+    for (int i = 0; i < 2; ++i) scale.v[i] = I::mul8(d, I::signed_bytes8(unit->scales[i].get()));
+  }
+};
+
+}  // namespace qk

@@ -1,0 +1,48 @@
+// Q8_K: a superblock of 256 weights, 8 bits each, one float scale; ggml's form of activations for
+// its K-quants.
+//
+//   byte   0..3     d      float32
+//          4..259   qs     int8 x 256
+//          260..291 bsums  int16 x 16, sums of 16 quants: an aid to products, ignored by decoding
+//   weight[i] = d * qs[i]
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/format.h"
+
+namespace qk {
+
+struct Q8_K {
+  static constexpr FormatInfo kInfo{"q8_k", 15, 256, 292};
+  static constexpr bool kFloat = false;
+  static constexpr int kGroup = 32;
+  static constexpr int kMinGroup = 32;
+  static constexpr int kMaxQuant = 255;
+  static constexpr int kBias = 128;
+  static constexpr bool kHasMin = false;
+  struct Block {
+    Unaligned<float> d;
+    int8_t qs[256];
+    U16 bsums[16];
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  static QK_INLINE void decode(const Block& block, float* out) {
+    const float d = block.d.get();
+    for (int i = 0; i < 256; ++i) out[i] = d * static_cast<float>(block.qs[i]);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Quants quants(const Block* unit, int step) {
+    return I::template signed_bytes<32>(unit->qs + I::kStep * step);
+  }
+
+  template <class I>
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
+                               PerGroup<I, kMinGroup>&) {
+    scale.v[0] = I::broadcast8(unit->d.get());
+  }
+};
+
+}  // namespace qk

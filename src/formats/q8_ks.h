@@ -1,0 +1,72 @@
+// Q8_KS: a superblock of 256 weights, 8 bits each; 32 groups of 8 with a 4-bit scale, one min. It
+// has no GGUF id.
+//
+//   byte   0..255   qs      int8 x 256
+//          256..271 scales  byte j: scale of group 2j in the low nibble, of 2j + 1 in the high one
+//          272..287         not used
+//          288..289 d       binary16
+//          290..291 dmin    binary16
+//   weight[8 g + i] = (d * scale[g]) * qs[8 g + i] + dmin
+#pragma once
+
+#include "core/half.h"
+#include "core/unaligned.h"
+#include "formats/format.h"
+
+namespace qk {
+
+// Eight nibbles, lowest first, one byte each.
+QK_INLINE uint64_t spread_nibbles(uint32_t packed) {
+  uint64_t word = packed;
+  word = (word | word << 16) & 0x0000ffff0000ffff;
+  word = (word | word << 8) & 0x00ff00ff00ff00ff;
+  return (word | word << 4) & 0x0f0f0f0f0f0f0f0f;
+}
+
+struct Q8_KS {
+  static constexpr FormatInfo kInfo{"q8_ks", -1, 256, 292};
+  static constexpr bool kFloat = false;
+  static constexpr int kGroup = 8;
+  static constexpr int kMinGroup = 32;
+  static constexpr int kMaxQuant = 255;
+  static constexpr int kBias = 128;
+  static constexpr bool kHasMin = true;
+  struct Block {
+    int8_t qs[256];
+    uint8_t scales[16];
+    uint8_t unused[16];
+    U16 d;
+    U16 dmin;
+  };
+  static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+
+  static QK_INLINE void decode(const Block& block, float* out) {
+    const float d = half_to_float(block.d.get());
+    const float dmin = half_to_float(block.dmin.get());
+    for (int g = 0; g < 32; ++g) {
+      const float scale = d * static_cast<float>(block.scales[g / 2] >> (4 * (g % 2)) & 15);
+      for (int i = 8 * g; i < 8 * g + 8; ++i) {
+        out[i] = scale * static_cast<float>(block.qs[i]) + dmin;
+      }
+    }
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Quants quants(const Block* unit, int step) {
+    return I::template signed_bytes<32>(unit->qs + I::kStep * step);
+  }
+
+  template <class I>
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
+                               PerGroup<I, kMinGroup>& min) {
+    const typename I::F8 d = I::broadcast8(I::half(unit->d.get()));
+    for (int i = 0; i < 4; ++i) {
+      uint32_t packed;
+      __builtin_memcpy(&packed, unit->scales + 4 * i, sizeof(packed));
+      scale.v[i] = I::mul8(d, I::bytes8(spread_nibbles(packed)));
+    }
+    min.v[0] = I::broadcast8(I::half(unit->dmin.get()));
+  }
+};
+
+}  // namespace qk
