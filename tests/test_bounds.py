@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from weights import bound, dense, relative_error, tensor
 
 import qkernels as qk
+from weights import bound, dense, relative_error, tensor
 
 SHAPES_N = [1, 3, 16, 17, 129]
 SHAPES_K = [32, 256, 288, 576, 1280, 4352]
