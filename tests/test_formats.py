@@ -1,5 +1,7 @@
 """Formats: names, sizes, and decoding that is right to the last bit."""
 
+from typing import Any
+
 import gguf
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ def test_a_format_is_named_in_any_case_or_by_gguf_type(fmt: str) -> None:
     raw = random_weights(fmt, 2, 256)
     expected = qk.dequantize(raw, fmt)
     ids = [] if fmt == "q8_ks" else [gguf_type(fmt)]
+    name: Any
     for name in (fmt.upper(), fmt.title(), *ids):
         np.testing.assert_array_equal(qk.dequantize(raw, name), expected)
 
@@ -86,6 +89,7 @@ def test_dequantize_takes_a_slice_of_rows_and_any_out(fmt: str) -> None:
 def test_get_rows_equals_the_rows_of_dequantize(fmt: str) -> None:
     weights = qk.QTensor(random_weights(fmt, 50, 288), fmt, (50, 288))
     dense = weights.dequantize()
+    ids: Any
     for ids in ([3], [49, 0, 49], np.array([[1, 2, 3], [4, 5, 6]]), np.int64(7), []):
         got = qk.get_rows(weights, ids)
         np.testing.assert_array_equal(got, dense[np.asarray(ids, np.int64)])

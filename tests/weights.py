@@ -39,14 +39,14 @@ def _own_reference(blocks: NDArray, fmt: str) -> NDArray:
         return np.ascontiguousarray(blocks[:, start : start + 2]).view(np.float16).astype("f4")
 
     if fmt == "q8_1":
-        return half(0) * blocks[:, 4:].view(np.int8).astype("f4")
+        return np.asarray(half(0) * blocks[:, 4:].view(np.int8).astype("f4"))
     if fmt == "q8_k":
         d = np.ascontiguousarray(blocks[:, :4]).view("<f4")
-        return d * np.ascontiguousarray(blocks[:, 4:260]).view(np.int8).astype("f4")
+        return np.asarray(d * np.ascontiguousarray(blocks[:, 4:260]).view(np.int8).astype("f4"))
     packed = blocks[:, 256:272]
     scales = np.stack([packed & 15, packed >> 4], axis=-1).reshape(-1, 32).astype("f4")
     quants = np.ascontiguousarray(blocks[:, :256]).view(np.int8).astype("f4")
-    return (half(288) * scales).repeat(8, axis=1) * quants + half(290)
+    return np.asarray((half(288) * scales).repeat(8, axis=1) * quants + half(290))
 
 
 def reference(raw: NDArray, fmt: str) -> NDArray:

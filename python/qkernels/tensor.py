@@ -108,7 +108,8 @@ class QTensor:
         """The weights in float32, of this shape; torch where `data` is a torch tensor."""
         from ._ops import dequantize
 
-        return dequantize(self)
+        dense: Array = dequantize(self)
+        return dense
 
     def __getitem__(self, index: Index) -> QTensor:
         """A view of rows, of experts, or of whole blocks of k; nothing is copied.
@@ -166,11 +167,14 @@ class QTensor:
         from ._ops import gemm, gemv
 
         ndim = getattr(x, "ndim", None)
+        y: Array
         if ndim == 2:
-            return gemm(self, x.T).T
+            y = gemm(self, x.T).T
+            return y
         if ndim is not None and ndim != 1:
             raise ValueError(f"weights @ x takes x of 1 or 2 dimensions, not {ndim}; see gemm")
-        return gemv(self, x)
+        y = gemv(self, x)
+        return y
 
     def __len__(self) -> int:
         """The rows of a matrix, or the experts of a stack."""

@@ -1,6 +1,7 @@
 #include "bind/activations.h"
 
 #include <memory>
+#include <pybind11/typing.h>
 
 #include "bind/array.h"
 #include "bind/bind.h"
@@ -35,7 +36,7 @@ std::unique_ptr<Activations> make_activations(py::handle x, py::handle act_objec
   return activations;
 }
 
-py::tuple shape_of(const Activations& activations) {
+py::typing::Tuple<py::int_, py::ellipsis> shape_of(const Activations& activations) {
   py::tuple shape(activations.shape.size());
   for (size_t d = 0; d < activations.shape.size(); ++d) shape[d] = activations.shape[d];
   return shape;

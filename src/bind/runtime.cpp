@@ -1,6 +1,7 @@
 // What runs and on how many threads.
 #include <algorithm>
 #include <atomic>
+#include <pybind11/typing.h>
 #include <string>
 
 #include "bind/activations.h"
@@ -38,15 +39,15 @@ void set_threads(int threads) {
   default_threads.store(threads, std::memory_order_relaxed);
 }
 
-py::list isas(bool all) {
-  py::list names;
+py::typing::List<py::str> isas(bool all) {
+  py::typing::List<py::str> names;
   for (int i = 0; i < isa_count(); ++i) {
     if (all || cpu_runs(isa_at(i))) names.append(isa_at(i).isa);
   }
   return names;
 }
 
-py::dict cpu_info() {
+py::typing::Dict<py::str, py::object> cpu_info() {
   char name[64];
   char features[256];
   cpu_name(name, sizeof(name));

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 #include <string>
 
 #include "bind/array.h"
@@ -38,10 +39,10 @@ Weights make_weights(py::handle data, py::handle fmt, std::optional<int64_t> dep
   return weights;
 }
 
-py::tuple shape_of(const Weights& weights) {
+py::typing::Tuple<py::int_, py::ellipsis> shape_of(const Weights& weights) {
   const WeightView& view = weights.view;
-  if (weights.ndim == 2) return py::make_tuple(view.n, view.k);
-  return py::make_tuple(view.experts, view.n, view.k);
+  if (weights.ndim == 2) return py::tuple(py::make_tuple(view.n, view.k));
+  return py::tuple(py::make_tuple(view.experts, view.n, view.k));
 }
 
 }  // namespace
@@ -73,7 +74,7 @@ void bind_weights(py::module_& m) {
   m.def(
       "formats",
       [] {
-        py::list names;
+        py::typing::List<py::str> names;
         for (int i = 0; i < format_count(); ++i) names.append(format_at(i).info.name);
         return names;
       },

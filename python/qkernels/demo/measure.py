@@ -7,7 +7,7 @@ with the way there is without qkernels: `gguf` decodes the matrix, NumPy or torc
 from __future__ import annotations
 
 import math
-import statistics
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -97,8 +97,8 @@ def gaussian_vectors(matrices: Matrices) -> dict[int, Array]:
 
 
 def open_seconds(path: Path, repeats: int = 9) -> float:
-    """Median time to open the file, with its pages in memory."""
-    return _median(lambda: qk.load_gguf(path).close(), repeats)
+    """Best time to open the file, with its pages in memory."""
+    return _best(lambda: qk.load_gguf(path).close(), repeats)
 
 
 def reader_seconds(path: Path) -> float:
@@ -118,14 +118,14 @@ def reader_seconds(path: Path) -> float:
 
 
 def token_seconds(matrices: Matrices, vectors: Vectors, repeats: int = 15) -> float:
-    """Median time of one token's products."""
+    """Best time of one token's products."""
     pairs = [(w, vectors[w.shape[1]]) for w in matrices.values()]
 
     def products() -> None:
         for w, x in pairs:
             qk.gemv(w, x)
 
-    return _median(products, repeats)
+    return _best(products, repeats)
 
 
 def compare(
@@ -168,7 +168,7 @@ def compare(
 
 
 def torch_seconds(dense: Mapping[str, Array], vectors: Vectors, repeats: int = 9) -> float:
-    """Median time of one token's products by torch, in float32 with the same number of threads."""
+    """Best time of one token's products by torch, in float32 with the same number of threads."""
     import torch
 
     pairs = [(torch.from_numpy(w), torch.from_numpy(vectors[w.shape[1]])) for w in dense.values()]
@@ -181,7 +181,7 @@ def torch_seconds(dense: Mapping[str, Array], vectors: Vectors, repeats: int = 9
     torch.set_num_threads(qk.info()["threads"])
     try:
         with torch.inference_mode():
-            return _median(products, repeats)
+            return _best(products, repeats)
     finally:
         torch.set_num_threads(before)
 
@@ -196,14 +196,22 @@ def resident_bytes() -> int | None:
     return int(fields["VmRSS"].split()[0]) * 1024
 
 
-def _median(measured: Callable[[], object], repeats: int) -> float:
+def load_per_processor() -> float:
+    """How many programs wanted each processor, on average over the last minute."""
+    if not hasattr(os, "getloadavg"):
+        return 0.0
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
+def _best(measured: Callable[[], object], repeats: int) -> float:
     measured()  # the first time pays for pages, threads and caches
     times = []
     for _ in range(repeats):
         start = perf_counter()
         measured()
         times.append(perf_counter() - start)
-    return statistics.median(times)
+    # Not the median: other programs only ever add time, most to threads that wait for each other.
+    return min(times)
 
 
 def _float64_product(dense: Array, x: Array) -> Array:

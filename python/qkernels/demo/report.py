@@ -37,11 +37,12 @@ class MemoryBytes:
 
 @dataclass
 class Report:
-    """All results of a run."""
+    """All results of a run; `load` is the load per processor that it found."""
 
     machine: dict[str, Any]
     model: Model
     random: bool
+    load: float
     open_seconds: OpenSeconds
     token_seconds: TokenSeconds
     memory_bytes: MemoryBytes

@@ -83,6 +83,7 @@ def _measure(path: Path, file: qk.GGUFFile, random: bool, console: Console) -> R
     model = measure.describe(path, matrices)
     show.model(console, model)
 
+    load = measure.load_per_processor()
     # No spinner beside short measurements: on two cores its thread would be measured too.
     opened = measure.open_seconds(path)
     # The first product maps the weights; nothing else may allocate in between.
@@ -104,6 +105,7 @@ def _measure(path: Path, file: qk.GGUFFile, random: bool, console: Console) -> R
         machine=qk.info(),
         model=model,
         random=random,
+        load=load,
         open_seconds=OpenSeconds(opened, reader),
         token_seconds=TokenSeconds(products, compared.seconds, torch_time),
         memory_bytes=MemoryBytes(resident, model.dense_bytes),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from qkernels.demo.measure import Model, WorstError
     from qkernels.demo.report import Report
 
+# Load per processor above which times are said to be disturbed.
+BUSY = 0.6
 ACT_MEANING = {
     "int16": "x in 16 bits, the default",
     "float32": "x as it is",
@@ -63,6 +65,11 @@ def comparison(console: Console, report: Report) -> None:
     table.add_row("memory for the weights", _bytes(lean), "-", more)
     console.print()
     console.print(table)
+    if report.load > BUSY:
+        console.print(
+            f"[yellow]The machine was busy (load {report.load:.1f} per processor):"
+            " it can do better than these times.[/yellow]"
+        )
 
 
 def errors(console: Console, matrices: int, errors: Iterable[WorstError]) -> None:

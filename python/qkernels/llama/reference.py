@@ -77,12 +77,14 @@ class Reference:
             raise ValueError(
                 f"{self.position} + {len(tokens)} tokens exceed the context {self.config.context}"
             )
-        x = self._embed(tokens)
-        for layer in range(self.config.layers):
-            x = x + self._attention(layer, self._norm(x, f"blk.{layer}.attn_norm"))
-            x = x + self._feed_forward(layer, self._norm(x, f"blk.{layer}.ffn_norm"))
-        self.position += len(tokens)
-        return self._product(self._norm(x, "output_norm"), self.head)
+        # Weights that are not finite give logits that are not, without a warning a step.
+        with np.errstate(over="ignore", invalid="ignore"):
+            x = self._embed(tokens)
+            for layer in range(self.config.layers):
+                x = x + self._attention(layer, self._norm(x, f"blk.{layer}.attn_norm"))
+                x = x + self._feed_forward(layer, self._norm(x, f"blk.{layer}.ffn_norm"))
+            self.position += len(tokens)
+            return self._product(self._norm(x, "output_norm"), self.head)
 
     def greedy(
         self, prompt: Sequence[int], max_tokens: int, stop: Collection[int] = ()
@@ -92,11 +94,14 @@ class Reference:
         Ends early before a token in `stop`.
 
         Raises:
-            ValueError: as `forward`.
+            ValueError: as `forward`, or the logits hold a NaN and so have no largest.
         """
         tokens = prompt
         for _ in range(max_tokens):
-            token = int(np.argmax(self.forward(tokens)[-1]))
+            logits = self.forward(tokens)[-1]
+            if np.isnan(logits).any():
+                raise ValueError("the logits hold NaN: some weights are not finite")
+            token = int(np.argmax(logits))
             if token in stop:
                 return
             yield token
@@ -186,7 +191,9 @@ def _check_tensors(file: qk.GGUFFile, config: LlamaConfig) -> int:
     shapes: dict[str, tuple[int, ...]] = {**config.matrix_shapes()}
     shapes |= dict.fromkeys(config.vector_names(), (config.width,))
     embedding = file.get("token_embd.weight")
-    vocabulary = embedding.shape[0] if isinstance(embedding, qk.QTensor) else 0
+    if not isinstance(embedding, qk.QTensor) or not embedding.shape[0]:
+        raise ValueError("token_embd.weight is missing or is no matrix with rows")
+    vocabulary = embedding.shape[0]
     shapes["token_embd.weight"] = (vocabulary, config.width)
     if "output.weight" in file:
         shapes["output.weight"] = (vocabulary, config.width)

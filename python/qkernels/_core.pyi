@@ -1,0 +1,184 @@
+# Written by scripts/make_stubs.py from the extension's signatures.
+"""
+The C++ core of qkernels; use the functions of the package instead.
+"""
+from __future__ import annotations
+
+import typing
+
+import numpy
+import numpy.typing
+
+__all__: list[str] = ['GGUF', 'Activations', 'GGUFTensor', 'Weights', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'isa', 'isas', 'linear', 'quantize_activations', 'set_threads', 'threads']
+class Weights:
+    """
+    A view of quantised weights: (n, k) or (experts, n, k).
+    """
+    def __init__(self, data: typing.Any, fmt: typing.Any, k: typing.SupportsIndex | None) -> None:
+        ...
+    @property
+    def fmt(self) -> str:
+        ...
+    @property
+    def k(self) -> int:
+        ...
+    @property
+    def row_bytes(self) -> int:
+        ...
+    @property
+    def shape(self) -> tuple[int, ...]:
+        ...
+class Activations:
+    """
+    x quantised once, accepted as x by every product.
+    """
+    @property
+    def act(self) -> str:
+        """
+        How x is held: 'int16', 'float32' or 'int8'.
+        """
+    @property
+    def framework(self) -> str:
+        """
+        What products with it return: 'numpy' or 'torch' arrays.
+        """
+    @framework.setter
+    def framework(self, arg0: str) -> None:
+        ...
+    @property
+    def isa(self) -> str:
+        """
+        The ISA whose kernels read it.
+        """
+    @property
+    def nbytes(self) -> int:
+        """
+        The memory it takes, in bytes.
+        """
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """
+        The shape (..., k) of x.
+        """
+class GGUFTensor:
+    """
+    An entry of a GGUF file's tensor table.
+    """
+    @property
+    def fmt(self) -> str | None:
+        ...
+    @property
+    def nbytes(self) -> int | None:
+        ...
+    @property
+    def offset(self) -> int:
+        ...
+    @property
+    def shape(self) -> tuple[int, ...]:
+        ...
+    @property
+    def type_id(self) -> int:
+        ...
+    @property
+    def type_name(self) -> str | None:
+        ...
+class GGUF:
+    """
+    An open GGUF file: keys and tensors by index.
+    """
+    def __init__(self, path: typing.Any, mmap: bool) -> None:
+        ...
+    def elements(self, index: typing.SupportsIndex) -> numpy.ndarray[typing.Any, typing.Any]:
+        """
+        A tensor of a scalar type in its own shape and dtype; bf16 as uint16.
+        """
+    def find_key(self, key: str) -> int:
+        """
+        The index of a key, or -1.
+        """
+    def find_tensor(self, name: str) -> int:
+        """
+        The index of a tensor, or -1.
+        """
+    def keys(self) -> list[str]:
+        ...
+    def rows(self, index: typing.SupportsIndex) -> numpy.ndarray[typing.Any, typing.Any]:
+        """
+        The blocks of a tensor's rows, uint8 (n, row_bytes) or (experts, n, row_bytes).
+        """
+    def tensor(self, index: typing.SupportsIndex) -> GGUFTensor:
+        ...
+    def tensor_names(self) -> list[str]:
+        ...
+    def value(self, key: typing.SupportsIndex) -> typing.Any:
+        """
+        A metadata value: str, int, float, bool, or a list of one of them.
+        """
+    def value_type(self, key: typing.SupportsIndex) -> tuple[str, int | None, int]:
+        """
+        The name of a value's type, the length of an array or None, and the bytes it takes.
+        """
+    @property
+    def alignment(self) -> int:
+        ...
+    @property
+    def key_count(self) -> int:
+        ...
+    @property
+    def nbytes(self) -> int:
+        ...
+    @property
+    def tensor_count(self) -> int:
+        ...
+    @property
+    def version(self) -> int:
+        ...
+def cpu_info() -> dict[str, typing.Any]:
+    """
+    The CPU's name, features and usable processors.
+    """
+def dequantize(weights: Weights, out: typing.Any, threads: typing.SupportsIndex) -> None:
+    """
+    Decodes weights into out.
+    """
+def force_isa(name: str) -> None:
+    """
+    Makes `name` the ISA in use; ValueError when this build or this CPU lacks it.
+    """
+def format_info(fmt: typing.Any) -> tuple[str, int, int, int]:
+    """
+    (name, GGUF id or -1, weights a block, bytes a block) of a format.
+    """
+def formats() -> list[str]:
+    """
+    The names of the formats of this build.
+    """
+def get_rows(weights: Weights, ids: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], out: typing.Any, threads: typing.SupportsIndex) -> None:
+    """
+    Decodes the rows `ids` into out, of shape (*ids.shape, k).
+    """
+def isa() -> str:
+    """
+    The ISA in use.
+    """
+def isas(all: bool = False) -> list[str]:
+    """
+    The ISAs that this CPU runs, worst first; all that were built when `all`.
+    """
+def linear(weights: Weights, x: typing.Any, bias: typing.Any, act: typing.Any, out: typing.Any, threads: typing.SupportsIndex, vector: bool) -> typing.Any:
+    """
+    x @ weights.T + bias for x of shape (..., k), or (k,) alone when `vector`.
+    """
+def quantize_activations(x: typing.Any, act: typing.Any, threads: typing.SupportsIndex) -> Activations:
+    """
+    Quantises x, of shape (..., k).
+    """
+def set_threads(threads: typing.SupportsIndex) -> None:
+    """
+    Sets the default number of threads.
+    """
+def threads() -> int:
+    """
+    The default number of threads.
+    """
+__version__: str = '0.1.0'
