@@ -59,7 +59,9 @@ def candidates(raw: NDArray, fmt: str, x: NDArray, budget: int) -> dict[str, Can
     packed = [qk.QTensor(raw.copy(), fmt, (n, k)) for _ in range(budget // raw.nbytes + 1)]
 
     def dequantise(i: int) -> NDArray:
-        return np.asarray(gguf.quants.dequantize(np.asarray(packed[i % len(packed)].data), kind) @ x)
+        return np.asarray(
+            gguf.quants.dequantize(np.asarray(packed[i % len(packed)].data), kind) @ x
+        )
 
     def product(act: str) -> Candidate:
         return lambda i: qk.gemv(packed[i % len(packed)], x, act=act)

@@ -5,6 +5,7 @@ cancel, and then its relative error says nothing.
 """
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_denormal_x_gives_finite_products(fmt: str, isa: str, act: str) -> None:
 
 @pytest.mark.model
 @pytest.mark.slow
-def test_real_tensors_are_within_the_bound(isa: str, act: str, model_path: str) -> None:
+def test_real_tensors_are_within_the_bound(isa: str, act: str, model_path: Path) -> None:
     names = ["blk.0.attn_q.weight", "blk.3.ffn_down.weight", "blk.17.attn_k.weight"]
     with qk.load_gguf(model_path) as file:
         for name in [*names, "token_embd.weight"]:

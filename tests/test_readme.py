@@ -11,7 +11,7 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 @pytest.mark.model
 @pytest.mark.slow
 def test_the_readme_examples_run(
-    model_path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("QKERNELS_MODEL", str(model_path))
     numpy_example, torch_example = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
