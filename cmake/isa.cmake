@@ -7,9 +7,11 @@ macro(qk_isa name)
     set(QK_FLAGS_${name} ${ARGN})
 endmacro()
 
+# gersemi: off
 qk_isa(scalar)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
     set(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
     qk_isa(avx2 -mavx2 -mfma -mf16c)
     qk_isa(avx512vnni -mavx2 -mfma -mf16c ${avx512} -mavx512vnni)
 endif()
+# gersemi: on

@@ -13,11 +13,7 @@ target_link_libraries(qk_options INTERFACE Threads::Threads)
 if(QK_SANITIZE)
     target_compile_options(
         qk_options
-        INTERFACE
-            -fsanitize=${QK_SANITIZE}
-            -fno-sanitize-recover=all
-            -fno-omit-frame-pointer
-            -g
+        INTERFACE -fsanitize=${QK_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g
     )
     target_link_options(qk_options INTERFACE -fsanitize=${QK_SANITIZE})
 endif()

@@ -36,7 +36,7 @@ def activations(draw: str, k: int) -> NDArray:
     return x
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)  # all shapes and draws of one format, shared by its ISAs and acts
 def weights_and_products(fmt: str, n: int, k: int, draw: str) -> tuple[qk.QTensor, NDArray]:
     """Weights, and the float64 products of `activations` with what gguf decodes them to."""
     weights = tensor(fmt, n, k, seed=n + k)

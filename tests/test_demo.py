@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -70,6 +71,19 @@ def test_json_is_the_whole_standard_output(random_model_path: Path) -> None:
     assert report["machine"]["threads"] == 1
     assert not report["random"]
     assert "one token's products" in result.stderr
+
+
+def test_without_torch_its_column_is_left_empty(
+    random_model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "torch" else find_spec(name)
+    )
+    result = invoke("demo", "--model", random_model_path, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["token_seconds"]["torch_float32"] is None
+    assert "torch" not in result.stderr
 
 
 @pytest.mark.usefixtures("no_model")

@@ -207,6 +207,23 @@ def test_a_tensor_that_would_be_ignored_is_refused(random_model: qk.GGUFFile) ->
         Reference(cast(qk.GGUFFile, altered))
 
 
+@pytest.mark.parametrize("precision", ["qkernels", "float64"])
+def test_weights_that_are_not_finite_are_said(
+    random_model: qk.GGUFFile, precision: Literal["float64", "qkernels"]
+) -> None:
+    altered = Altered(random_model)
+    altered["blk.1.ffn_norm.weight"] = np.full(256, np.inf, np.float32)
+    with pytest.raises(ValueError, match="the logits hold NaN"):
+        list(Reference(cast(qk.GGUFFile, altered), precision).greedy(PROMPT, 2))
+
+
+def test_a_file_without_an_embedding_is_refused(random_model: qk.GGUFFile) -> None:
+    altered = Altered(random_model)
+    del altered["token_embd.weight"]
+    with pytest.raises(ValueError, match=r"token_embd\.weight is missing or is no matrix"):
+        Reference(cast(qk.GGUFFile, altered))
+
+
 def test_the_precision_is_one_of_two(random_model: qk.GGUFFile) -> None:
     with pytest.raises(ValueError, match="precision is 'float16'"):
         Reference(random_model, cast(Any, "float16"))

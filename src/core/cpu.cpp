@@ -25,6 +25,20 @@ constexpr Feature kFeatures[] = {
 
 #if defined(__x86_64__)
 
+namespace {
+
+bool has_f16c() {
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  // Its registers are those of AVX2: where the system saves them for one, it does for the other.
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0 &&
+         __builtin_cpu_supports("avx2") != 0;
+}
+
+}  // namespace
+
 // The compiler's run-time support reads CPUID and XGETBV, so a register file that the operating
 // system does not save counts as absent.
 uint64_t cpu_features() {
@@ -32,8 +46,9 @@ uint64_t cpu_features() {
   uint64_t found = 0;
 #define QK_DETECT(name) \
   if (__builtin_cpu_supports(#name)) found |= cpu::name;
-  QK_CPU_FEATURES(QK_DETECT)
+  QK_CPU_FEATURES_BY_NAME(QK_DETECT)
 #undef QK_DETECT
+  if (has_f16c()) found |= cpu::f16c;
   return found;
 }
 

@@ -5,21 +5,26 @@
 
 namespace qk {
 
-// The features that ISAs ask for: one line each, under the name that the compiler's run-time
-// support (__builtin_cpu_supports) and the kernel's /proc/cpuinfo use.
-#define QK_CPU_FEATURES(X) \
-  X(avx2)                  \
-  X(fma)                   \
-  X(f16c)                  \
-  X(avx512f)               \
-  X(avx512bw)              \
-  X(avx512vl)              \
-  X(avx512dq)              \
+// The features that ISAs ask for: one line each, under the name that the kernel's /proc/cpuinfo and
+// the run-time support of GCC and Clang (__builtin_cpu_supports) use.
+#define QK_CPU_FEATURES_BY_NAME(X) \
+  X(avx2)                          \
+  X(fma)                           \
+  X(avx512f)                       \
+  X(avx512bw)                      \
+  X(avx512vl)                      \
+  X(avx512dq)                      \
   X(avx512vnni)
 
+// Those that a compiler has no name for (Clang 16) are looked up in cpu.cpp.
+#define QK_CPU_FEATURES(X)   \
+  QK_CPU_FEATURES_BY_NAME(X) \
+  X(f16c)
+
 // cpu::avx2 and so on: one bit a feature.
+// NOLINTBEGIN(readability-identifier-naming): the compiler's names
 namespace cpu {
-enum class Position : int {
+enum class Position : uint8_t {
 #define QK_POSITION(name) name,
   QK_CPU_FEATURES(QK_POSITION)
 #undef QK_POSITION
@@ -29,6 +34,7 @@ enum class Position : int {
 QK_CPU_FEATURES(QK_BIT)
 #undef QK_BIT
 }  // namespace cpu
+// NOLINTEND(readability-identifier-naming)
 
 // The features of this CPU that the operating system also lets programs use.
 uint64_t cpu_features();

@@ -40,7 +40,7 @@ struct IQ1_M : Octets<IQ1_M> {
     uint32_t d = 0;
     for (int i = 0; i < 4; ++i) d |= (block.scales[i].get() & 0xf000u) >> (12 - 4 * i);
     const int scale = block.scales[g / 4].get() >> (3 * (g % 4)) & 7;
-    const float group = static_cast<float>(2 * scale + 1);
+    const auto group = static_cast<float>(2 * scale + 1);
     return half_to_float(static_cast<uint16_t>(d)) * group * 0.125f;
   }
 };

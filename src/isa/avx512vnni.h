@@ -44,8 +44,8 @@ struct Isa : AvxCommon {
     return _mm512_and_si512(crumbs, _mm512_set1_epi8(3));
   }
   static QK_INLINE Quants bits_of_256(const uint8_t* p, int step) {
-    const __m512i bits = _mm512_srlv_epi64(_mm512_broadcast_i64x4(load32(p)),
-                                           shifts(2 * step, 2 * step + 1));
+    const __m512i bits =
+        _mm512_srlv_epi64(_mm512_broadcast_i64x4(load32(p)), shifts(2 * step, 2 * step + 1));
     return _mm512_and_si512(bits, _mm512_set1_epi8(1));
   }
   template <int kStride>

@@ -78,7 +78,7 @@ struct Isa {
     return low;
   }
   static QK_INLINE Quants look_up(Quants q, const uint8_t (&table)[16]) {
-    for (int i = 0; i < 32; ++i) q.v[i] = table[q.v[i]];
+    for (uint8_t& quant : q.v) quant = table[quant];
     return q;
   }
   template <int kStride>

@@ -88,8 +88,8 @@ void activate_float(const float* x, float multiplier, std::byte* out) {
       unit.x[16 * h + 8 + i] = second;
       sums[i] = first + second;
     }
-    unit.sum16[h] = ((sums[0] + sums[4]) + (sums[2] + sums[6])) +
-                    ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+    unit.sum16[h] =
+        ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
   }
   for (int g = 0; g < kGroupsPerUnit; ++g) unit.sum[g] = unit.sum16[2 * g] + unit.sum16[2 * g + 1];
 }

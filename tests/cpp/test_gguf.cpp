@@ -160,8 +160,6 @@ class TemporaryFile {
   char path_[32] = "/tmp/qk_test_gguf_XXXXXX";
 };
 
-}  // namespace
-
 QK_TEST(a_valid_image_reads_back) {
   const Parsed parsed = parse(valid_image().bytes());
   QK_REQUIRE_OK(parsed.status);
@@ -319,3 +317,5 @@ QK_TEST(a_file_that_shrank_is_noticed) {
   QK_CHECK_OK(copied.bytes_of(0, &data));
   touch(copied);
 }
+
+}  // namespace

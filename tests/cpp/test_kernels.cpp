@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <string_view>
 #include <vector>
 
 #include "check.h"
@@ -71,14 +70,14 @@ struct Product {
     return bits_of_float(out[static_cast<size_t>(index)]) != kUnwritten;
   }
   bool is_complete() const {
-    for (int64_t index = 0; index < static_cast<int64_t>(out.size()); ++index) {
+    const auto size = static_cast<int64_t>(out.size());
+    for (int64_t index = 0; index < size; ++index) {
       if (written(index) != (index % (n + kGap) < n)) return false;
     }
     return true;
   }
   bool is_untouched() const {
-    return std::all_of(out.begin(), out.end(),
-                       [](float value) { return bits_of_float(value) == kUnwritten; });
+    return std::ranges::all_of(out, [](float v) { return bits_of_float(v) == kUnwritten; });
   }
   bool same_bits(const Product& other) const {
     return out.size() == other.out.size() &&

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 import qkernels as qk
 from qkernels import models
 from qkernels.demo import measure, show
@@ -123,7 +125,9 @@ def _compare(
     from rich.progress import Progress
 
     quiet = not console.is_terminal
-    with Progress(console=console, transient=True, disable=quiet, refresh_per_second=4) as progress:
+    progress = Progress(console=console, transient=True, disable=quiet, refresh_per_second=4)
+    # Where weights are not finite the errors say so.
+    with progress, np.errstate(all="ignore"):
         task = progress.add_task("Comparing all matrices with float64", total=weights)
         return measure.compare(
             matrices, vectors, keep=keep, advance=lambda done: progress.advance(task, done)
