@@ -22,7 +22,7 @@ def act(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=qk.isas())
+@pytest.fixture(params=_core.isas(for_tests=True))
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     before = _core.isa()
     _core.force_isa(str(request.param))

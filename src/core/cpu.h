@@ -11,6 +11,7 @@ namespace qk {
   X(avx2)                  \
   X(fma)                   \
   X(f16c)                  \
+  X(avxvnni)               \
   X(avx512f)               \
   X(avx512bw)              \
   X(avx512vl)              \

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "isa/avx_common.h"
+#include "isa/planes.h"
 
 namespace qk::avx512vnni {
 namespace {
@@ -44,8 +45,8 @@ struct Isa : AvxCommon {
     return _mm512_and_si512(crumbs, _mm512_set1_epi8(3));
   }
   static QK_INLINE Quants bits_of_256(const uint8_t* p, int step) {
-    const __m512i bits = _mm512_srlv_epi64(_mm512_broadcast_i64x4(load32(p)),
-                                           shifts(2 * step, 2 * step + 1));
+    const __m512i bits =
+        _mm512_srlv_epi64(_mm512_broadcast_i64x4(load32(p)), shifts(2 * step, 2 * step + 1));
     return _mm512_and_si512(bits, _mm512_set1_epi8(1));
   }
   template <int kStride>
@@ -96,11 +97,7 @@ struct Isa : AvxCommon {
   }
   static QK_INLINE void store_int16(int8_t (&planes)[2][kUnit], int g,
                                     const int32_t (&v)[kActivationGroup]) {
-    for (int i = 0; i < kActivationGroup; ++i) {
-      const int32_t high = (v[i] + 128) >> 8;
-      planes[0][kActivationGroup * g + i] = static_cast<int8_t>(high);
-      planes[1][kActivationGroup * g + i] = static_cast<int8_t>(v[i] - 256 * high);
-    }
+    store_planes(planes, g, v);
   }
   template <class F>
   static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
