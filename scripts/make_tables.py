@@ -30,7 +30,7 @@ def rows(values: list[str], indent: str = "    ", width: int = 100) -> str:
 def code_tables() -> str:
     """The sixteen values of each 4-bit code, biased to be unsigned."""
     parts = [
-        "// The values of 4-bit codes, made unsigned by their bias. Written by scripts/make_tables.py.",
+        "// The values of 4-bit codes, made unsigned by a bias. Written by scripts/make_tables.py.",
         "#pragma once\n",
         "#include <cstdint>\n",
         "namespace qk {\n",
@@ -60,8 +60,14 @@ def grid_tables() -> str:
         "#include <cstdint>\n",
         "namespace qk {\n",
     ]
-    grids = [("kIq2XxsGrid", q.IQ2_XXS, 0), ("kIq2XsGrid", q.IQ2_XS, 0), ("kIq2SGrid", q.IQ2_S, 0),
-             ("kIq3XxsGrid", q.IQ3_XXS, 0), ("kIq3SGrid", q.IQ3_S, 0), ("kIq1Grid", q.IQ1_S, 1)]  # fmt: skip
+    grids = [
+        ("kIq2XxsGrid", q.IQ2_XXS, 0),
+        ("kIq2XsGrid", q.IQ2_XS, 0),
+        ("kIq2SGrid", q.IQ2_S, 0),
+        ("kIq3XxsGrid", q.IQ3_XXS, 0),
+        ("kIq3SGrid", q.IQ3_S, 0),
+        ("kIq1Grid", q.IQ1_S, 1),
+    ]
     for name, cls, offset in grids:
         count, width = cls.grid_shape
         kind = f"uint{8 * width}_t"

@@ -9,9 +9,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
-from weights import bound, dense, random_weights, relative_error, tensor
 
 import qkernels as qk
+from weights import bound, dense, random_weights, relative_error, tensor
 
 N, K = 130, 288
 
@@ -128,9 +128,7 @@ def test_torch_dtypes_strides_bias_and_out(
     low = torch.from_numpy(x).to(dtype)
     column_major = low.t().contiguous().t()
     bias = torch.linspace(-1, 1, N).to(dtype)
-    expected = torch.from_numpy(
-        qk.gemm(weights, low.float().numpy(), bias=bias.float().numpy())
-    )
+    expected = torch.from_numpy(qk.gemm(weights, low.float().numpy(), bias=bias.float().numpy()))
     assert torch.equal(qk.gemm(weights, column_major, bias=bias), expected)
     out = torch.empty((4, N), dtype=dtype)
     assert qk.gemm(weights, low, bias=bias, out=out) is out
@@ -226,5 +224,7 @@ def test_importing_qkernels_imports_neither_torch_nor_the_heavy_dependencies() -
         "import sys, qkernels; "
         "print([m for m in ('torch', 'gguf', 'typer', 'rich', 'tokenizers') if m in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"

@@ -4,9 +4,9 @@ import threading
 
 import numpy as np
 import pytest
-from weights import tensor
 
 import qkernels as qk
+from weights import tensor
 
 
 def product(weights: qk.QTensor, x: np.ndarray, act: str, threads: int) -> np.ndarray:
@@ -60,9 +60,8 @@ def test_eight_threads_calling_at_once_get_their_own_results(fmt: str, act: str)
     wrong: list[int] = []
 
     def call(i: int) -> None:
-        for _ in range(20):
-            if not np.array_equal(qk.gemv(weights, xs[i], act=act, threads=1 + i % 4), expected[i]):
-                wrong.append(i)
+        results = [qk.gemv(weights, xs[i], act=act, threads=1 + i % 4) for _ in range(20)]
+        wrong.extend(i for y in results if not np.array_equal(y, expected[i]))
 
     callers = [threading.Thread(target=call, args=(i,)) for i in range(8)]
     for caller in callers:

@@ -3,10 +3,10 @@
 import gguf
 import numpy as np
 import pytest
-from weights import block_of, gguf_type, random_bytes, random_weights, reference
 
 import qkernels as qk
 from qkernels import _core
+from weights import block_of, gguf_type, random_bytes, random_weights, reference
 
 
 def test_block_sizes_are_those_of_gguf(fmt: str) -> None:

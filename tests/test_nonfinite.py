@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from weights import is_float, random_weights, tensor
 
 import qkernels as qk
+from weights import is_float, random_weights, tensor
 
 BAD = [np.nan, np.inf, -np.inf]
 

@@ -7,10 +7,10 @@ import threading
 
 import numpy as np
 import pytest
-from weights import tensor
 
 import qkernels as qk
 from qkernels import _core, _threads
+from weights import tensor
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Wrong calls: each raises the exception it should, with the values at fault, and changes nothing."""
+"""Wrong calls: each raises its exception, with the values at fault, and changes nothing."""
 
 import gc
 import re
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from weights import random_weights, tensor
 
 import qkernels as qk
+from weights import random_weights, tensor
 
 N, K = 12, 256
 RAW = random_weights("q4_k", N, K)

@@ -33,7 +33,7 @@ def block_of(fmt: str) -> tuple[int, int]:
 
 
 def _own_reference(blocks: NDArray, fmt: str) -> NDArray:
-    """(count, weights) of (count, bytes) blocks of a format in OWN_BLOCKS, written from its layout."""
+    """(count, weights) of (count, bytes) blocks of a format that gguf does not decode."""
 
     def half(start: int) -> NDArray:
         return np.ascontiguousarray(blocks[:, start : start + 2]).view(np.float16).astype("f4")

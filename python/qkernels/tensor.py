@@ -45,8 +45,9 @@ class QTensor:
             raise ValueError(f"shape {dims} has {len(dims)} dimensions; expected 2 or 3")
         self._weights = _core.Weights(plain(data, "weights"), fmt, dims[-1])
         if self._weights.shape != dims:
-            raise ValueError(f"shape {dims} does not match the data, which holds "
-                             f"{self._weights.shape}")
+            raise ValueError(
+                f"shape {dims} does not match the data, which holds {self._weights.shape}"
+            )
         self._data = data
         self._shape = dims
 

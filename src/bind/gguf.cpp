@@ -3,14 +3,13 @@
 #include <memory>
 #include <optional>
 #include <pybind11/numpy.h>
-#include <pybind11/stl.h>
+#include <pybind11/stl.h>  // IWYU pragma: keep (std::optional and std::vector as results)
 #include <pybind11/typing.h>
 #include <string>
 #include <vector>
 
 #include "bind/bind.h"
 #include "bind/errors.h"
-#include "formats/registry.h"
 #include "gguf/reader.h"
 #include "gguf/types.h"
 
@@ -55,6 +54,9 @@ void raise_for(const Status& status, const py::object& path) {
   raise_if_failed(status);
 }
 
+// Names and values lie in the map as well: nothing reads them without this.
+void check_size(const GgufFile& file) { raise_for(file.reader.check_size(), file.path); }
+
 // Text out of a file is UTF-8 by the specification and anything in practice. Bytes that are not
 // UTF-8 become lone surrogates, as in Python's file names, so nothing raises and nothing is lost.
 py::str to_text(std::string_view bytes) {
@@ -64,7 +66,7 @@ py::str to_text(std::string_view bytes) {
   return py::reinterpret_steal<py::str>(text);
 }
 
-// The index of a name in `names`, or -1.
+// The index of a name, or -1.
 int64_t find(const gguf::Names& names, const py::str& name) {
   PyObject* encoded = PyUnicode_AsEncodedString(name.ptr(), "utf-8", "surrogateescape");
   if (encoded == nullptr) {  // a surrogate that no file's bytes turn into
@@ -128,7 +130,6 @@ void check_index(int64_t index, const gguf::Names& names) {
 
 const Tensor& tensor_at(const GgufFile& file, int64_t index) {
   check_index(index, file.reader.tensor_names());
-  raise_for(file.reader.check_size(), file.path);
   return file.reader.tensor(index);
 }
 
@@ -197,7 +198,8 @@ py::array elements(const GgufFile& file, int64_t index) {
 
 std::unique_ptr<GgufFile> open(const py::object& path, bool mmap) {
   PyObject* encoded = nullptr;  // ValueError for a null byte, TypeError for what is no path
-  if (PyUnicode_FSConverter(path.ptr(), &encoded) == 0) throw py::error_already_set();
+  if (PyUnicode_FSConverter(path.ptr(), static_cast<void*>(&encoded)) == 0)
+    throw py::error_already_set();
   const auto name = py::reinterpret_steal<py::bytes>(encoded);
   auto file = std::make_unique<GgufFile>();
   file->path = path;
@@ -214,7 +216,7 @@ std::unique_ptr<GgufFile> open(const py::object& path, bool mmap) {
 
 const Value& value_at(const GgufFile& file, int64_t index) {
   check_index(index, file.reader.keys());
-  raise_for(file.reader.check_size(), file.path);
+  check_size(file);
   return file.reader.value(index);
 }
 
@@ -222,15 +224,32 @@ py::typing::Tuple<py::str, std::optional<int64_t>, int64_t> value_type(const Ggu
                                                                        int64_t key) {
   const Value& value = value_at(file, key);
   const std::optional<int64_t> length = value.is_array ? std::optional(value.count) : std::nullopt;
-  return py::make_tuple(gguf::name_of(value.type), length, value.size);
+  const bool is_text = value.type == ValueType::kString && !value.is_array;
+  const int64_t size = is_text ? value.size - static_cast<int64_t>(sizeof(uint64_t)) : value.size;
+  return py::make_tuple(gguf::name_of(value.type), length, size);
 }
 
-const gguf::Names& checked(const GgufFile& file, const gguf::Names& names) {
-  raise_for(file.reader.check_size(), file.path);
-  return names;
+py::typing::List<py::str> keys(const GgufFile& file) {
+  check_size(file);
+  return to_list(file.reader.keys());
 }
 
-void bind_tensor(py::module_& m) {
+py::typing::List<py::str> tensor_names(const GgufFile& file) {
+  check_size(file);
+  return to_list(file.reader.tensor_names());
+}
+
+int64_t find_key(const GgufFile& file, const py::str& key) {
+  check_size(file);
+  return find(file.reader.keys(), key);
+}
+
+int64_t find_tensor(const GgufFile& file, const py::str& name) {
+  check_size(file);
+  return find(file.reader.tensor_names(), name);
+}
+
+void bind_tensor(const py::module_& m) {
   py::class_<GgufTensor>(m, "GGUFTensor", "An entry of a GGUF file's tensor table.")
       .def_property_readonly("shape",
                              [](const GgufTensor& t) -> py::typing::Tuple<py::int_, py::ellipsis> {
@@ -245,6 +264,7 @@ void bind_tensor(py::module_& m) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(misc-const-correctness): every part of the module has this signature
 void bind_gguf(py::module_& m) {
   bind_tensor(m);
   py::class_<GgufFile>(m, "GGUF", "An open GGUF file: keys and tensors by index.")
@@ -255,21 +275,10 @@ void bind_gguf(py::module_& m) {
       .def_property_readonly("key_count", [](const GgufFile& f) { return f.reader.keys().size(); })
       .def_property_readonly("tensor_count",
                              [](const GgufFile& f) { return f.reader.tensor_names().size(); })
-      .def("keys", [](const GgufFile& f) { return to_list(checked(f, f.reader.keys())); })
-      .def("tensor_names",
-           [](const GgufFile& f) { return to_list(checked(f, f.reader.tensor_names())); })
-      .def(
-          "find_key",
-          [](const GgufFile& f, const py::str& key) {
-            return find(checked(f, f.reader.keys()), key);
-          },
-          py::arg("key"), "The index of a key, or -1.")
-      .def(
-          "find_tensor",
-          [](const GgufFile& f, const py::str& name) {
-            return find(checked(f, f.reader.tensor_names()), name);
-          },
-          py::arg("name"), "The index of a tensor, or -1.")
+      .def("keys", &keys)
+      .def("tensor_names", &tensor_names)
+      .def("find_key", &find_key, py::arg("key"), "The index of a key, or -1.")
+      .def("find_tensor", &find_tensor, py::arg("name"), "The index of a tensor, or -1.")
       .def(
           "value", [](const GgufFile& f, int64_t key) { return to_object(value_at(f, key)); },
           py::arg("key"), "A metadata value: str, int, float, bool, or a list of one of them.")

@@ -52,14 +52,13 @@ Status size_of(int fd, int64_t* out) {
   return {};
 }
 
-// Pages of `size` > 0 bytes: of the file, or of new memory where fd is -1.
-Status map_pages(int fd, int64_t size, uint8_t** out) {
+// Pages of `size` > 0 bytes, of the file or, where fd is -1, of new memory; null, and errno, where
+// the system refuses.
+uint8_t* map_pages(int fd, int64_t size) {
   const int protection = fd < 0 ? PROT_READ | PROT_WRITE : PROT_READ;
   const int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_PRIVATE;
   void* pages = ::mmap(nullptr, static_cast<size_t>(size), protection, flags, fd, 0);
-  if (pages == MAP_FAILED) return refused("mmap");
-  *out = static_cast<uint8_t*>(pages);
-  return {};
+  return pages == MAP_FAILED ? nullptr : static_cast<uint8_t*>(pages);
 }
 
 // Fills `data` with the first `size` bytes of the file.
@@ -116,9 +115,8 @@ Status MappedFile::open(const char* path, MappedFile* out) {
   int64_t size = 0;
   QK_TRY(size_of(file.fd_, &size));
   if (size > 0) {
-    uint8_t* data = nullptr;
-    QK_TRY(map_pages(file.fd_, size, &data));
-    file.data_ = data;
+    file.data_ = map_pages(file.fd_, size);
+    if (file.data_ == nullptr) return refused("mmap");
     file.size_ = size;
   }
   *out = std::move(file);
@@ -132,8 +130,8 @@ Status MappedFile::read(const char* path, MappedFile* out) {
   QK_TRY(size_of(fd.get(), &size));
   MappedFile file;
   if (size > 0) {
-    uint8_t* data = nullptr;
-    QK_TRY(map_pages(-1, size, &data));
+    uint8_t* data = map_pages(-1, size);
+    if (data == nullptr) return refused("mmap");
     file.data_ = data;
     file.size_ = size;
     QK_TRY(read_all(fd.get(), data, size));

@@ -1,4 +1,4 @@
-// The values of 4-bit codes, made unsigned by their bias. Written by scripts/make_tables.py.
+// The values of 4-bit codes, made unsigned by a bias. Written by scripts/make_tables.py.
 #pragma once
 
 #include <cstdint>

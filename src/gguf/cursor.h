@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "core/status.h"
 
@@ -68,7 +69,7 @@ class Cursor {
 
  private:
   bool fits(uint64_t bytes) {
-    if (bytes <= static_cast<uint64_t>(left())) return true;
+    if (std::cmp_less_equal(bytes, left())) return true;
     wanted_ = bytes;
     wanted_at_ = position_;
     return false;

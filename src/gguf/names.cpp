@@ -23,8 +23,8 @@ bool Names::before(const Slot& slot, uint64_t hash, std::string_view name) const
 int64_t Names::seal() {
   slots_.clear();
   for (uint32_t i = 0; i < names_.size(); ++i) slots_.push_back({hash_of(names_[i]), i});
-  std::sort(slots_.begin(), slots_.end(),
-            [this](const Slot& a, const Slot& b) { return before(a, b.hash, names_[b.index]); });
+  std::ranges::sort(
+      slots_, [this](const Slot& a, const Slot& b) { return before(a, b.hash, names_[b.index]); });
   for (size_t i = 1; i < slots_.size(); ++i) {
     const Slot& a = slots_[i - 1];
     const Slot& b = slots_[i];
@@ -37,9 +37,8 @@ int64_t Names::seal() {
 
 int64_t Names::find(std::string_view name) const {
   const uint64_t hash = hash_of(name);
-  const auto slot = std::lower_bound(
-      slots_.begin(), slots_.end(), name,
-      [this, hash](const Slot& a, std::string_view wanted) { return before(a, hash, wanted); });
+  const auto slot =
+      std::ranges::partition_point(slots_, [&](const Slot& at) { return before(at, hash, name); });
   if (slot == slots_.end() || names_[slot->index] != name) return -1;
   return slot->index;
 }

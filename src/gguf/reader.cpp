@@ -50,7 +50,7 @@ Status check_count(const Cursor& cursor, uint64_t count, int64_t least, const ch
     return Status::value_error("the header promises %llu %s; qkernels reads at most %lld", promised,
                                what, static_cast<long long>(kMaxEntries));
   }
-  if (count > static_cast<uint64_t>(cursor.left() / least)) {
+  if (std::cmp_greater(count, cursor.left() / least)) {
     return Status::value_error("the header promises %llu %s, with %lld bytes left%s", promised,
                                what, static_cast<long long>(cursor.left()), cursor.limit());
   }
@@ -74,7 +74,7 @@ Status Reader::parse(const uint8_t* data, int64_t size, Reader* out) {
   reader.data_ = data;
   reader.size_ = size;
   Cursor cursor(data, size);
-  Header header;
+  Header header = {};
   QK_TRY(read_header(cursor, &header));
   reader.version_ = header.version;
   QK_TRY(reader.read_keys(cursor, header.keys));

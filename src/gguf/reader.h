@@ -26,7 +26,7 @@ namespace qk::gguf {
 inline constexpr int64_t kMaxEntries = 262144;  // keys, and tensors
 inline constexpr uint32_t kDefaultAlignment = 32;
 
-enum class Access { kMap, kCopy };  // map the file, or read all of it into memory
+enum class Access : uint8_t { kMap, kCopy };  // map the file, or read all of it into memory
 
 class Reader {
  public:

@@ -1,6 +1,7 @@
 #include "gguf/value.h"
 
 #include <cstdio>
+#include <utility>
 
 namespace qk::gguf {
 namespace {
@@ -57,7 +58,7 @@ Status read_array_head(Cursor& cursor, std::string_view key, Value* out) {
   out->is_array = true;
   // A string takes 8 bytes at least. What is left is divided: a product could overflow.
   const int64_t least = out->type == ValueType::kString ? 8 : size_of(out->type);
-  if (count > static_cast<uint64_t>(cursor.left() / least)) {
+  if (std::cmp_greater(count, cursor.left() / least)) {
     return Status::value_error("key %s is an array of %llu %s values, with %lld bytes left%s",
                                Quoted(key).text(), static_cast<unsigned long long>(count),
                                name_of(out->type), static_cast<long long>(cursor.left()),

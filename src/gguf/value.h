@@ -16,7 +16,7 @@
 
 namespace qk::gguf {
 
-enum class ValueType : uint32_t {
+enum class ValueType : uint8_t {
   kUint8 = 0,
   kInt8 = 1,
   kUint16 = 2,

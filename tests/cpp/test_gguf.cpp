@@ -67,9 +67,9 @@ class Image {
 };
 
 constexpr uint32_t kF32 = 0;
-constexpr uint32_t kQ8_0 = 8;
-constexpr uint32_t kQ4_K = 12;
-constexpr uint32_t kQ4_0_4_4 = 31;
+constexpr uint32_t kQ80 = 8;
+constexpr uint32_t kQ4K = 12;
+constexpr uint32_t kRemoved = 31;
 
 // One of everything; the last tensor ends with the file.
 Image valid_image() {
@@ -89,11 +89,11 @@ Image valid_image() {
   image.array("strings", ValueType::kString, 3).text("a").text("").text("bcd");
   image.array("bools", ValueType::kBool, 3).raw(std::string_view("\1\0\1", 3));
   image.key("qkernels.k.padded", ValueType::kUint32).u32(300);
-  image.tensor("matrix", {32, 3}, kQ8_0, 0);
+  image.tensor("matrix", {32, 3}, kQ80, 0);
   image.tensor("vector", {5}, kF32, 128);
-  image.tensor("removed", {7}, kQ4_0_4_4, 192);
-  image.tensor("experts", {32, 2, 2}, kQ8_0, 0);
-  image.tensor("padded", {512, 1}, kQ4_K, 192);
+  image.tensor("removed", {7}, kRemoved, 192);
+  image.tensor("experts", {32, 2, 2}, kQ80, 0);
+  image.tensor("padded", {512, 1}, kQ4K, 192);
   return image.pad(64).zeros(192 + 288);
 }
 
@@ -239,7 +239,7 @@ QK_TEST(a_tensor_must_lie_in_the_file) {
   QK_CHECK_FAILS(one_tensor({16}, kF32, 64, 64), Code::kValue, "tensor 't' has offset 64 into");
   QK_CHECK_FAILS(one_tensor({4}, kF32, 4, 64), Code::kValue,
                  "tensor 't' has offset 4, no multiple of the alignment 32");
-  QK_CHECK_FAILS(one_tensor({300}, kQ4_K, 0, 64), Code::kValue,
+  QK_CHECK_FAILS(one_tensor({300}, kQ4K, 0, 64), Code::kValue,
                  "tensor 't' has rows of 300 weights, no multiple of the 256 in a q4_k block");
 }
 

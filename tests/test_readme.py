@@ -1,0 +1,29 @@
+"""The README's examples run as they stand and print what their comments say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_the_readme_examples_run(
+    model_path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QKERNELS_MODEL", str(model_path))
+    numpy_example, torch_example = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    exec(compile(numpy_example, "README.md", "exec"), {})
+    assert 5e-6 < float(capsys.readouterr().out) < 5e-5
+    exec(compile(torch_example, "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("torch.Size([3, 576]) torch.Size([3, 192])")
+
+
+def test_the_readme_says_the_two_commands() -> None:
+    commands = re.findall(r"```sh\n(.*?)```", README.read_text(), re.DOTALL)[0].splitlines()
+    assert commands == [
+        "python -m pip install . && qkernels demo",
+        'python -m pip install ".[test]" && python -m pytest',
+    ]
