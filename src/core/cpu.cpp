@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace qk {
@@ -16,7 +18,7 @@ struct Feature {
 };
 
 constexpr Feature kFeatures[] = {
-#define QK_FEATURE(name) {cpu::name, #name},
+#define QK_FEATURE(name, ...) {cpu::name, #name},
     QK_CPU_FEATURES(QK_FEATURE)
 #undef QK_FEATURE
 };
@@ -32,7 +34,7 @@ uint64_t cpu_features() {
   uint64_t found = 0;
 #define QK_DETECT(name) \
   if (__builtin_cpu_supports(#name)) found |= cpu::name;
-  QK_CPU_FEATURES(QK_DETECT)
+  QK_X86_FEATURES(QK_DETECT)
 #undef QK_DETECT
   return found;
 }
@@ -54,12 +56,28 @@ void cpu_name(char* buffer, int size) {
   }
 }
 
+#elif defined(__aarch64__) && defined(__linux__)
+
+// The kernel names only what it lets programs use.
+uint64_t cpu_features() {
+  uint64_t found = 0;
+#define QK_DETECT(name, word, bit) \
+  if ((getauxval(word) & (bit)) != 0) found |= cpu::name;
+  QK_ARM_FEATURES(QK_DETECT)
+#undef QK_DETECT
+  return found;
+}
+
+void cpu_name(char* buffer, int size) {
+  std::snprintf(buffer, static_cast<size_t>(size), "%s", "aarch64");
+}
+
 #else
 
 uint64_t cpu_features() { return 0; }
 
 void cpu_name(char* buffer, int size) {
-  std::snprintf(buffer, static_cast<size_t>(size), "%s", "aarch64");
+  std::snprintf(buffer, static_cast<size_t>(size), "%s", "unknown");
 }
 
 #endif

@@ -5,9 +5,10 @@
 
 namespace qk {
 
-// The features that ISAs ask for: one line each, under the name that the compiler's run-time
-// support (__builtin_cpu_supports) and the kernel's /proc/cpuinfo use.
-#define QK_CPU_FEATURES(X) \
+// The features that ISAs ask for: one line each. On x86 under the name that the compiler's run-time
+// support (__builtin_cpu_supports) uses; on Arm under that of /proc/cpuinfo, followed by where the
+// kernel reports it. Every build knows all of the names, and finds those of its own architecture.
+#define QK_X86_FEATURES(X) \
   X(avx2)                  \
   X(fma)                   \
   X(f16c)                  \
@@ -17,15 +18,20 @@ namespace qk {
   X(avx512vl)              \
   X(avx512dq)              \
   X(avx512vnni)
+#define QK_ARM_FEATURES(X)            \
+  X(asimd, AT_HWCAP, HWCAP_ASIMD)     \
+  X(asimddp, AT_HWCAP, HWCAP_ASIMDDP) \
+  X(i8mm, AT_HWCAP2, HWCAP2_I8MM)
+#define QK_CPU_FEATURES(X) QK_X86_FEATURES(X) QK_ARM_FEATURES(X)
 
 // cpu::avx2 and so on: one bit a feature.
 namespace cpu {
 enum class Position : int {
-#define QK_POSITION(name) name,
+#define QK_POSITION(name, ...) name,
   QK_CPU_FEATURES(QK_POSITION)
 #undef QK_POSITION
 };
-#define QK_BIT(name) \
+#define QK_BIT(name, ...) \
   inline constexpr uint64_t name = uint64_t{1} << static_cast<int>(Position::name);
 QK_CPU_FEATURES(QK_BIT)
 #undef QK_BIT

@@ -5,28 +5,19 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
-#include <vector>
 
 namespace qk::test {
 namespace {
 
 constexpr int kMostReports = 20;  // a test that fails in a loop says so often enough
 
-struct Test {
-  const char* name;
-  void (*body)();
-};
-
-// A function's own static, so that registrations in other files find it made.
-std::vector<Test>& tests() {
-  static std::vector<Test> all;
-  return all;
-}
+constinit const Registration* first = nullptr;
+constinit Registration* last = nullptr;
 
 std::atomic<int> failures{0};  // of the running test
 thread_local const Context* innermost = nullptr;
 
-bool run(const Test& test) {
+bool run(const Registration& test) {
   failures = 0;
   try {
     test.body();
@@ -36,6 +27,11 @@ bool run(const Test& test) {
   std::printf("%s %s\n", failures == 0 ? "passed" : "FAILED", test.name);
   std::fflush(stdout);
   return failures == 0;
+}
+
+bool is_wanted(const Registration& test, const char* filter) {
+  const bool others = filter[0] == '-';
+  return others != (std::strstr(test.name, filter + (others ? 1 : 0)) != nullptr);
 }
 
 }  // namespace
@@ -61,7 +57,11 @@ Context::Context(const char* format, ...) : outer_(innermost) {
 
 Context::~Context() { innermost = outer_; }
 
-Registration::Registration(const char* name, void (*body)()) { tests().push_back({name, body}); }
+Registration::Registration(const char* test_name, void (*test_body)()) noexcept
+    : name(test_name), body(test_body) {
+  (last == nullptr ? first : last->next) = this;
+  last = this;
+}
 
 bool check_true(bool value, const char* expression, const char* file, int line) {
   if (!value) fail(file, line, std::string(expression) + " is false");
@@ -85,13 +85,19 @@ bool check_fails(const Status& status, Code code, std::string_view part, const c
 
 }  // namespace qk::test
 
+// NOLINTNEXTLINE(misc-const-correctness): the signature that main has
 int main(int argc, char** argv) {
   int passed = 0;
   int failed = 0;
-  for (const qk::test::Test& test : qk::test::tests()) {
-    if (argc > 1 && std::strstr(test.name, argv[1]) == nullptr) continue;
-    ++(qk::test::run(test) ? passed : failed);
+  int skipped = 0;
+  for (const auto* test = qk::test::first; test != nullptr; test = test->next) {
+    if (argc > 1 && !qk::test::is_wanted(*test, argv[1])) {
+      std::printf("skipped %s\n", test->name);
+      ++skipped;
+      continue;
+    }
+    ++(qk::test::run(*test) ? passed : failed);
   }
-  std::printf("%d passed, %d failed\n", passed, failed);
+  std::printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
   return failed == 0 && passed > 0 ? 0 : 1;
 }

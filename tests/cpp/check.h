@@ -7,7 +7,7 @@
 //   }
 //
 // A test program is its own file and check.cpp, which has main(). An argument runs only the tests
-// whose names contain it.
+// whose names contain it; with a minus before it, only the others.
 #pragma once
 
 #include <sstream>
@@ -37,8 +37,13 @@ class Context {
   const Context* outer_;
 };
 
+// A test, in the list of all that the program has.
 struct Registration {
-  Registration(const char* name, void (*body)());
+  Registration(const char* test_name, void (*test_body)()) noexcept;
+
+  const char* name;
+  void (*body)();
+  const Registration* next = nullptr;
 };
 
 template <class T>
@@ -75,9 +80,9 @@ bool check_fails(const Status& status, Code code, std::string_view part, const c
 
 }  // namespace qk::test
 
-#define QK_TEST(name)                                                      \
-  static void name();                                                      \
-  static const ::qk::test::Registration name##_registration(#name, &name); \
+#define QK_TEST(name)                                                        \
+  static void name();                                                        \
+  static const ::qk::test::Registration name##_registration(#name, &(name)); \
   static void name()
 
 #define QK_CHECK(condition) ::qk::test::check_true((condition), #condition, __FILE__, __LINE__)

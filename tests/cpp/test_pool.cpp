@@ -1,5 +1,6 @@
 // The thread pool: nothing is missed, nothing is done twice, whoever calls and however often.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <ctime>
@@ -36,7 +37,7 @@ std::vector<int> visits(const Parallel& parallel, int64_t n, int64_t grain) {
 }
 
 bool all_are(const std::vector<int>& counts, int value) {
-  return std::all_of(counts.begin(), counts.end(), [value](int c) { return c == value; });
+  return std::ranges::all_of(counts, [value](int c) { return c == value; });
 }
 
 bool visits_each_once(int threads, int64_t n, int64_t grain) {
@@ -101,22 +102,38 @@ QK_TEST(sixteen_callers_at_once_are_each_served) {
   for (std::thread& caller : callers) caller.join();
 }
 
-// What the workers wrote is there when the call returns: the child's exit code says so, because it
-// has no other way to report.
+// Whether a second thread takes part in a job within ten seconds.
+bool two_threads_meet() {
+  std::atomic<int> arrived{0};
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  auto body = [&](int64_t, int64_t) {
+    arrived.fetch_add(1);
+    while (arrived.load() < 2 && std::chrono::steady_clock::now() < give_up) {
+      std::this_thread::yield();
+    }
+  };
+  Pool::shared().parallel(2)(2, 1, body);
+  return arrived.load() == 2;
+}
+
+// Forked inside a job, the child inherits a pool that is busy and whose workers are gone.
 QK_TEST(a_forked_child_starts_with_a_pool_of_its_own) {
-  QK_REQUIRE(visits_each_once(4, 1000, 1));
-  const pid_t child = ::fork();
-  QK_REQUIRE(child >= 0);
-  if (child == 0) {
+  QK_REQUIRE(two_threads_meet());
+  pid_t child = -1;
+  auto body = [&](int64_t begin, int64_t) {
+    if (begin != 0) return;
+    child = ::fork();
+    if (child != 0) return;
     ::alarm(60);
-    bool complete = true;
-    for (int i = 0; i < 50; ++i) complete = complete && visits_each_once(4, 1000, 1);
-    ::_exit(complete ? 0 : 1);
-  }
+    const bool works = two_threads_meet() && visits_each_once(4, 1000, 1);
+    ::_exit(works ? 0 : 1);  // the only way that it has to report
+  };
+  Pool::shared().parallel(2)(2, 1, body);
+  QK_REQUIRE(child > 0);
   int status = -1;
   QK_CHECK_EQ(::waitpid(child, &status, 0), child);
   QK_CHECK_EQ(status, 0);
-  QK_CHECK(visits_each_once(4, 1000, 1));
+  QK_CHECK(two_threads_meet() && visits_each_once(4, 1000, 1));
 }
 
 QK_TEST(idle_workers_sleep) {
