@@ -17,3 +17,15 @@ if(QK_SANITIZE)
     )
     target_link_options(qk_options INTERFACE -fsanitize=${QK_SANITIZE})
 endif()
+
+if(QK_FUZZ)
+    target_compile_options(
+        qk_options
+        INTERFACE
+            -fsanitize=fuzzer-no-link,address,undefined
+            -fno-sanitize-recover=all
+            -fno-omit-frame-pointer
+            -g
+    )
+    target_link_options(qk_options INTERFACE -fsanitize=address,undefined)
+endif()

@@ -106,12 +106,16 @@ def kernel_sources(root: Path = ROOT) -> list[str]:
 
 
 def compile_object(root: Path, source: str, isa: str, flags: list[str], out: Path) -> Path:
-    """Compiles one kernel source of the tree `root` for one ISA, as the build does."""
+    """Compiles one kernel source of the tree `root` for one ISA.
+
+    As the build does, but not optimised: a function that others could link is then not hidden by
+    having been inlined everywhere.
+    """
     cxx = compiler()
     assert cxx is not None, "no C++ compiler: set CXX"
     target = out / f"{isa}_{Path(source).stem}.o"
     command = [
-        *(cxx, "-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden"),
+        *(cxx, "-std=c++20", "-O0", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden"),
         *("-fno-exceptions", "-fno-rtti", "-ffp-contract=off", *flags),
         *(f"-I{root / 'src'}", f"-DQK_ISA={isa}", f'-DQK_ISA_HEADER="isa/{isa}.h"'),
         *(f"-DQK_KERNEL_TABLE=kernels_{isa}", "-c", str(root / "src" / source), "-o", str(target)),

@@ -3,13 +3,17 @@
 image(keys=[key("a.b", "uint32", 7)], tensors=[Tensor("w", (4,), F32, bytes(16))])
 """
 
+from __future__ import annotations
+
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import qkernels as qk
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import qkernels as qk
 
 VALUE_TYPES = {
     "uint8": (0, "B"),
@@ -30,6 +34,33 @@ VALUE_TYPES = {
 F32, F16, BF16, F64 = 0, 1, 30, 28
 I8, I16, I32, I64 = 24, 25, 26, 27
 Q4_0, Q4_1, Q8_0, Q4_K = 2, 3, 8, 12
+BLOCKS = {  # quantised types by id: (name, weights, bytes) of a block
+    2: ("q4_0", 32, 18),
+    3: ("q4_1", 32, 20),
+    6: ("q5_0", 32, 22),
+    7: ("q5_1", 32, 24),
+    8: ("q8_0", 32, 34),
+    9: ("q8_1", 32, 36),
+    10: ("q2_k", 256, 84),
+    11: ("q3_k", 256, 110),
+    12: ("q4_k", 256, 144),
+    13: ("q5_k", 256, 176),
+    14: ("q6_k", 256, 210),
+    15: ("q8_k", 256, 292),
+    16: ("iq2_xxs", 256, 66),
+    17: ("iq2_xs", 256, 74),
+    18: ("iq3_xxs", 256, 98),
+    19: ("iq1_s", 256, 50),
+    20: ("iq4_nl", 32, 18),
+    21: ("iq3_s", 256, 110),
+    22: ("iq2_s", 256, 82),
+    23: ("iq4_xs", 256, 136),
+    29: ("iq1_m", 256, 56),
+    34: ("tq1_0", 256, 54),
+    35: ("tq2_0", 256, 66),
+    39: ("mxfp4", 32, 17),
+    40: ("nvfp4", 64, 36),
+}
 REMOVED, UNKNOWN, NEVER_READ = 31, 777, 41  # q4_0_4_4, no type at all, q1_0
 
 
@@ -108,6 +139,20 @@ def image(
     return bytes(head + bytes(-len(head) % alignment) + data if tensors else head)
 
 
+@dataclass
+class Wrong:
+    """A file at fault, and a regular expression for what is said about it."""
+
+    raw: bytes
+    message: str
+    size: int = 0  # where larger than `raw`, the file ends in a hole up to it
+
+    def write(self, path: Path) -> None:
+        with path.open("wb") as file:
+            file.write(self.raw)
+            file.truncate(max(self.size, len(self.raw)))
+
+
 BYTES_32 = bytes(range(128))  # 32 float32
 
 
@@ -118,5 +163,7 @@ def f32(name: str = "t", **changes: Any) -> Tensor:
 
 def load(path: Path, raw: bytes, *, mmap: bool = True) -> qk.GGUFFile:
     """Write a file and open it."""
+    import qkernels as qk  # seeds of the fuzz targets are made where it is not built
+
     path.write_bytes(raw)
     return qk.load_gguf(path, mmap=mmap)

@@ -3,13 +3,10 @@
 The C++ core of qkernels; use the functions of the package instead.
 """
 from __future__ import annotations
-
-import typing
-
 import numpy
 import numpy.typing
-
-__all__: list[str] = ['GGUF', 'Activations', 'GGUFTensor', 'Weights', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'isa', 'isas', 'linear', 'quantize_activations', 'set_threads', 'threads']
+import typing
+__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'Weights', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'isa', 'isas', 'linear', 'quantize_activations', 'set_threads', 'threads']
 class Weights:
     """
     A view of quantised weights: (n, k) or (experts, n, k).
@@ -161,9 +158,9 @@ def isa() -> str:
     """
     The ISA in use.
     """
-def isas(all: bool = False) -> list[str]:
+def isas(*, all: bool = False, for_tests: bool = False) -> list[str]:
     """
-    The ISAs that this CPU runs, worst first; all that were built when `all`.
+    The ISAs that this CPU runs, worst first; those too that are never chosen when `for_tests`, all that were built when `all`.
     """
 def linear(weights: Weights, x: typing.Any, bias: typing.Any, act: typing.Any, out: typing.Any, threads: typing.SupportsIndex, vector: bool) -> typing.Any:
     """

@@ -39,10 +39,12 @@ void set_threads(int threads) {
   default_threads.store(threads, std::memory_order_relaxed);
 }
 
-py::typing::List<py::str> isas(bool all) {
+py::typing::List<py::str> isas(bool all, bool for_tests) {
   py::typing::List<py::str> names;
   for (int i = 0; i < isa_count(); ++i) {
-    if (all || cpu_runs(isa_at(i))) names.append(isa_at(i).isa);
+    const KernelTable& table = isa_at(i);
+    const bool listed = cpu_runs(table) && (for_tests || !table.for_tests);
+    if (all || listed) names.append(table.isa);
   }
   return names;
 }
@@ -69,8 +71,9 @@ Parallel parallel_of(int threads) {
 }
 
 void bind_runtime(py::module_& m) {
-  m.def("isas", &isas, py::arg("all") = false,
-        "The ISAs that this CPU runs, worst first; all that were built when `all`.");
+  m.def("isas", &isas, py::kw_only(), py::arg("all") = false, py::arg("for_tests") = false,
+        "The ISAs that this CPU runs, worst first; those too that are never chosen when "
+        "`for_tests`, all that were built when `all`.");
   m.def("isa", [] { return current_kernels().isa; }, "The ISA in use.");
   m.def(
       "force_isa", [](const char* name) { raise_if_failed(force_isa(name)); }, py::arg("name"),

@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace qk {
@@ -16,7 +18,7 @@ struct Feature {
 };
 
 constexpr Feature kFeatures[] = {
-#define QK_FEATURE(name) {cpu::name, #name},
+#define QK_FEATURE(name, ...) {cpu::name, #name},
     QK_CPU_FEATURES(QK_FEATURE)
 #undef QK_FEATURE
 };
@@ -27,13 +29,24 @@ constexpr Feature kFeatures[] = {
 
 namespace {
 
+// The registers of both are those of AVX2: where the system saves them for one, it does for the
+// others.
 bool has_f16c() {
   unsigned a = 0;
   unsigned b = 0;
   unsigned c = 0;
   unsigned d = 0;
-  // Its registers are those of AVX2: where the system saves them for one, it does for the other.
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0 &&
+         __builtin_cpu_supports("avx2") != 0;
+}
+
+bool has_avxvnni() {
+  constexpr unsigned kAvxVnniBit = 1u << 4;  // CPUID leaf 7, sub-leaf 1, EAX
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kAvxVnniBit) != 0 &&
          __builtin_cpu_supports("avx2") != 0;
 }
 
@@ -46,9 +59,10 @@ uint64_t cpu_features() {
   uint64_t found = 0;
 #define QK_DETECT(name) \
   if (__builtin_cpu_supports(#name)) found |= cpu::name;
-  QK_CPU_FEATURES_BY_NAME(QK_DETECT)
+  QK_X86_FEATURES_BY_NAME(QK_DETECT)
 #undef QK_DETECT
   if (has_f16c()) found |= cpu::f16c;
+  if (has_avxvnni()) found |= cpu::avxvnni;
   return found;
 }
 
@@ -69,12 +83,28 @@ void cpu_name(char* buffer, int size) {
   }
 }
 
+#elif defined(__aarch64__) && defined(__linux__)
+
+// The kernel names only what it lets programs use.
+uint64_t cpu_features() {
+  uint64_t found = 0;
+#define QK_DETECT(name, word, bit) \
+  if ((getauxval(word) & (bit)) != 0) found |= cpu::name;
+  QK_ARM_FEATURES(QK_DETECT)
+#undef QK_DETECT
+  return found;
+}
+
+void cpu_name(char* buffer, int size) {
+  std::snprintf(buffer, static_cast<size_t>(size), "%s", "aarch64");
+}
+
 #else
 
 uint64_t cpu_features() { return 0; }
 
 void cpu_name(char* buffer, int size) {
-  std::snprintf(buffer, static_cast<size_t>(size), "%s", "aarch64");
+  std::snprintf(buffer, static_cast<size_t>(size), "%s", "unknown");
 }
 
 #endif

@@ -5,9 +5,11 @@
 
 namespace qk {
 
-// The features that ISAs ask for: one line each, under the name that the kernel's /proc/cpuinfo and
-// the run-time support of GCC and Clang (__builtin_cpu_supports) use.
-#define QK_CPU_FEATURES_BY_NAME(X) \
+// The features that ISAs ask for: one line each. On x86 under the name that /proc/cpuinfo and, for
+// most, the run-time support of GCC and Clang (__builtin_cpu_supports) use; on Arm under that of
+// /proc/cpuinfo, followed by where the kernel reports it. Every build knows all of the names, and
+// finds those of its own architecture.
+#define QK_X86_FEATURES_BY_NAME(X) \
   X(avx2)                          \
   X(fma)                           \
   X(avx512f)                       \
@@ -15,21 +17,29 @@ namespace qk {
   X(avx512vl)                      \
   X(avx512dq)                      \
   X(avx512vnni)
+#define QK_ARM_FEATURES(X)            \
+  X(asimd, AT_HWCAP, HWCAP_ASIMD)     \
+  X(asimddp, AT_HWCAP, HWCAP_ASIMDDP) \
+  X(i8mm, AT_HWCAP2, HWCAP2_I8MM)
 
-// Those that a compiler has no name for (Clang 16) are looked up in cpu.cpp.
-#define QK_CPU_FEATURES(X)   \
-  QK_CPU_FEATURES_BY_NAME(X) \
-  X(f16c)
+// Clang 16 has no name for these: cpu.cpp asks the CPU itself.
+#define QK_X86_FEATURES_BY_CPUID(X) \
+  X(f16c)                           \
+  X(avxvnni)
+#define QK_CPU_FEATURES(X)    \
+  QK_X86_FEATURES_BY_NAME(X)  \
+  QK_X86_FEATURES_BY_CPUID(X) \
+  QK_ARM_FEATURES(X)
 
 // cpu::avx2 and so on: one bit a feature.
 // NOLINTBEGIN(readability-identifier-naming): the compiler's names
 namespace cpu {
 enum class Position : uint8_t {
-#define QK_POSITION(name) name,
+#define QK_POSITION(name, ...) name,
   QK_CPU_FEATURES(QK_POSITION)
 #undef QK_POSITION
 };
-#define QK_BIT(name) \
+#define QK_BIT(name, ...) \
   inline constexpr uint64_t name = uint64_t{1} << static_cast<int>(Position::name);
 QK_CPU_FEATURES(QK_BIT)
 #undef QK_BIT

@@ -14,7 +14,7 @@ const KernelTable& isa_at(int index);
 bool cpu_runs(const KernelTable& table);
 
 // The kernels in use. At first use, those named by the environment variable QKERNELS_ISA, or else
-// the last of the list that the CPU runs.
+// the last of the list that the CPU runs and that is not for tests only.
 const KernelTable& current_kernels();
 
 // What QKERNELS_ISA asks for is checked once, when the library is loaded.

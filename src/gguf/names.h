@@ -1,9 +1,10 @@
 // The names of a file's keys or tensors in their order, found by binary search over hashes.
 //
-// Names are views into the file, and sorting keeps the cost bounded whatever they are: a hash table
-// could be filled with colliding names.
+// Names are views into the file. Hashes are keyed by a secret of the process, so that no file can
+// be made of names that collide, and the cost stays that of a sort of numbers.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -15,7 +16,7 @@ class Names {
   void reserve(int64_t count);
   void add(std::string_view name) { names_.push_back(name); }
 
-  // Makes find() work. Returns the index of a name that an earlier one equals, or -1.
+  // Makes find() work. Returns the first index of a name that an earlier one equals, or -1.
   int64_t seal();
 
   int64_t size() const { return static_cast<int64_t>(names_.size()); }
@@ -29,10 +30,12 @@ class Names {
     uint64_t hash;
     uint32_t index;
   };
-  bool before(const Slot& slot, uint64_t hash, std::string_view name) const;
+  // Slots [begin, end) of one hash: where they end, and the first index that repeats a name, or -1.
+  size_t end_of_run(size_t begin) const;
+  int64_t first_twice(size_t begin, size_t end) const;
 
   std::vector<std::string_view> names_;
-  std::vector<Slot> slots_;  // by hash, then by name
+  std::vector<Slot> slots_;  // by hash, then by index
 };
 
 }  // namespace qk::gguf

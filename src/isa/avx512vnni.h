@@ -5,6 +5,7 @@
 #pragma once
 
 #include "isa/avx_common.h"
+#include "isa/planes.h"
 
 namespace qk::avx512vnni {
 namespace {
@@ -96,11 +97,7 @@ struct Isa : AvxCommon {
   }
   static QK_INLINE void store_int16(int8_t (&planes)[2][kUnit], int g,
                                     const int32_t (&v)[kActivationGroup]) {
-    for (int i = 0; i < kActivationGroup; ++i) {
-      const int32_t high = (v[i] + 128) >> 8;
-      planes[0][kActivationGroup * g + i] = static_cast<int8_t>(high);
-      planes[1][kActivationGroup * g + i] = static_cast<int8_t>(v[i] - 256 * high);
-    }
+    store_planes(planes, g, v);
   }
   template <class F>
   static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],

@@ -9,6 +9,8 @@ namespace qk {
 namespace {
 
 struct AvxCommon {
+  static constexpr bool kForTests = false;
+
   using F8 = __m256;
 
   template <int kStride>

@@ -2,6 +2,10 @@
 // a namespace of the ISA's name and, within it, an anonymous one, so that kernels instantiated for
 // it stay private to their object file. An ISA that adds to another derives from its struct.
 //
+// What it is
+//   kName, kNeeds   its id, and the features of core/cpu.h that it needs
+//   kForTests       whether it runs only where it is asked for by name, and is never chosen
+//   kStep, kLanes   quants a step, 32 or 64; float lanes of the native vector
 // Types
 //   Quants   kStep stored quants as unsigned bytes
 //   Ints     int32 lanes; a lane of a dot product sums quants of one group only

@@ -2,7 +2,7 @@
 // reference that the others are tested against, and the kernel of last resort.
 #pragma once
 
-#include "isa/idioms.h"
+#include "isa/planes.h"
 
 namespace qk::scalar {
 namespace {
@@ -10,6 +10,7 @@ namespace {
 struct Isa {
   static constexpr const char* kName = "scalar";
   static constexpr uint64_t kNeeds = 0;
+  static constexpr bool kForTests = false;
   static constexpr int kStep = 32;
   static constexpr int kLanes = 4;
 
@@ -156,11 +157,7 @@ struct Isa {
   }
   static QK_INLINE void store_int16(int8_t (&planes)[2][kUnit], int g,
                                     const int32_t (&v)[kActivationGroup]) {
-    for (int i = 0; i < kActivationGroup; ++i) {
-      const int32_t high = (v[i] + 128) >> 8;
-      planes[0][kActivationGroup * g + i] = static_cast<int8_t>(high);
-      planes[1][kActivationGroup * g + i] = static_cast<int8_t>(v[i] - 256 * high);
-    }
+    store_planes(planes, g, v);
   }
 
   template <int kBias>

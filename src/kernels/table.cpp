@@ -41,6 +41,7 @@ constexpr KernelTable make_table(FormatList<Fs...>) {
   KernelTable table{};
   table.isa = Isa::kName;
   table.needs = Isa::kNeeds;
+  table.for_tests = Isa::kForTests;
   int format = 0;
   (fill_format<Fs>(table, format++), ...);
   table.magnitude = &magnitude<Isa>;

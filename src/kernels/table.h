@@ -50,6 +50,7 @@ using ActivateFn = void (*)(const float* x, float multiplier, std::byte* unit);
 struct KernelTable {
   const char* isa;
   uint64_t needs;  // core/cpu.h features
+  bool for_tests;  // runs when it is forced, is never chosen
   LinearKernel linear[kLayouts][kFormats][kActs][kMClasses];
   DecodeFn decode[kFormats];
   MagnitudeFn magnitude;

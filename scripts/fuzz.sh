@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Fuzzes the reader and the kernels for half of the given time each, and prints executions and
+# findings. Fails on a finding; the input that shows it stays under build/fuzz/<target>/.
+#
+#   scripts/fuzz.sh MINUTES
+#
+# Needs clang-16 and libclang-rt-16-dev, CMake and Ninja; CXX chooses another Clang.
+set -euo pipefail
+
+if [[ $# -ne 1 || ! $1 =~ ^[0-9]+(\.[0-9]+)?$ ]]; then
+    echo "usage: $0 MINUTES" >&2
+    exit 2
+fi
+cd "$(dirname "$0")/.."
+build=build/fuzz
+seconds=$(awk -v minutes="$1" 'BEGIN { share = int(minutes * 30); print share > 0 ? share : 1 }')
+
+cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQK_PYTHON=OFF -DQK_FUZZ=ON \
+    -DCMAKE_CXX_COMPILER="${CXX:-clang++-16}" >/dev/null
+cmake --build "$build" --target fuzz_reader fuzz_kernels
+python3 tests/fuzz/make_seeds.py "$build/reader/seeds"
+
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1
+export UBSAN_OPTIONS=print_stacktrace=1
+
+failed=0
+# Runs a target on the corpus that it goes on with next time; further arguments are its own.
+fuzz() {
+    local name=$1
+    shift
+    local directory=$build/$name
+    mkdir -p "$directory/corpus" "$directory/findings"
+    local log=$directory/log.txt status=0
+    "$build/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+        -print_final_stats=1 -artifact_prefix="$directory/findings/" "$@" >"$log" 2>&1 || status=$?
+    local executions
+    executions=$(awk '/stat::number_of_executed_units/ { print $2 }' "$log")
+    if [[ $status -eq 0 ]]; then
+        echo "fuzz_$name: ${executions:-0} executions in $seconds s, no finding"
+    else
+        echo "fuzz_$name: ${executions:-0} executions, a finding (status $status):"
+        grep -vE '^(#|INFO)' "$log" | tail -40
+        failed=1
+    fi
+}
+
+fuzz reader -max_len=4096 -dict=tests/fuzz/gguf.dict "$build/reader/corpus" "$build/reader/seeds"
+fuzz kernels -max_len=2048 "$build/kernels/corpus"
+exit $failed

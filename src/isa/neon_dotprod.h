@@ -1,0 +1,58 @@
+// NEON with sdot, four products of signed bytes a lane.
+//
+// int16 activations are two planes: the high plane's sums are shifted and become what the low
+// plane's are added to, so 32 weights take two sdot, shl, two sdot.
+#pragma once
+
+#include "isa/neon.h"
+#include "isa/planes.h"
+
+namespace qk::neon_dotprod {
+namespace {
+
+struct Isa : neon::Isa {
+  static constexpr const char* kName = "neon_dotprod";
+  static constexpr uint64_t kNeeds = cpu::asimd | cpu::asimddp;
+
+  // 8 * 128 * 127 * 256 = 3.4e7 a lane before the low plane is added.
+  template <class F>
+  static QK_INLINE Ints dot_int16(Quants q, const int8_t (&planes)[2][kUnit],
+                                  const int32_t (&)[kUnit / 8], int step) {
+    const int8x16_t w[2] = {centre<F>(q.val[0]), centre<F>(q.val[1])};
+    Ints sums[2] = {};
+    add_products<F::kGroup>(w, planes[0] + kStep * step, sums);
+    for (Ints& sum : sums) sum = vshlq_n_s32(sum, 8);
+    add_products<F::kGroup>(w, planes[1] + kStep * step, sums);
+    return join_two<F::kGroup>(sums);
+  }
+  static QK_INLINE void store_int16(int8_t (&planes)[2][kUnit], int g,
+                                    const int32_t (&v)[kActivationGroup]) {
+    store_planes(planes, g, v);
+  }
+  template <class F>
+  static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
+                                 const int32_t (&)[kUnit / 8], int step) {
+    const int8x16_t w[2] = {centre<F>(q.val[0]), centre<F>(q.val[1])};
+    Ints sums[2] = {};
+    add_products<F::kGroup>(w, planes[0] + kStep * step, sums);
+    return join_two<F::kGroup>(sums);
+  }
+
+ protected:
+  // A sum a register of 16 weights, or one for both where 32 share a scale.
+  template <int kGroup>
+  static QK_INLINE void add_products(const int8x16_t (&w)[2], const int8_t* x, Ints (&sums)[2]) {
+    for (int i = 0; i < 2; ++i) {
+      Ints& sum = sums[kGroup == 32 ? 0 : i];
+      sum = vdotq_s32(sum, w[i], vld1q_s8(x + 16 * i));
+    }
+  }
+  // Sums of 4 weights a lane to sums of 8.
+  template <int kGroup>
+  static QK_INLINE Ints join_two(const Ints (&sums)[2]) {
+    return kGroup == 32 ? sums[0] : vpaddq_s32(sums[0], sums[1]);
+  }
+};
+
+}  // namespace
+}  // namespace qk::neon_dotprod

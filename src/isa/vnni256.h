@@ -1,0 +1,41 @@
+// What AVX2 gains from a 256-bit vpdpbusd, four products a lane, whichever way it is encoded.
+//
+// int16 activations are two planes here, not AVX2's words: the high plane's sums are shifted and
+// become what the low plane's are added to, so 32 weights take vpdpbusd, vpslld, vpdpbusd, where
+// words take two vpunpck, two vpmaddwd and a vpaddd. A lane holds 4 consecutive weights.
+#pragma once
+
+#include "isa/avx2.h"
+#include "isa/planes.h"
+
+namespace qk {
+namespace {
+
+// Encoding::dpbusd(sum, q, x) adds the products of unsigned q and signed x, four to a lane.
+template <class Encoding>
+struct Vnni256 : avx2::Isa {
+  // 4 * 255 * 127 * 256 = 3.3e7 a lane before the low plane is added, and as much for the bias.
+  template <class F>
+  static QK_INLINE Ints dot_int16(Quants q, const int8_t (&planes)[2][kUnit],
+                                  const int32_t (&sums8)[kUnit / 8], int step) {
+    const __m256i high = load_bytes(planes[0] + kStep * step);
+    const __m256i low = load_bytes(planes[1] + kStep * step);
+    const __m256i high_dot =
+        _mm256_slli_epi32(Encoding::dpbusd(_mm256_setzero_si256(), q, high), 8);
+    return Encoding::dpbusd(subtract_bias<F::kBias>(high_dot, sums8, step), q, low);
+  }
+  static QK_INLINE void store_int16(int8_t (&planes)[2][kUnit], int g,
+                                    const int32_t (&v)[kActivationGroup]) {
+    store_planes(planes, g, v);
+  }
+  template <class F>
+  static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
+                                 const int32_t (&sums8)[kUnit / 8], int step) {
+    const __m256i x = load_bytes(planes[0] + kStep * step);
+    const __m256i minus_bias = subtract_bias<F::kBias>(_mm256_setzero_si256(), sums8, step);
+    return Encoding::dpbusd(minus_bias, q, x);
+  }
+};
+
+}  // namespace
+}  // namespace qk

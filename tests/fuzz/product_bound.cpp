@@ -1,0 +1,111 @@
+#include "product_bound.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string_view>
+
+#include "core/array.h"
+#include "formats/format.h"
+#include "formats/registry.h"
+
+namespace qk::fuzz {
+namespace {
+
+constexpr double kRelative = 1e-4;
+constexpr double kLargest = 0x1p120;  // sums of less stay finite, whatever their order
+// A product of two scales that underflows is off by 2^-150, times an integer sum below 2^29.
+constexpr double kUnderflow = 0x1p-121;
+constexpr double kQuantum = 1.0 / 64.0;  // of a group's largest |x|: more than quantising it moves
+
+// Where the quants of formats with a min lie in a block: setting them to 0 leaves the min.
+struct QuantBytes {
+  std::string_view format;
+  int begin;
+  int end;
+};
+constexpr QuantBytes kWithMin[] = {
+    {"q4_1", 4, 20},   {"q5_1", 4, 24},   {"q2_k", 16, 80},
+    {"q4_k", 16, 144}, {"q5_k", 16, 176}, {"q8_ks", 0, 256},
+};
+
+// One row's |terms|, each at least as large as what a kernel adds up for that weight.
+std::vector<double> terms_of_row(const WeightView& weights, const float* decoded, int64_t row) {
+  const Format& format = format_at(weights.format);
+  std::vector<double> terms(decoded, decoded + weights.k);
+  for (double& term : terms) term = std::abs(term);
+  for (const QuantBytes& quants : kWithMin) {
+    if (quants.format != format.info.name) continue;
+    std::vector<uint8_t> block(static_cast<size_t>(format.info.bytes));
+    std::vector<float> mins(static_cast<size_t>(format.info.block));
+    const uint8_t* at = weights.data + row * weights.row_stride;
+    for (int64_t begin = 0; begin < weights.k; begin += format.info.block) {
+      std::memcpy(block.data(), at, block.size());
+      std::fill(block.begin() + quants.begin, block.begin() + quants.end, uint8_t{0});
+      format.decode(block.data(), mins.data());
+      const int64_t count = std::min<int64_t>(format.info.block, weights.k - begin);
+      for (int64_t i = 0; i < count; ++i) {
+        terms[static_cast<size_t>(begin + i)] +=
+            2.0 * std::abs(static_cast<double>(mins[static_cast<size_t>(i)]));
+      }
+      at += format.info.bytes;
+    }
+  }
+  return terms;
+}
+
+struct XRow {
+  std::vector<double> magnitudes;  // |x|, and what quantising may add
+  double largest = 0.0;
+};
+
+XRow magnitudes_of(const ArrayView& x, int64_t j) {
+  const int64_t k = x.shape[1];
+  std::vector<float> values(static_cast<size_t>(k));
+  load_floats(row_address(x, j), x.strides[1], x.type, k, values.data());
+  XRow row;
+  for (int64_t begin = 0; begin < k; begin += kActivationGroup) {
+    const int64_t end = std::min<int64_t>(begin + kActivationGroup, k);
+    double largest = 0.0;
+    for (int64_t i = begin; i < end; ++i) {
+      largest = std::max(largest, std::abs(static_cast<double>(values[static_cast<size_t>(i)])));
+    }
+    for (int64_t i = begin; i < end; ++i) {
+      row.magnitudes.push_back(std::abs(static_cast<double>(values[static_cast<size_t>(i)])) +
+                               kQuantum * largest);
+    }
+    row.largest = std::max(row.largest, largest);
+  }
+  return row;
+}
+
+// Rows of very large or small |x| are scaled to near 1 and their sums scaled back.
+double scale_of(double largest) {
+  if (largest == 0.0 || !std::isfinite(largest)) return 1.0;
+  const int exponent = std::ilogb(largest);
+  return exponent >= -64 && exponent < 64 ? 1.0 : std::ldexp(1.0, exponent);
+}
+
+}  // namespace
+
+ProductBound::ProductBound(const WeightView& weights, const std::vector<float>& decoded,
+                           const ArrayView& x)
+    : n_(weights.n), limits_(static_cast<size_t>(weights.n * x.shape[0])) {
+  for (int64_t i = 0; i < n_; ++i) {
+    const std::vector<double> terms = terms_of_row(weights, decoded.data() + i * weights.k, i);
+    for (int64_t j = 0; j < x.shape[0]; ++j) {
+      const XRow row = magnitudes_of(x, j);
+      const double scale = scale_of(row.largest);
+      double sum = 0.0;
+      for (size_t e = 0; e < terms.size(); ++e) sum += terms[e] * row.magnitudes[e];
+      double limit = kRelative * sum + kUnderflow * scale * static_cast<double>(weights.k);
+      const bool overflows = std::isfinite(sum) && (sum > kLargest || sum / scale > kLargest);
+      if (overflows) limit = std::nan("");
+      // Terms that are not finite: both results are not, which needs no limit.
+      if (!std::isfinite(sum)) limit = 0.0;
+      limits_[static_cast<size_t>(j * n_ + i)] = limit;
+    }
+  }
+}
+
+}  // namespace qk::fuzz

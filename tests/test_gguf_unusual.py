@@ -1,0 +1,66 @@
+"""GGUF files that are unusual and right: all that is in them comes out."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import qkernels as qk
+from gguf_files import BLOCKS
+from gguf_unusual_files import UNUSUAL, Array, Matrix, Refused
+from weights import block_of
+
+
+def check(file: qk.GGUFFile, name: str, expected: Array | Matrix | Refused) -> None:
+    if isinstance(expected, Refused):
+        with pytest.raises(ValueError, match=expected.message):
+            file[name]
+        return
+    tensor = file[name]
+    if isinstance(expected, Matrix):
+        assert isinstance(tensor, qk.QTensor)
+        assert (tensor.fmt, tensor.shape) == (expected.fmt, expected.shape)
+        assert np.asarray(tensor.data).tobytes() == expected.raw
+        assert tensor.dequantize().shape == expected.shape
+    else:
+        assert isinstance(tensor, np.ndarray)
+        assert (tensor.dtype.name, tensor.shape) == (expected.dtype, expected.shape)
+        assert tensor.tobytes() == expected.raw
+        assert not tensor.flags.writeable
+
+
+def bits(value: object) -> object:
+    """Floats by their bits: -0.0 is another value than 0.0."""
+    return struct.pack("<d", value) if isinstance(value, float) else (type(value), value)
+
+
+@pytest.mark.parametrize("mmap", [True, False], ids=["mapped", "copied"])
+@pytest.mark.parametrize("case", UNUSUAL)
+def test_all_of_an_unusual_file_comes_out(tmp_path: Path, mmap: bool, case: str) -> None:
+    unusual = UNUSUAL[case]
+    path = tmp_path / "model.gguf"
+    path.write_bytes(unusual.raw)
+    with qk.load_gguf(path, mmap=mmap) as file:
+        assert list(file.metadata) == list(unusual.metadata)
+        for key, value in unusual.metadata.items():
+            got = file.metadata[key]
+            if isinstance(value, list):
+                assert isinstance(got, list)
+                assert list(map(bits, got)) == list(map(bits, value))
+            else:
+                assert bits(got) == bits(value)
+        assert list(file) == list(unusual.tensors)
+        for name, expected in unusual.tensors.items():
+            check(file, name, expected)
+        assert repr(file).startswith("GGUFFile(")
+        assert repr(file.metadata)
+
+
+def test_the_blocks_of_these_files_are_those_of_every_format(fmt: str) -> None:
+    known = {name: (weights, nbytes) for name, weights, nbytes in BLOCKS.values()}
+    if fmt in ("f32", "f16", "bf16", "q8_ks"):
+        assert fmt not in known
+    else:
+        assert known[fmt] == block_of(fmt)
+    assert set(known) <= set(qk.formats())
