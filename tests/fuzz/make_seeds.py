@@ -1,10 +1,11 @@
-"""Write the files that the reader's tests are made of as a seed corpus for fuzz_reader.
+"""Write seed corpora: the files of the reader's tests, and any bytes for the kernels.
 
-python tests/fuzz/make_seeds.py DIRECTORY
+python tests/fuzz/make_seeds.py DIRECTORY    writes DIRECTORY/reader/seeds and .../kernels/seeds
 """
 
 from __future__ import annotations
 
+import random
 import sys
 from pathlib import Path
 
@@ -14,18 +15,29 @@ from gguf_unusual_files import UNUSUAL
 from gguf_wrong_head import WRONG_HEADS
 from gguf_wrong_tensors import WRONG_TENSORS
 
-MOST_BYTES = 4096  # longer ones only slow the target down
+MOST_BYTES = 4096  # longer files only slow the target down
+KERNEL_SEEDS, KERNEL_BYTES = 256, 700  # as much as an input of fuzz_kernels can use, or more
 
 
-def main(directory: Path) -> None:
+def write(directory: Path, seeds: list[bytes]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    files = [wrong.raw for wrong in (WRONG_HEADS | WRONG_TENSORS).values()]
-    files += [unusual.raw for unusual in UNUSUAL.values()]
-    seeds = [raw for raw in files if len(raw) <= MOST_BYTES]
     for i, raw in enumerate(seeds):
         (directory / f"seed-{i:03}").write_bytes(raw)
-    print(f"{len(seeds)} seeds of {len(files)} files in {directory}")
+    print(f"{len(seeds)} seeds in {directory}")
+
+
+def reader_seeds() -> list[bytes]:
+    files = [wrong.raw for wrong in (WRONG_HEADS | WRONG_TENSORS).values()]
+    files += [unusual.raw for unusual in UNUSUAL.values()]
+    return [raw for raw in files if len(raw) <= MOST_BYTES]
+
+
+def kernel_seeds() -> list[bytes]:
+    source = random.Random(0)
+    return [source.randbytes(KERNEL_BYTES) for _ in range(KERNEL_SEEDS)]
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    root = Path(sys.argv[1])
+    write(root / "reader" / "seeds", reader_seeds())
+    write(root / "kernels" / "seeds", kernel_seeds())

@@ -91,10 +91,12 @@ double scale_of(double largest) {
 ProductBound::ProductBound(const WeightView& weights, const std::vector<float>& decoded,
                            const ArrayView& x)
     : n_(weights.n), limits_(static_cast<size_t>(weights.n * x.shape[0])) {
+  std::vector<XRow> rows;
+  for (int64_t j = 0; j < x.shape[0]; ++j) rows.push_back(magnitudes_of(x, j));
   for (int64_t i = 0; i < n_; ++i) {
     const std::vector<double> terms = terms_of_row(weights, decoded.data() + i * weights.k, i);
     for (int64_t j = 0; j < x.shape[0]; ++j) {
-      const XRow row = magnitudes_of(x, j);
+      const XRow& row = rows[static_cast<size_t>(j)];
       const double scale = scale_of(row.largest);
       double sum = 0.0;
       for (size_t e = 0; e < terms.size(); ++e) sum += terms[e] * row.magnitudes[e];
