@@ -95,16 +95,19 @@ ProductBound::ProductBound(const WeightView& weights, const std::vector<float>& 
   for (int64_t j = 0; j < x.shape[0]; ++j) rows.push_back(magnitudes_of(x, j));
   for (int64_t i = 0; i < n_; ++i) {
     const std::vector<double> terms = terms_of_row(weights, decoded.data() + i * weights.k, i);
+    const bool infinite_weight =
+        std::ranges::any_of(terms, [](double term) { return std::isinf(term); });
     for (int64_t j = 0; j < x.shape[0]; ++j) {
       const XRow& row = rows[static_cast<size_t>(j)];
       const double scale = scale_of(row.largest);
       double sum = 0.0;
       for (size_t e = 0; e < terms.size(); ++e) sum += terms[e] * row.magnitudes[e];
       double limit = kRelative * sum + kUnderflow * scale * static_cast<double>(weights.k);
-      const bool overflows = std::isfinite(sum) && (sum > kLargest || sum / scale > kLargest);
-      if (overflows) limit = std::nan("");
-      // Terms that are not finite: both results are not, which needs no limit.
+      // Anything that is not finite leaves no result finite, which needs no limit. But a finite
+      // scale times a quant may be infinite where the sum that a kernel scales is not.
       if (!std::isfinite(sum)) limit = 0.0;
+      const bool may_overflow = infinite_weight || sum > kLargest || sum / scale > kLargest;
+      if (may_overflow && std::isfinite(row.largest)) limit = std::nan("");
       limits_[static_cast<size_t>(j * n_ + i)] = limit;
     }
   }
