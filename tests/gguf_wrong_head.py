@@ -21,6 +21,12 @@ from gguf_files import (
 MIB = 1 << 20
 PAST_METADATA = 260 * MIB
 
+
+def _with_count(what: str, count: int) -> bytes:
+    """A file whose header promises `count` keys or tensors."""
+    return image(key_count=count) if what == "keys" else image(tensor_count=count)
+
+
 NOT_GGUF = {
     "an empty file": Wrong(b"", "not a GGUF file: it has 0 bytes, and a GGUF header 24"),
     "one byte": Wrong(b"G", "it has 1 bytes"),
@@ -88,7 +94,7 @@ COUNTS = {
         image(tensor_count=262144), "tensor '' has 0 dimensions", size=PAST_METADATA
     ),
     **{
-        f"{name} {what}": Wrong(image(**{f"{what[:-1]}_count": count}), f"promises {count} {what}")
+        f"{name} {what}": Wrong(_with_count(what, count), f"promises {count} {what}")
         for what in ("keys", "tensors")
         for name, count in (
             ("2^32", 2**32),

@@ -1,4 +1,4 @@
-"""Any call at all: products equal float64's within their bound, or raise TypeError or ValueError."""
+"""Any call at all: a product equals float64's within its bound, or raises what it may."""
 
 import string
 import tempfile
@@ -19,11 +19,13 @@ NDArray = np.ndarray[Any, Any]
 T = TypeVar("T")
 
 FLOATS: list[Any] = [np.float32, np.float16, ml_dtypes.bfloat16]
+EPSILON = {"float32": 0.0, "float16": 2.0**-10, "bfloat16": 2.0**-7}  # of a result's rounding
+THREADS = [None, 1, 2, 3, 7]
 DTYPES: list[Any] = [*FLOATS, np.float64, np.int32, np.uint8, np.bool_, np.complex64]
 ACTS = ["int16", "float32", "int8"]
 
 
-def bounded(examples: int) -> Any:
+def bounded(examples: int) -> settings:
     """The same examples in every run."""
     return settings(
         max_examples=examples,
@@ -63,9 +65,7 @@ def values(draw: st.DrawFn, shape: tuple[int, ...], dtypes: list[Any] = DTYPES) 
     seed = draw(st.integers(0, 9))
     steps = [draw(st.sampled_from([1, 1, 2, -1, -3])) for _ in shape]
     order = draw(st.permutations(range(len(shape))))
-    room = np.random.default_rng(seed).standard_normal(
-        [shape[d] * abs(steps[d]) for d in order]
-    )
+    room = np.random.default_rng(seed).standard_normal([shape[d] * abs(steps[d]) for d in order])
     array = room.astype(draw(st.sampled_from(dtypes))).transpose(np.argsort(order))
     return array[tuple(slice(None, None, step) for step in steps)]
 
@@ -79,7 +79,10 @@ def calls(draw: st.DrawFn) -> tuple[qk.QTensor, NDArray, dict[str, Any]]:
     depth = draw(st.sampled_from([k] * 8 + [k + 1, max(k - 1, 1), 0]))
     dtypes = draw(st.sampled_from([FLOATS, FLOATS, FLOATS, DTYPES]))
     x = draw(values((*batch, depth), dtypes))
-    options: dict[str, Any] = {"act": draw(st.sampled_from(ACTS)), "threads": draw(threads)}
+    options: dict[str, Any] = {
+        "act": draw(st.sampled_from(ACTS)),
+        "threads": draw(st.sampled_from(THREADS)),
+    }
     if draw(st.booleans()):
         options["bias"] = draw(values((draw(st.sampled_from([n, n, n, n + 1])),), dtypes))
     if draw(st.booleans()):
@@ -87,10 +90,7 @@ def calls(draw: st.DrawFn) -> tuple[qk.QTensor, NDArray, dict[str, Any]]:
     return w, x, options
 
 
-threads = st.sampled_from([None, 1, 2, 3, 7])
-
-
-@bounded(400)
+@bounded(250)
 @given(calls())
 def test_a_product_is_right_or_refused(call: tuple[qk.QTensor, NDArray, dict[str, Any]]) -> None:
     w, x, options = call
@@ -115,12 +115,12 @@ def test_a_product_is_right_or_refused(call: tuple[qk.QTensor, NDArray, dict[str
     if "bias" in options:
         exact = exact + options["bias"].astype(np.float64)
         terms = terms + np.abs(options["bias"].astype(np.float64))
-    rounding = 0 if y.dtype == np.float32 else float(ml_dtypes.finfo(y.dtype).eps)
+    rounding = EPSILON[y.dtype.name]
     limit = bound(options["act"], w.fmt) * terms + rounding * np.abs(exact) + 1e-6
     assert (np.abs(y.astype(np.float64) - exact) <= limit).all()
 
 
-@bounded(200)
+@bounded(150)
 @given(weights_of(), st.data())
 def test_rows_and_whole_tensors_decode_alike(w: qk.QTensor, data: st.DataObject) -> None:
     n, k = w.shape
@@ -134,24 +134,23 @@ def test_rows_and_whole_tensors_decode_alike(w: qk.QTensor, data: st.DataObject)
 
 
 @bounded(300)
-@given(
-    st.sampled_from([*qk.formats(), "Q4_K", "f64", "", "q4_k\0"]),
-    st.lists(st.integers(0, 300), max_size=4),
-    st.lists(st.one_of(st.integers(-2, 600), st.integers()), max_size=4),
-)
-def test_a_qtensor_is_made_or_refused(fmt: str, data: list[int], shape: list[int]) -> None:
-    raw = np.zeros(data, np.uint8) if np.prod([0, *data]) == 0 else np.empty(0, np.uint8)
-    raw = np.broadcast_to(np.zeros(1, np.uint8), data) if len(data) < 4 else raw
-    if data:
-        raw = np.ascontiguousarray(raw[..., : data[-1]]) if raw.size < 1e6 else raw
-    w = result_or_refusal(lambda: qk.QTensor(raw, fmt, tuple(shape)))
+@given(st.sampled_from([*qk.formats(), "Q4_K", "f64", "", "q4_k\0"]), st.data())
+def test_a_qtensor_is_made_or_refused(fmt: str, data: st.DataObject) -> None:
+    block, nbytes = block_of(fmt.lower()) if fmt.lower() in qk.formats() else (32, 18)
+    n, blocks = data.draw(st.integers(0, 5)), data.draw(st.integers(0, 5))
+    lead = data.draw(st.sampled_from([(), (n,), (n,), (n,), (2, n), (1, 2, n)]))
+    raw = np.zeros((*lead, blocks * nbytes + data.draw(st.sampled_from([0, 0, 0, 1]))), np.uint8)
+    k = data.draw(st.one_of(st.integers((blocks - 1) * block, blocks * block + 1), st.integers()))
+    shape = data.draw(st.sampled_from([(*lead, k)] * 4 + [(k,), (n + 1, k), (k, k), (1, n, k)]))
+    w = result_or_refusal(lambda: qk.QTensor(raw, fmt, shape))
     if w is not None:
-        assert w.shape == tuple(shape)
-        assert w.nbytes == raw.size
-        assert np.asarray(w.dequantize()).shape == w.shape
+        assert (w.shape, w.nbytes) == (shape, raw.size)
+        assert w.dequantize().shape == shape
+    elif fmt in qk.formats() and raw.shape == (n, blocks * nbytes) and raw.size > 0:
+        assert shape != (n, k) or not (blocks - 1) * block < k <= blocks * block
 
 
-@bounded(300)
+@bounded(200)
 @given(st.data())
 def test_a_slice_is_the_same_slice_of_the_weights_or_refused(data: st.DataObject) -> None:
     w = data.draw(weights_of())
@@ -187,7 +186,7 @@ ARRAYS = st.one_of(
 )
 
 
-@bounded(100)
+@bounded(80)
 @given(
     st.dictionaries(
         names.filter(lambda name: name != "general.alignment"),

@@ -37,7 +37,7 @@ bool has_f16c() {
   unsigned c = 0;
   unsigned d = 0;
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0 &&
-         __builtin_cpu_supports("avx2") != 0;
+         __builtin_cpu_supports("avx2");
 }
 
 bool has_avxvnni() {
@@ -47,7 +47,7 @@ bool has_avxvnni() {
   unsigned c = 0;
   unsigned d = 0;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kAvxVnniBit) != 0 &&
-         __builtin_cpu_supports("avx2") != 0;
+         __builtin_cpu_supports("avx2");
 }
 
 }  // namespace
