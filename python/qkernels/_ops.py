@@ -267,6 +267,10 @@ def get_rows(
     array = np.asarray(ids)
     if array.dtype.kind not in "iu" and array.size > 0:
         raise TypeError(f"ids must be integers, not {array.dtype}")
+    if array.dtype == np.uint64 and array.size > 0 and array.max() >= 2**63:
+        raise IndexError(
+            f"an id of {array.max()} is outside the {view.shape[-2]} rows of the weights"
+        )
     if out is None:
         out = empty((*array.shape, view.k), torch_out)
     _core.get_rows(view, array.astype(np.int64), plain(out, "out"), _threads.resolve(None))

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from . import _core
 
 _DEFAULT = -1  # the core's word for "the process-wide default"
+_MOST = 256
 _chosen: ContextVar[int] = ContextVar("qkernels_threads", default=_DEFAULT)
 
 
@@ -16,7 +17,7 @@ def resolve(threads: int | None) -> int:
     if threads is None:
         return _chosen.get()
     count = operator.index(threads)
-    if count < 1:  # kept from meaning the default
+    if not 1 <= count <= _MOST:  # less would mean the default, more may pass the core's int
         raise ValueError(f"threads={count} is outside 1..256")
     return count
 
@@ -31,7 +32,7 @@ def set_num_threads(n: int) -> None:
     Raises:
         ValueError: n is outside 1..256.
     """
-    _core.set_threads(operator.index(n))
+    _core.set_threads(resolve(operator.index(n)))
 
 
 @contextmanager
@@ -45,8 +46,6 @@ def num_threads(n: int) -> Iterator[None]:
         ValueError: n is outside 1..256.
     """
     count = resolve(n)
-    if count > 256:
-        raise ValueError(f"threads={count} is outside 1..256")
     token = _chosen.set(count)
     try:
         yield

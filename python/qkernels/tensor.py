@@ -43,6 +43,8 @@ class QTensor:
         dims = tuple(operator.index(d) for d in shape)
         if len(dims) not in (2, 3):
             raise ValueError(f"shape {dims} has {len(dims)} dimensions; expected 2 or 3")
+        if abs(dims[-1]) >= 2**63:
+            raise ValueError(f"k={dims[-1]} is outside 1..2^63 - 1")
         self._weights = _core.Weights(plain(data, "weights"), fmt, dims[-1])
         if self._weights.shape != dims:
             raise ValueError(

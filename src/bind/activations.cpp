@@ -6,6 +6,7 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/text.h"
 #include "dispatch/dispatch.h"
 #include "ops/shapes.h"
 
@@ -50,7 +51,7 @@ Act act_of(py::handle act) {
                          py::cast<std::string>(py::type::handle_of(act).attr("__name__")));
   }
   Act parsed{};
-  raise_if_failed(parse_act(py::cast<std::string>(act).c_str(), &parsed));
+  raise_if_failed(parse_act(name_of(act).c_str(), &parsed));
   return parsed;
 }
 

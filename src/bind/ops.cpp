@@ -1,5 +1,6 @@
 // The products and the decoding operators: buffers in, checks, the GIL released, arrays out.
 #include <optional>
+#include <pybind11/stl.h>  // IWYU pragma: keep (shapes as tuples)
 #include <string>
 #include <vector>
 
@@ -95,6 +96,13 @@ Output prepare_output(py::handle out, const std::vector<int64_t>& shape) {
   const int ndim = static_cast<int>(shape.size());
   Output output;
   if (out.is_none()) {
+    int64_t bytes = sizeof(float);
+    for (const int64_t extent : shape) {
+      if (checked_mul(bytes, extent, &bytes)) continue;
+      throw py::value_error("the result of shape " +
+                            py::cast<std::string>(py::str(py::tuple(py::cast(shape)))) +
+                            " passes 2^63 bytes");
+    }
     output.object = new_float_array(shape.data(), ndim);
     output.held = hold_array(output.object, "out");
   } else {
@@ -119,10 +127,19 @@ void copy_out(const float* result, int64_t m, int64_t n, const ArrayView& out) {
   }
 }
 
+// From the first byte to the last. Strides may be anything where nobody has allocated what they
+// say.
 int64_t weight_bytes(const WeightView& view) {
-  int64_t last_row = 0;
-  raise_if_failed(row_bytes(view.format, view.k, &last_row));
-  return (view.experts - 1) * view.expert_stride + (view.n - 1) * view.row_stride + last_row;
+  int64_t rows = 0;
+  int64_t experts = 0;
+  int64_t bytes = 0;
+  raise_if_failed(row_bytes(view.format, view.k, &bytes));
+  if (!checked_mul(view.n - 1, view.row_stride, &rows) ||
+      !checked_mul(view.experts - 1, view.expert_stride, &experts) ||
+      !checked_add(bytes, rows, &bytes) || !checked_add(bytes, experts, &bytes)) {
+    throw py::value_error("the weights' rows lie up to 2^63 bytes apart");
+  }
+  return bytes;
 }
 
 ArrayView bytes_of(const WeightView& view) {

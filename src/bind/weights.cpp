@@ -8,6 +8,7 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/text.h"
 #include "formats/registry.h"
 #include "ops/shapes.h"
 
@@ -49,15 +50,18 @@ py::typing::Tuple<py::int_, py::ellipsis> shape_of(const Weights& weights) {
 
 int format_of(py::handle fmt) {
   if (py::isinstance<py::str>(fmt)) {
-    const auto name = py::cast<std::string>(fmt);
+    const std::string name = name_of(fmt);
     if (const int format = find_format(name.c_str()); format >= 0) return format;
     throw py::value_error("unknown format '" + name + "'; see qkernels.formats()");
   }
   if (py::isinstance<py::int_>(fmt) && !py::isinstance<py::bool_>(fmt)) {
-    const int64_t id = PyLong_AsLongLong(fmt.ptr());
+    int overflow = 0;
+    const int64_t id = PyLong_AsLongLongAndOverflow(fmt.ptr(), &overflow);
     if (PyErr_Occurred() != nullptr) throw py::error_already_set();
-    if (const int format = find_format_by_gguf_id(id); format >= 0) return format;
-    throw py::value_error("GGUF type id " + std::to_string(id) +
+    const int format = overflow == 0 ? find_format_by_gguf_id(id) : -1;
+    if (format >= 0) return format;
+    const auto number = overflow == 0 ? std::to_string(id) : py::cast<std::string>(py::str(fmt));
+    throw py::value_error("GGUF type id " + number +
                           " is not a format of qkernels; see qkernels.formats()");
   }
   throw py::type_error("fmt must be a name or a gguf.GGMLQuantizationType, not " +
