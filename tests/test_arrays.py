@@ -197,7 +197,7 @@ def test_matmul_reads_as_mathematics(weights: qk.QTensor, x: np.ndarray) -> None
 
 def test_the_gil_is_released_while_a_kernel_runs() -> None:
     weights = tensor("q4_0", 4096, 4096)
-    x = np.random.default_rng(5).standard_normal((64, 4096)).astype(np.float32)
+    x = np.random.default_rng(5).standard_normal((256, 4096)).astype(np.float32)
     running = threading.Event()
     ticks: list[float] = []
 
