@@ -13,7 +13,7 @@ if [[ $# -ne 1 || ! $1 =~ ^[0-9]+(\.[0-9]+)?$ ]]; then
 fi
 cd "$(dirname "$0")/.."
 build=build/fuzz
-seconds=$(awk -v minutes="$1" 'BEGIN { share = int(minutes * 30); print share > 0 ? share : 1 }')
+seconds=$(awk -v minutes="$1" 'BEGIN { share = int(minutes * 30); print (share > 0 ? share : 1) }')
 
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQK_PYTHON=OFF -DQK_FUZZ=ON \
     -DCMAKE_CXX_COMPILER="${CXX:-clang++-16}" >/dev/null
