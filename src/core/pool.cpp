@@ -87,8 +87,11 @@ void Pool::open(int parts, int64_t n, int64_t grain, RangeFn fn, void* context) 
     const int64_t most = size - size / 5;
     parts_[p].first_take = most > chunk_ ? most : chunk_;
   }
-  epoch_.fetch_add(1, std::memory_order_seq_cst);
-  epoch_.notify_all();
+  const uint32_t epoch = epoch_.fetch_add(1, std::memory_order_seq_cst) + 1;
+  for (int p = 1; p < parts; ++p) {  // the workers of other parts sleep on
+    parts_[p].call.store(epoch, std::memory_order_release);
+    parts_[p].call.notify_one();
+  }
 }
 
 void Pool::close() {
@@ -138,21 +141,21 @@ void Pool::grow(int workers) {
 void Pool::worker(int self) {
   uint32_t seen = 0;
   for (;;) {
-    seen = wait_for_job(seen);
+    seen = wait_for_job(parts_[self], seen);
     active_.fetch_add(1, std::memory_order_seq_cst);
     if (epoch_.load(std::memory_order_seq_cst) == seen && self < part_count_) work(self);
     active_.fetch_sub(1, std::memory_order_seq_cst);
   }
 }
 
-uint32_t Pool::wait_for_job(uint32_t seen) {
+uint32_t Pool::wait_for_job(const Part& mine, uint32_t seen) {
   const auto give_up = std::chrono::steady_clock::now() + kSpin;
   for (int pauses = 1;; ++pauses) {
-    const uint32_t epoch = epoch_.load(std::memory_order_acquire);
-    if (epoch != seen && epoch % 2 == 1) return epoch;
+    const uint32_t epoch = mine.call.load(std::memory_order_acquire);
+    if (epoch != seen) return epoch;
     pause_briefly();
     if (pauses % kPausesBetweenClocks == 0 && std::chrono::steady_clock::now() > give_up) {
-      epoch_.wait(epoch, std::memory_order_acquire);
+      mine.call.wait(epoch, std::memory_order_acquire);
     }
   }
 }

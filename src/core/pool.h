@@ -34,7 +34,8 @@ class Pool {
   struct alignas(64) Part {
     std::atomic<int64_t> next{0};
     int64_t end = 0;
-    int64_t first_take = 0;  // what the part's own thread takes at its first visit
+    int64_t first_take = 0;         // what the part's own thread takes at its first visit
+    std::atomic<uint32_t> call{0};  // the epoch of the last job that the part's worker is wanted in
   };
 
   void open(int parts, int64_t n, int64_t grain, RangeFn fn, void* context);
@@ -43,7 +44,7 @@ class Pool {
   void drain(Part& part, int64_t first_take);
   void grow(int workers);
   void worker(int self);
-  uint32_t wait_for_job(uint32_t seen);
+  static uint32_t wait_for_job(const Part& mine, uint32_t seen);
 
   Part parts_[kMaxThreads];
   int part_count_ = 0;

@@ -6,6 +6,7 @@
 #include <ctime>
 #include <mutex>
 #include <set>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -42,6 +43,25 @@ bool all_are(const std::vector<int>& counts, int value) {
 
 bool visits_each_once(int threads, int64_t n, int64_t grain) {
   return all_are(visits(Pool::shared().parallel(threads), n, grain), 1);
+}
+
+// A worker that is woken for nothing goes back to sleep: a voluntary switch. Waking all 63 each
+// time would make 60 of them a job. The first test, before others start yet more workers.
+QK_TEST(a_small_job_wakes_only_the_workers_that_it_needs) {
+  constexpr int kJobs = 50;
+  QK_REQUIRE(visits_each_once(64, 1000, 1));
+  const auto switches = [] {
+    rusage usage = {};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_nvcsw;
+  };
+  const auto before = switches();
+  for (int i = 0; i < kJobs; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    QK_CHECK(visits_each_once(2, 1000, 1));
+  }
+  const test::Context context("%ld switches in %d jobs", switches() - before, kJobs);
+  QK_CHECK(switches() - before < 20 * kJobs);
 }
 
 QK_TEST(every_index_is_visited_exactly_once) {

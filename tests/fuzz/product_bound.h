@@ -1,7 +1,8 @@
 // How far two kernels' results for one product may lie apart.
 //
 // Float sums in another order differ in proportion to the sum of |terms|. The terms are what a
-// kernel adds up, which may be larger than the weights: scale * quant and min cancel.
+// kernel's lanes add up, which may be larger than the weights times x: scale * quant and min
+// cancel, and so do a biased quant in one lane and its correction in another.
 #pragma once
 
 #include <cstddef>
