@@ -3,7 +3,9 @@
 # the compiler's flags for it.
 set(QK_ISAS)
 macro(qk_isa name)
-    list(APPEND QK_ISAS ${name})
+    if(NOT QK_ONLY_ISAS OR ${name} IN_LIST QK_ONLY_ISAS)
+        list(APPEND QK_ISAS ${name})
+    endif()
     set(QK_FLAGS_${name} ${ARGN})
 endmacro()
 

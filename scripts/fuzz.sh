@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes the reader and the kernels for half of the given time each, and prints executions and
+# Fuzzes the reader and the kernels, both at once, for the given time, and prints executions and
 # findings. Fails on a finding; the input that shows it stays under build/fuzz/<target>/.
 #
 #   scripts/fuzz.sh MINUTES
@@ -13,7 +13,7 @@ if [[ $# -ne 1 || ! $1 =~ ^[0-9]+(\.[0-9]+)?$ ]]; then
 fi
 cd "$(dirname "$0")/.."
 build=build/fuzz
-seconds=$(awk -v minutes="$1" 'BEGIN { share = int(minutes * 30); print (share > 0 ? share : 1) }')
+seconds=$(awk -v minutes="$1" 'BEGIN { s = int(minutes * 60); print (s > 0 ? s : 1) }')
 
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQK_PYTHON=OFF -DQK_FUZZ=ON \
     -DCMAKE_CXX_COMPILER="${CXX:-clang++-16}" >/dev/null
@@ -23,7 +23,6 @@ python3 tests/fuzz/make_seeds.py "$build"
 export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1
 export UBSAN_OPTIONS=print_stacktrace=1
 
-failed=0
 # Runs a target on the corpus that it goes on with next time; further arguments are its own.
 fuzz() {
     local name=$1
@@ -41,10 +40,13 @@ fuzz() {
     else
         echo "fuzz_$name: ${executions:-0} executions, a finding (status $status):"
         grep -vE '^(#|INFO)' "$log" | tail -40
-        failed=1
+        return 1
     fi
 }
 
-fuzz reader -max_len=4096 -dict=tests/fuzz/gguf.dict
-fuzz kernels -max_len=2048 -len_control=0 # short inputs would choose short rows only
+fuzz reader -max_len=4096 -dict=tests/fuzz/gguf.dict &
+reader=$!
+failed=0
+fuzz kernels -max_len=2048 -len_control=0 || failed=1 # short inputs would choose short rows only
+wait $reader || failed=1
 exit $failed

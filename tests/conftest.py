@@ -7,7 +7,7 @@ import pytest
 import qkernels as qk
 from qkernels import _core
 
-pytest_plugins = ["fixtures_model"]
+pytest_plugins = ["fixtures_model", "worst_errors"]
 
 ACTS = ["int16", "float32", "int8"]
 

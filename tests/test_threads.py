@@ -1,9 +1,11 @@
 """Threads and ISAs: the defaults, the choices, and what a fork leaves working."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -65,6 +67,35 @@ _, status = os.waitpid(pid, 0)
 print(same, os.waitstatus_to_exitcode(status))
 """
     assert run("import warnings; warnings.simplefilter('ignore')\n" + code).stdout == "True 0\n"
+
+
+def test_ctrl_c_ends_a_loop_of_products_and_leaves_them_working() -> None:
+    """SIGINT reaches Python between two calls, whichever thread is busy; workers never see it."""
+    code = """
+import time
+import numpy as np, qkernels as qk
+w = qk.QTensor(np.ones((4096, 544), np.uint8), "q8_0", (4096, 512))
+x = np.ones((8, 512), np.float32)
+expected = qk.gemm(w, x, threads=4)
+print("ready", flush=True)
+try:
+    give_up = time.monotonic() + 30
+    while time.monotonic() < give_up:
+        qk.gemm(w, x, threads=4)
+    print("never interrupted")
+except KeyboardInterrupt:
+    print("interrupted", np.array_equal(qk.gemm(w, x, threads=4), expected))
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    rest, _ = process.communicate(timeout=60)
+    assert rest == "interrupted True\n"
+    assert process.returncode == 0
+    assert time.monotonic() - sent < 10
 
 
 def test_isas_start_with_scalar_and_the_best_is_used() -> None:

@@ -3,7 +3,7 @@
 // int16 activations are kept as words, not planes: quants widen to 16 bits by interleaving with
 // zero, which leaves 0-7,16-23 and 8-15,24-31 in two registers, and words are stored in that order.
 // vpmaddwd then never saturates (2 * 255 * 32639 = 1.7e7), and the sums of 16 consecutive weights
-// stay in one 128-bit lane.
+// stay in one 128-bit lane. Quants lose their bias before they are multiplied.
 #pragma once
 
 #include "isa/avx_common.h"
@@ -89,12 +89,14 @@ struct Isa : AvxCommon {
 
   template <class F>
   static QK_INLINE Ints dot_int16(Quants q, const int8_t (&planes)[2][kUnit],
-                                  const int32_t (&sums8)[kUnit / 8], int step) {
+                                  const int32_t (&)[kUnit / 4], int step) {
     const int8_t* words = &planes[0][0] + 64 * step;
     const __m256i zero = _mm256_setzero_si256();
-    const __m256i first = _mm256_madd_epi16(_mm256_unpacklo_epi8(q, zero), load_bytes(words));
-    const __m256i second = _mm256_madd_epi16(_mm256_unpackhi_epi8(q, zero), load_bytes(words + 32));
-    return subtract_bias<F::kBias>(join<F::kGroup>(first, second), sums8, step);
+    const __m256i bias = _mm256_set1_epi16(F::kBias);
+    const __m256i first = _mm256_sub_epi16(_mm256_unpacklo_epi8(q, zero), bias);
+    const __m256i second = _mm256_sub_epi16(_mm256_unpackhi_epi8(q, zero), bias);
+    return join<F::kGroup>(_mm256_madd_epi16(first, load_bytes(words)),
+                           _mm256_madd_epi16(second, load_bytes(words + 32)));
   }
   static QK_INLINE void store_int16(int8_t (&planes)[2][kUnit], int g,
                                     const int32_t (&v)[kActivationGroup]) {
@@ -108,28 +110,26 @@ struct Isa : AvxCommon {
     __builtin_memcpy(&planes[0][0] + 64 * g, words, sizeof(words));
   }
 
-  // vpmaddubsw saturates pair sums at 32767: 127 * 127 * 2 = 32258 fits, 255 * 127 * 2 does not,
-  // so 8-bit quants widen.
+  // vpmaddubsw wants one side unsigned: a signed quant gives its sign to the activation. Pair sums
+  // never reach where they saturate, 32767: at most 128 * 127 * 2 = 32512.
   template <class F>
   static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
-                                 const int32_t (&sums8)[kUnit / 8], int step) {
+                                 const int32_t (&)[kUnit / 4], int step) {
+    static_assert(F::kMaxQuant - F::kBias <= 127 && F::kBias <= 128);
     const __m256i x = load_bytes(planes[0] + kStep * step);
-    __m256i dot;
-    if constexpr (F::kMaxQuant <= 127) {
-      dot = _mm256_madd_epi16(_mm256_maddubs_epi16(q, x), _mm256_set1_epi16(1));
+    const __m256i ones = _mm256_set1_epi16(1);
+    if constexpr (F::kBias == 0) {
+      return _mm256_madd_epi16(_mm256_maddubs_epi16(q, x), ones);
     } else {
-      const __m256i zero = _mm256_setzero_si256();
-      const __m256i x_low = _mm256_srai_epi16(_mm256_unpacklo_epi8(x, x), 8);
-      const __m256i x_high = _mm256_srai_epi16(_mm256_unpackhi_epi8(x, x), 8);
-      dot = join<F::kGroup>(_mm256_madd_epi16(_mm256_unpacklo_epi8(q, zero), x_low),
-                            _mm256_madd_epi16(_mm256_unpackhi_epi8(q, zero), x_high));
+      const __m256i w = centre<F::kBias>(q);
+      const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+      return _mm256_madd_epi16(pairs, ones);
     }
-    return subtract_bias<F::kBias>(dot, sums8, step);
   }
 
   template <int kBias>
   static QK_INLINE Floats quant_floats(Quants q, int v) {
-    const __m256i centred = _mm256_sub_epi8(q, _mm256_set1_epi8(static_cast<char>(kBias)));
+    const __m256i centred = centre<kBias>(q);
     const __m128i half =
         v < 2 ? _mm256_castsi256_si128(centred) : _mm256_extracti128_si256(centred, 1);
     const __m128i eight = v % 2 == 0 ? half : _mm_srli_si128(half, 8);
@@ -170,13 +170,12 @@ struct Isa : AvxCommon {
     if constexpr (kGroup == 8) return _mm256_hadd_epi32(first, second);
     return _mm256_add_epi32(first, second);
   }
-  // The four sums of 8 go to lanes 0, 2, 4, 6: each beside its own 8 weights, or their 16.
+  // q - kBias, which wraps to the right signed byte. Subtracting 128 is flipping the highest bit:
+  // written so, it cancels against what signed_bytes() did.
   template <int kBias>
-  static QK_INLINE Ints subtract_bias(Ints dot, const int32_t (&sums8)[kUnit / 8], int step) {
-    if constexpr (kBias == 0) return dot;
-    const __m256i sums =
-        _mm256_cvtepu32_epi64(_mm_loadu_si128(reinterpret_cast<const __m128i*>(sums8 + 4 * step)));
-    return _mm256_sub_epi32(dot, _mm256_slli_epi32(sums, __builtin_ctz(kBias | 256)));
+  static QK_INLINE __m256i centre(Quants q) {
+    const __m256i bias = _mm256_set1_epi8(static_cast<char>(kBias));
+    return kBias == 128 ? _mm256_xor_si256(q, bias) : _mm256_sub_epi8(q, bias);
   }
 };
 

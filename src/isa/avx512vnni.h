@@ -1,7 +1,8 @@
 // AVX-512 with VNNI: 64 quants a step, four products a lane in one vpdpbusd.
 //
 // A dot product's 16 lanes hold 4 consecutive weights each; lanes 0-7 are the step's first group
-// of 32, lanes 8-15 its second. The sums of 8 that correct a bias go to the even lanes.
+// of 32, lanes 8-15 its second. int16 activations are two planes: the high plane's sums are shifted
+// and become what the low plane's are added to.
 #pragma once
 
 #include "isa/avx_common.h"
@@ -88,12 +89,12 @@ struct Isa : AvxCommon {
 
   template <class F>
   static QK_INLINE Ints dot_int16(Quants q, const int8_t (&planes)[2][kUnit],
-                                  const int32_t (&sums8)[kUnit / 8], int step) {
+                                  const int32_t (&sums4)[kUnit / 4], int step) {
     const __m512i high = _mm512_loadu_si512(planes[0] + kStep * step);
     const __m512i low = _mm512_loadu_si512(planes[1] + kStep * step);
-    const __m512i high_dot = _mm512_dpbusd_epi32(_mm512_setzero_si512(), q, high);
-    const __m512i low_dot = _mm512_dpbusd_epi32(minus_bias<F::kBias>(sums8, step), q, low);
-    return _mm512_add_epi32(_mm512_slli_epi32(high_dot, 8), low_dot);
+    const __m512i high_dot =
+        _mm512_slli_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), q, high), 8);
+    return _mm512_dpbusd_epi32(subtract_bias<F::kBias>(high_dot, sums4, step), q, low);
   }
   static QK_INLINE void store_int16(int8_t (&planes)[2][kUnit], int g,
                                     const int32_t (&v)[kActivationGroup]) {
@@ -101,9 +102,10 @@ struct Isa : AvxCommon {
   }
   template <class F>
   static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
-                                 const int32_t (&sums8)[kUnit / 8], int step) {
+                                 const int32_t (&sums4)[kUnit / 4], int step) {
     const __m512i x = _mm512_loadu_si512(planes[0] + kStep * step);
-    return _mm512_dpbusd_epi32(minus_bias<F::kBias>(sums8, step), q, x);
+    const __m512i minus_bias = subtract_bias<F::kBias>(_mm512_setzero_si512(), sums4, step);
+    return _mm512_dpbusd_epi32(minus_bias, q, x);
   }
 
   template <int kBias>
@@ -160,11 +162,10 @@ struct Isa : AvxCommon {
     return _mm512_extracti32x4_epi32(a, 3);
   }
   template <int kBias>
-  static QK_INLINE Ints minus_bias(const int32_t (&sums8)[kUnit / 8], int step) {
-    if constexpr (kBias == 0) return _mm512_setzero_si512();
-    const __m512i sums = _mm512_cvtepu32_epi64(load32(sums8 + 8 * step));
-    const __m512i biased = _mm512_slli_epi32(sums, __builtin_ctz(kBias | 256));
-    return _mm512_sub_epi32(_mm512_setzero_si512(), biased);
+  static QK_INLINE Ints subtract_bias(Ints dot, const int32_t (&sums4)[kUnit / 4], int step) {
+    if constexpr (kBias == 0) return dot;
+    const __m512i sums = _mm512_loadu_si512(sums4 + 16 * step);
+    return _mm512_sub_epi32(dot, _mm512_slli_epi32(sums, __builtin_ctz(kBias | 256)));
   }
 };
 

@@ -27,9 +27,10 @@
 //   half(bits)                 one binary16
 //   load_f32, load_f16, load_bf16(p)  one native vector of float weights
 // Products
-//   dot_int16<F>, dot_int8<F>(quants, planes, sums8, step)
+//   dot_int16<F>, dot_int8<F>(quants, planes, sums4, step)
 //                              sums of (quant - F::kBias) * activation over step's weights, exact
-//                              for quants up to F::kMaxQuant, each lane within one F::kGroup
+//                              in every lane for quants up to F::kMaxQuant, each lane within one
+//                              F::kGroup. Lanes of 4 weights may use sums4 to correct the bias
 //   store_int16(planes, g, v)  lays out the 32 activations of group g as dot_int16 reads them
 //   quant_floats<kBias>(quants, v)  the v-th kLanes of (quant - kBias) as Floats
 //   spread<kGroup>(scales, step)       each lane of a dot product the scale of its group

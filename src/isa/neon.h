@@ -105,7 +105,7 @@ struct Isa {
   // At most 8 products a lane: 8 * 128 * 32639 = 3.4e7.
   template <class F>
   static QK_INLINE Ints dot_int16(Quants q, const int8_t (&planes)[2][kUnit],
-                                  const int32_t (&)[kUnit / 8], int step) {
+                                  const int32_t (&)[kUnit / 4], int step) {
     constexpr int kEights = F::kGroup / 8;
     const int8_t* words = &planes[0][0] + 64 * step;
     Ints sums[4] = {};
@@ -128,7 +128,7 @@ struct Isa {
   // Two products fit 16 bits, 2 * 128 * 127 = 32512, because activations are never -128.
   template <class F>
   static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
-                                 const int32_t (&)[kUnit / 8], int step) {
+                                 const int32_t (&)[kUnit / 4], int step) {
     constexpr int kEights = F::kGroup / 8;
     Ints sums[4] = {};
     for (int i = 0; i < 2; ++i) {

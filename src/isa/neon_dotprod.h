@@ -17,7 +17,7 @@ struct Isa : neon::Isa {
   // 8 * 128 * 127 * 256 = 3.4e7 a lane before the low plane is added.
   template <class F>
   static QK_INLINE Ints dot_int16(Quants q, const int8_t (&planes)[2][kUnit],
-                                  const int32_t (&)[kUnit / 8], int step) {
+                                  const int32_t (&)[kUnit / 4], int step) {
     const int8x16_t w[2] = {centre<F>(q.val[0]), centre<F>(q.val[1])};
     Ints sums[2] = {};
     add_products<F::kGroup>(w, planes[0] + kStep * step, sums);
@@ -31,7 +31,7 @@ struct Isa : neon::Isa {
   }
   template <class F>
   static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
-                                 const int32_t (&)[kUnit / 8], int step) {
+                                 const int32_t (&)[kUnit / 4], int step) {
     const int8x16_t w[2] = {centre<F>(q.val[0]), centre<F>(q.val[1])};
     Ints sums[2] = {};
     add_products<F::kGroup>(w, planes[0] + kStep * step, sums);

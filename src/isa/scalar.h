@@ -128,29 +128,31 @@ struct Isa {
     return r;
   }
 
-  // 8 * 255 * 32639 = 6.7e7 a lane.
+  // 8 * 255 * 32639 = 6.7e7 a lane, and before the planes are joined no more than that.
   template <class F>
   static QK_INLINE Ints dot_int16(Quants q, const int8_t (&planes)[2][kUnit],
-                                  const int32_t (&sums8)[kUnit / 8], int step) {
+                                  const int32_t (&)[kUnit / 4], int step) {
     Ints r;
     for (int j = 0; j < kLanes; ++j) {
       int32_t high = 0;
       int32_t low = 0;
       for (int i = 8 * j; i < 8 * j + 8; ++i) {
-        high += q.v[i] * planes[0][kStep * step + i];
-        low += q.v[i] * planes[1][kStep * step + i];
+        high += (q.v[i] - F::kBias) * planes[0][kStep * step + i];
+        low += (q.v[i] - F::kBias) * planes[1][kStep * step + i];
       }
-      r.v[j] = 256 * high + low - F::kBias * sums8[4 * step + j];
+      r.v[j] = 256 * high + low;
     }
     return r;
   }
   template <class F>
   static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
-                                 const int32_t (&sums8)[kUnit / 8], int step) {
+                                 const int32_t (&)[kUnit / 4], int step) {
     Ints r;
     for (int j = 0; j < kLanes; ++j) {
-      int32_t sum = -F::kBias * sums8[4 * step + j];
-      for (int i = 8 * j; i < 8 * j + 8; ++i) sum += q.v[i] * planes[0][kStep * step + i];
+      int32_t sum = 0;
+      for (int i = 8 * j; i < 8 * j + 8; ++i) {
+        sum += (q.v[i] - F::kBias) * planes[0][kStep * step + i];
+      }
       r.v[j] = sum;
     }
     return r;

@@ -14,15 +14,15 @@ namespace {
 // Encoding::dpbusd(sum, q, x) adds the products of unsigned q and signed x, four to a lane.
 template <class Encoding>
 struct Vnni256 : avx2::Isa {
-  // 4 * 255 * 127 * 256 = 3.3e7 a lane before the low plane is added, and as much for the bias.
+  // 4 * 255 * 127 * 256 = 3.3e7 a lane before the low plane is added, and half that for the bias.
   template <class F>
   static QK_INLINE Ints dot_int16(Quants q, const int8_t (&planes)[2][kUnit],
-                                  const int32_t (&sums8)[kUnit / 8], int step) {
+                                  const int32_t (&sums4)[kUnit / 4], int step) {
     const __m256i high = load_bytes(planes[0] + kStep * step);
     const __m256i low = load_bytes(planes[1] + kStep * step);
     const __m256i high_dot =
         _mm256_slli_epi32(Encoding::dpbusd(_mm256_setzero_si256(), q, high), 8);
-    return Encoding::dpbusd(subtract_bias<F::kBias>(high_dot, sums8, step), q, low);
+    return Encoding::dpbusd(subtract_bias<F::kBias>(high_dot, sums4, step), q, low);
   }
   static QK_INLINE void store_int16(int8_t (&planes)[2][kUnit], int g,
                                     const int32_t (&v)[kActivationGroup]) {
@@ -30,10 +30,18 @@ struct Vnni256 : avx2::Isa {
   }
   template <class F>
   static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
-                                 const int32_t (&sums8)[kUnit / 8], int step) {
+                                 const int32_t (&sums4)[kUnit / 4], int step) {
     const __m256i x = load_bytes(planes[0] + kStep * step);
-    const __m256i minus_bias = subtract_bias<F::kBias>(_mm256_setzero_si256(), sums8, step);
+    const __m256i minus_bias = subtract_bias<F::kBias>(_mm256_setzero_si256(), sums4, step);
     return Encoding::dpbusd(minus_bias, q, x);
+  }
+
+ private:
+  template <int kBias>
+  static QK_INLINE Ints subtract_bias(Ints dot, const int32_t (&sums4)[kUnit / 4], int step) {
+    if constexpr (kBias == 0) return dot;
+    const __m256i sums = avx2::Isa::load_bytes(sums4 + 8 * step);
+    return _mm256_sub_epi32(dot, _mm256_slli_epi32(sums, __builtin_ctz(kBias | 256)));
   }
 };
 

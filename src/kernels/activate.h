@@ -54,18 +54,18 @@ void activate_integer(const float* x, float multiplier, std::byte* out) {
     alignas(64) int32_t v[kActivationGroup];
     const float scale = quantize_group<UnitOf<A>::kMax>(x + kActivationGroup * g, multiplier, v);
     int32_t sum = 0;  // |sum| <= 32 * 32639
-    for (int e = 0; e < kActivationGroup / 8; ++e) {
-      int32_t sum8 = 0;
-      for (int i = 0; i < 8; ++i) sum8 += v[8 * e + i];
-      unit.sums8[4 * g + e] = sum8;
-      sum += sum8;
+    for (int h = 0; h < 2; ++h) {
+      int32_t sum16 = 0;
+      for (int e = 4 * h; e < 4 * h + 4; ++e) {
+        const int32_t sum4 = (v[4 * e] + v[4 * e + 1]) + (v[4 * e + 2] + v[4 * e + 3]);
+        unit.sums4[8 * g + e] = sum4;
+        sum16 += sum4;
+      }
+      unit.sum16[2 * g + h] = scale * static_cast<float>(sum16);
+      sum += sum16;
     }
     unit.scale[g] = scale;
     unit.sum[g] = scale * static_cast<float>(sum);
-    for (int h = 0; h < 2; ++h) {
-      const int32_t* sums8 = unit.sums8 + 4 * g + 2 * h;
-      unit.sum16[2 * g + h] = scale * static_cast<float>(sums8[0] + sums8[1]);
-    }
     if constexpr (A == Act::kInt16) {
       I::store_int16(unit.planes, g, v);
     } else {

@@ -24,7 +24,7 @@ struct alignas(64) IntegerUnit {
   float scale[kGroupsPerUnit];
   float sum[kGroupsPerUnit];  // scale * (sum of v), what the min of 32 weights is multiplied by
   float sum16[kUnit / 16];    // the same for 16 weights
-  int32_t sums8[kUnit / 8];   // sums of 8 consecutive v, what a weight's bias is multiplied by
+  int32_t sums4[kUnit / 4];   // sums of 4 consecutive v, what a weight's bias is multiplied by
 };
 
 struct alignas(64) FloatUnit {

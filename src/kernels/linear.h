@@ -4,8 +4,8 @@
 //   1. the groups' scales are decoded and multiplied by the activations' scales, eight at a time;
 //   2. each step of I::kStep quants is loaded once and multiplied, in integers, by every column;
 //   3. the exact integer sums are converted and accumulated in float lanes.
-// A stored quant is unsigned, `bias` above the true one: the integer sum is corrected by
-// -bias * (sum of the activations), exactly. Mins meet the activations' group sums, one fused
+// A stored quant is unsigned, `bias` above the true one: what that adds is taken off every lane of
+// the integer sum, exactly. Mins meet the activations' group sums, one fused
 // multiply-add a unit.
 //
 // Every row's arithmetic depends on that row alone, in a fixed order: results are bitwise
@@ -36,9 +36,9 @@ template <class F, class I, Act A>
 QK_INLINE typename I::Ints integer_dot(typename I::Quants quants, const Unit<A>& unit, int step) {
   // |sum over 32| <= 255 * 32639 * 32 = 2.7e8, and the bias term half of that: both fit int32.
   if constexpr (A == Act::kInt16) {
-    return I::template dot_int16<F>(quants, unit.planes, unit.sums8, step);
+    return I::template dot_int16<F>(quants, unit.planes, unit.sums4, step);
   } else {
-    return I::template dot_int8<F>(quants, unit.planes, unit.sums8, step);
+    return I::template dot_int8<F>(quants, unit.planes, unit.sums4, step);
   }
 }
 

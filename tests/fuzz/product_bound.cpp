@@ -18,21 +18,17 @@ constexpr double kLargest = 0x1p120;  // sums of less stay finite, whatever thei
 constexpr double kUnderflow = 0x1p-121;
 constexpr double kQuantum = 1.0 / 64.0;  // of a group's largest |x|: more than quantising it moves
 
-// Where the quants of a block lie, in formats whose weights can be 0 while their terms are not.
+// Where the quants of a block lie, in formats with mins: a weight can be 0 while its terms are not.
 struct QuantBytes {
   std::string_view format;
   int begin;
   int end;
 };
 constexpr QuantBytes kQuants[] = {
-    {"q4_0", 2, 18},  {"q4_1", 4, 20},  {"q5_0", 2, 22},   {"q5_1", 4, 24},   {"q8_0", 2, 34},
-    {"q8_1", 4, 36},  {"q2_k", 16, 80}, {"q3_k", 0, 96},   {"q4_k", 16, 144}, {"q5_k", 16, 176},
-    {"q6_k", 0, 192}, {"q8_k", 4, 260}, {"q8_ks", 0, 256}, {"iq4_nl", 2, 18}, {"iq4_xs", 8, 136},
-    {"tq1_0", 0, 52}, {"tq2_0", 0, 64}, {"mxfp4", 1, 17},  {"nvfp4", 4, 36},
+    {"q4_1", 4, 20},   {"q5_1", 4, 24},   {"q2_k", 16, 80},
+    {"q4_k", 16, 144}, {"q5_k", 16, 176}, {"q8_ks", 0, 256},
 };
 constexpr uint8_t kFills[] = {0x00, 0x80, 0xff};  // zero, and the largest in some sense or other
-// Grids have no weight of 0: a bias of 64 is 16 times the least of their magnitudes.
-constexpr double kMostGridBias = 16.0;
 
 // Adds, for each weight of a row, what it would be at most if it had another quant.
 void add_other_quants(const WeightView& weights, const QuantBytes& quants, int64_t row,
@@ -59,9 +55,8 @@ void add_other_quants(const WeightView& weights, const QuantBytes& quants, int64
 // One row's |terms|, each at least as large as what a kernel adds up for that weight.
 std::vector<double> terms_of_row(const WeightView& weights, const float* decoded, int64_t row) {
   const Format& format = format_at(weights.format);
-  const bool is_grid = std::string_view(format.info.name).starts_with("iq");
   std::vector<double> terms(decoded, decoded + weights.k);
-  for (double& term : terms) term = std::abs(term) * (is_grid ? kMostGridBias : 1.0);
+  for (double& term : terms) term = std::abs(term);
   for (const QuantBytes& quants : kQuants) {
     if (quants.format == format.info.name) add_other_quants(weights, quants, row, terms);
   }

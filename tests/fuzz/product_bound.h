@@ -1,8 +1,8 @@
 // How far two kernels' results for one product may lie apart.
 //
 // Float sums in another order differ in proportion to the sum of |terms|. The terms are what a
-// kernel's lanes add up, which may be larger than the weights times x: scale * quant and min
-// cancel, and so do a biased quant in one lane and its correction in another.
+// kernel's lanes add up: the weights times x, or, in formats with mins, scale * quant and min times
+// x, which may cancel. Biased quants add nothing: their correction is exact within a lane.
 #pragma once
 
 #include <cstddef>

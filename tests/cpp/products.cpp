@@ -1,0 +1,67 @@
+#include "products.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/aligned.h"
+#include "core/half.h"
+#include "ops/linear.h"
+
+namespace qk::test {
+namespace {
+
+constexpr uint32_t kUnwritten = 0x7fdeadbeu;  // a NaN that no arithmetic makes
+
+}  // namespace
+
+Parallel one_by_one() {
+  const auto run = [](void*, int, int64_t n, int64_t, RangeFn fn, void* context) {
+    for (int64_t i = n - 1; i >= 0; --i) fn(context, i, i + 1);
+  };
+  return {run, nullptr, 1};
+}
+
+Product::Product(int64_t n, int64_t m)
+    : n_(n),
+      out_(static_cast<size_t>(std::max<int64_t>(m * (n + kGap) - kGap, 0)),
+           float_of_bits(kUnwritten)) {}
+
+bool Product::written(int64_t index) const {
+  return bits_of_float(out_[static_cast<size_t>(index)]) != kUnwritten;
+}
+
+bool Product::is_complete() const {
+  const auto size = static_cast<int64_t>(out_.size());
+  for (int64_t index = 0; index < size; ++index) {
+    if (written(index) != (index % stride() < n_)) return false;
+  }
+  return true;
+}
+
+bool Product::is_untouched() const {
+  return std::ranges::all_of(out_, [](float v) { return bits_of_float(v) == kUnwritten; });
+}
+
+bool Product::same_bits(const Product& other) const {
+  return out_.size() == other.out_.size() &&
+         (out_.empty() || std::memcmp(out_.data(), other.out_.data(), out_.size() * 4) == 0);
+}
+
+Product multiply(const Parallel& parallel, const KernelTable& kernels, const WeightView& weights,
+                 const ArrayView& x, Act act, const float* bias) {
+  Product product(weights.n, x.shape[0]);
+  int64_t bytes = 0;
+  AlignedBuffer memory;
+  ActivationsView activations;
+  product.status = activations_bytes(act, x.shape[0], x.shape[1], &bytes);
+  if (product.status.ok()) product.status = memory.reserve(bytes);
+  if (product.status.ok()) {
+    product.status = quantize_activations(parallel, kernels, x, act, memory.data(), &activations);
+  }
+  if (product.status.ok()) {
+    product.status = linear(parallel, weights, activations, bias, product.data(), product.stride());
+  }
+  return product;
+}
+
+}  // namespace qk::test

@@ -1,0 +1,68 @@
+// Products through the operators of ops/, as the tests of kernels take them: every format, kind of
+// activations and ISA that this CPU runs, into results that show where they were written.
+//
+// The lists of formats and ISAs are walked by index, so a new one is tested by being there.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "check.h"
+#include "core/parallel.h"
+#include "core/status.h"
+#include "core/views.h"
+#include "dispatch/dispatch.h"
+#include "formats/registry.h"
+#include "ops/activations.h"
+#include "ops/shapes.h"
+
+namespace qk::test {
+
+// Calls body(kernels, format, act) for all there are. Float weights take float activations only.
+template <class Body>
+void for_each_kernel(Body body) {
+  for (int isa = 0; isa < isa_count(); ++isa) {
+    const KernelTable& kernels = isa_at(isa);
+    if (!cpu_runs(kernels)) continue;
+    for (int format = 0; format < format_count(); ++format) {
+      for (int a = 0; a < kActs; ++a) {
+        const Act act = static_cast<Act>(a);
+        if (effective_act(format, act) != act) continue;
+        const Context context("%s %s %s", kernels.isa, format_at(format).info.name, act_name(act));
+        body(kernels, format, act);
+      }
+    }
+  }
+}
+
+// One thread, one row at a time, the last one first.
+Parallel one_by_one();
+
+// A result of m batch rows and n weight rows, in memory with gaps between the batch rows.
+class Product {
+ public:
+  Product(int64_t n, int64_t m);
+
+  Status status;
+
+  float* data() { return out_.data(); }
+  int64_t stride() const { return n_ + kGap; }
+  float at(int64_t j, int64_t i) const { return out_[static_cast<size_t>(j * stride() + i)]; }
+  bool is_complete() const;  // every result written, and no gap
+  bool is_untouched() const;
+  bool same_bits(const Product& other) const;
+
+ private:
+  static constexpr int64_t kGap = 3;
+
+  bool written(int64_t index) const;
+
+  int64_t n_;
+  std::vector<float> out_;  // rows of n, kGap apart, and nothing after the last
+};
+
+// x @ weights.T + bias, from quantising x on.
+Product multiply(const Parallel& parallel, const KernelTable& kernels, const WeightView& weights,
+                 const ArrayView& x, Act act, const float* bias = nullptr);
+
+}  // namespace qk::test
