@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import qkernels as qk
-from weights import bound, dense, relative_error, tensor
+from weights import SANITIZED, bound, dense, relative_error, tensor
 
-SHAPES_N = [1, 3, 16, 17, 129]
-SHAPES_K = [32, 256, 288, 576, 1280, 4352]
-BATCHES = [1, 2, 5, 33]
+SHAPES_N = [3, 17] if SANITIZED else [1, 3, 16, 17, 129]
+SHAPES_K = [32, 288] if SANITIZED else [32, 256, 288, 576, 1280, 4352]
+BATCHES = [1, 5] if SANITIZED else [1, 2, 5, 33]
 OUTPUTS = 512  # at least this many outputs a norm
 DRAWS = ["gaussian", "8 outliers of 20x", "one of 1000x"]
 

@@ -4,6 +4,7 @@ A block of random bytes is kept when its decoded weights are of a sensible size,
 and quants of every pattern occur and no format needs code of its own here.
 """
 
+import os
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,9 @@ from qkernels import _core
 
 NDArray = np.ndarray[Any, Any]
 
+# Sanitizers make kernels ten times slower. Under them the heaviest tests take fewer shapes or blocks:
+# enough to run all the code, whose results are checked at full size without them.
+SANITIZED = "QKERNELS_SANITIZED" in os.environ
 
 # What the gguf package does not decode, or has the wrong size of: (weights, bytes) of a block.
 OWN_BLOCKS = {"q8_1": (32, 36), "q8_k": (256, 292), "q8_ks": (256, 292)}

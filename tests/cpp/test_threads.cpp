@@ -26,8 +26,8 @@ QK_TEST(threads_and_the_split_of_rows_do_not_change_a_bit) {
   Random random(2);
   for_each_kernel([&](const KernelTable& kernels, int format, Act act) {
     for (const int64_t m : {1, 5}) {
-      const RandomWeights weights(random, format, 389, 576, 1);
-      const RandomActivations x(random, m, 576, 0);
+      const RandomWeights weights(random, format, 131, 288, 1);
+      const RandomActivations x(random, m, 288, 0);
       const Product alone = multiply(one_by_one(), kernels, weights.view, x.view, act);
       QK_CHECK_OK(alone.status);
       for (const int threads : {1, 2, 3, 7, 64}) {
