@@ -16,8 +16,8 @@ from qkernels import _core
 
 NDArray = np.ndarray[Any, Any]
 
-# Sanitizers make kernels ten times slower. Under them the heaviest tests take fewer shapes or blocks:
-# enough to run all the code, whose results are checked at full size without them.
+# Sanitizers make kernels ten times slower. Under them the heaviest tests take fewer shapes and
+# blocks: enough to run all the code, whose results are checked in full without them.
 SANITIZED = "QKERNELS_SANITIZED" in os.environ
 
 # What the gguf package does not decode, or has the wrong size of: (weights, bytes) of a block.
