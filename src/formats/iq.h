@@ -1,39 +1,98 @@
-// What the IQ formats share: signs, and magnitudes made unsigned quants with their signs applied.
+// What the IQ formats share: grids of magnitudes, signs, and scales that are odd numbers.
+//
+// A grid format gives, beside what formats/octets.h asks for,
+//   signs(block, g)         the signs of the g-th 32 weights, a bit each, set for minus
+//   scale_codes(block, v)   the eight scales of the v-th vector of groups, a byte each: the scale
+//   is
+//                           d * kScaleUnit * (2 * code + 1)
+//   d_bits(block)           d, a binary16
 #pragma once
 
 #include <cstdint>
 
 #include "core/macros.h"
 #include "formats/grid_tables.h"
+#include "formats/octets.h"
 
 namespace qk {
 
 constexpr int kIqBias = 64;  // magnitudes reach 62
 
-// Seven stored sign bits and an eighth that makes their number even.
-QK_INLINE uint32_t even_signs(uint32_t seven_bits) {
-  return seven_bits | static_cast<uint32_t>(__builtin_parity(seven_bits)) << 7;
+// An eighth sign above each seven bits, in every byte of a word: it makes their number even.
+template <class Word>
+QK_INLINE Word with_even_signs(Word sevens) {
+  Word parity = sevens ^ sevens >> 4;  // only the lowest bit of a byte matters, and what it takes
+  parity ^= parity >> 2;
+  parity ^= parity >> 1;
+  return sevens | (parity & static_cast<Word>(kOneEach)) << 7;
+}
+
+// Four sets of seven signs in 28 bits, lowest first, to 32 signs.
+QK_INLINE uint32_t spread_signs(uint32_t sevens) {
+  return with_even_signs((sevens & 0x7f) | (sevens & 0x3f80) << 1 | (sevens & 0x1fc000) << 2 |
+                         (sevens & 0xfe00000) << 3);
 }
 
 // Eight bytes 64 + m or, where the sign bit is set, 64 - m: no byte carries or borrows.
 QK_INLINE uint64_t signed_quants(uint64_t magnitudes, uint32_t signs) {
-  constexpr uint64_t kOnes = 0x0101010101010101;
   constexpr uint64_t kOneBitEach = 0x8040201008040201;
-  constexpr uint64_t kBias = kOnes * kIqBias;
-  const uint64_t picked = (kOnes * signs) & kOneBitEach;  // byte i: 0, or bit i
-  const uint64_t negative = ((picked + kOnes * 0x7f) >> 7 & kOnes) * 0xff;
+  constexpr uint64_t kBias = kOneEach * kIqBias;
+  const uint64_t picked = (kOneEach * (signs & 255)) & kOneBitEach;  // byte i: 0, or bit i
+  const uint64_t negative = ((picked + kOneEach * 0x7f) >> 7 & kOneEach) * 0xff;
   const uint64_t plus = kBias + magnitudes;
   const uint64_t minus = kBias - magnitudes;
   return (plus & ~negative) | (minus & negative);
 }
 
+template <class F>
+struct OddScales {
+  template <class I, class Block, int kGroup, int kMinGroup>
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
+                               PerGroup<I, kMinGroup>&) {
+    const auto d = I::broadcast8(I::half(F::d_bits(*unit)) * F::kScaleUnit);
+    for (int v = 0; v < scale.kVectors; ++v) {
+      scale.v[v] = I::mul8(d, I::bytes8(2 * F::scale_codes(*unit, v) + kOneEach));
+    }
+  }
+};
+
+template <class F>
+struct SignedGrid : Octets<F>, OddScales<F> {
+  template <class Block>
+  static QK_INLINE uint64_t octet(const Block& block, int e) {
+    return signed_quants(F::row(block, e), F::signs(block, e / 4) >> (8 * (e % 4)));
+  }
+
+  template <class I, class Block>
+  static QK_INLINE typename I::Quants finish(typename I::Quants rows, const Block* unit, int step) {
+    uint64_t signs = F::signs(*unit, I::kStep / 32 * step);
+    if constexpr (I::kStep == 64) {
+      signs |= static_cast<uint64_t>(F::signs(*unit, 2 * step + 1)) << 32;
+    }
+    return I::template apply_signs<kIqBias>(rows, signs);
+  }
+};
+
 constexpr int kIq1Bias = 16;
 
 // Eight bytes 16 + 8 * grid + 1, or with a negative delta - 1, of a row of iq1's grid.
 QK_INLINE uint64_t iq1_quants(uint32_t row, bool negative_delta) {
-  constexpr uint64_t kOnes = 0x0101010101010101;
   // The grid holds value + 1: 8 * (value + 1) + 8 +- 1, at most 25.
-  return 8 * kIq1Grid[row] + kOnes * (negative_delta ? 7 : 9);
+  return 8 * kIq1Grid[row] + kOneEach * (negative_delta ? 7 : 9);
 }
+
+// The quants of iq1 are whole numbers as they come from the grid.
+template <class F>
+struct Iq1Grid : Octets<F>, OddScales<F> {
+  template <class Block>
+  static QK_INLINE uint64_t octet(const Block& block, int e) {
+    return F::row(block, e);
+  }
+
+  template <class I, class Block>
+  static QK_INLINE typename I::Quants finish(typename I::Quants rows, const Block*, int) {
+    return rows;
+  }
+};
 
 }  // namespace qk

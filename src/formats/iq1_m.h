@@ -16,7 +16,7 @@
 
 namespace qk {
 
-struct IQ1_M : Octets<IQ1_M> {
+struct IQ1_M : Iq1Grid<IQ1_M> {
   static constexpr FormatInfo kInfo{"iq1_m", 29, 256, 56};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 16;
@@ -24,6 +24,7 @@ struct IQ1_M : Octets<IQ1_M> {
   static constexpr int kMaxQuant = 25;
   static constexpr int kBias = kIq1Bias;
   static constexpr bool kHasMin = false;
+  static constexpr float kScaleUnit = 0.125f;
   struct Block {
     uint8_t qs[32];
     uint8_t qh[16];
@@ -31,17 +32,27 @@ struct IQ1_M : Octets<IQ1_M> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
-  static QK_INLINE uint64_t octet(const Block& block, int e) {
+  static QK_INLINE uint64_t row(const Block& block, int e) {
     const uint32_t high = block.qh[e / 2] >> (4 * (e % 2)) & 15u;
     return iq1_quants(block.qs[e] | (high & 7) << 8, (high & 8) != 0);
   }
+  static QK_INLINE uint64_t scale_codes(const Block& block, int v) {
+    uint64_t codes = 0;
+    for (int i = 0; i < 8; ++i) {
+      const uint64_t word = block.scales[2 * v + i / 4].get();
+      codes |= (word >> (3 * (i % 4)) & 7) << (8 * i);
+    }
+    return codes;
+  }
+  static QK_INLINE uint16_t d_bits(const Block& block) {
+    int d = 0;
+    for (int i = 0; i < 4; ++i) d |= (block.scales[i].get() & 0xf000) >> (12 - 4 * i);
+    return static_cast<uint16_t>(d);
+  }
 
   static QK_INLINE float group_scale(const Block& block, int g) {
-    uint32_t d = 0;
-    for (int i = 0; i < 4; ++i) d |= (block.scales[i].get() & 0xf000u) >> (12 - 4 * i);
     const int scale = block.scales[g / 4].get() >> (3 * (g % 4)) & 7;
-    const auto group = static_cast<float>(2 * scale + 1);
-    return half_to_float(static_cast<uint16_t>(d)) * group * 0.125f;
+    return half_to_float(d_bits(block)) * static_cast<float>(2 * scale + 1) * 0.125f;
   }
 };
 

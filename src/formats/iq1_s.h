@@ -16,7 +16,7 @@
 
 namespace qk {
 
-struct IQ1_S : Octets<IQ1_S> {
+struct IQ1_S : Iq1Grid<IQ1_S> {
   static constexpr FormatInfo kInfo{"iq1_s", 19, 256, 50};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
@@ -24,6 +24,7 @@ struct IQ1_S : Octets<IQ1_S> {
   static constexpr int kMaxQuant = 25;
   static constexpr int kBias = kIq1Bias;
   static constexpr bool kHasMin = false;
+  static constexpr float kScaleUnit = 0.125f;
   struct Block {
     U16 d;
     uint8_t qs[32];
@@ -31,11 +32,19 @@ struct IQ1_S : Octets<IQ1_S> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
-  static QK_INLINE uint64_t octet(const Block& block, int e) {
+  static QK_INLINE uint64_t row(const Block& block, int e) {
     const uint32_t high = block.qh[e / 4].get();
     const uint32_t row = block.qs[e] | (high >> (3 * (e % 4)) & 7) << 8;
     return iq1_quants(row, (high & 0x8000) != 0);
   }
+  static QK_INLINE uint64_t scale_codes(const Block& block, int) {
+    uint64_t codes = 0;
+    for (int g = 0; g < 8; ++g) {
+      codes |= static_cast<uint64_t>(block.qh[g].get() >> 12 & 7) << (8 * g);
+    }
+    return codes;
+  }
+  static QK_INLINE uint16_t d_bits(const Block& block) { return block.d.get(); }
 
   static QK_INLINE float group_scale(const Block& block, int g) {
     const int scale = block.qh[g].get() >> 12 & 7;

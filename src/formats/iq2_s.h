@@ -17,7 +17,7 @@
 
 namespace qk {
 
-struct IQ2_S : Octets<IQ2_S> {
+struct IQ2_S : SignedGrid<IQ2_S> {
   static constexpr FormatInfo kInfo{"iq2_s", 22, 256, 82};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 16;
@@ -25,6 +25,7 @@ struct IQ2_S : Octets<IQ2_S> {
   static constexpr int kMaxQuant = 126;
   static constexpr int kBias = kIqBias;
   static constexpr bool kHasMin = false;
+  static constexpr float kScaleUnit = 0.125f;
   struct Block {
     U16 d;
     uint8_t qs[32];
@@ -34,10 +35,21 @@ struct IQ2_S : Octets<IQ2_S> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
-  static QK_INLINE uint64_t octet(const Block& block, int e) {
+  static QK_INLINE uint64_t row(const Block& block, int e) {
     const int high = block.qh[e / 4] >> (2 * (e % 4)) & 3;
-    return signed_quants(kIq2SGrid[block.qs[e] | high << 8], block.signs[e]);
+    return kIq2SGrid[block.qs[e] | high << 8];
   }
+  static QK_INLINE uint32_t signs(const Block& block, int g) {
+    uint32_t signs;
+    __builtin_memcpy(&signs, block.signs + 4 * g, sizeof(signs));
+    return signs;
+  }
+  static QK_INLINE uint64_t scale_codes(const Block& block, int v) {
+    uint32_t four;
+    __builtin_memcpy(&four, block.scales + 4 * v, sizeof(four));
+    return spread_nibbles(four);
+  }
+  static QK_INLINE uint16_t d_bits(const Block& block) { return block.d.get(); }
 
   static QK_INLINE float group_scale(const Block& block, int g) {
     const auto scale = static_cast<float>(block.scales[g / 2] >> (4 * (g % 2)) & 15);

@@ -16,7 +16,7 @@
 
 namespace qk {
 
-struct IQ2_XS : Octets<IQ2_XS> {
+struct IQ2_XS : SignedGrid<IQ2_XS> {
   static constexpr FormatInfo kInfo{"iq2_xs", 17, 256, 74};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 16;
@@ -24,6 +24,7 @@ struct IQ2_XS : Octets<IQ2_XS> {
   static constexpr int kMaxQuant = 126;
   static constexpr int kBias = kIqBias;
   static constexpr bool kHasMin = false;
+  static constexpr float kScaleUnit = 0.125f;
   struct Block {
     U16 d;
     U16 qs[32];
@@ -31,10 +32,22 @@ struct IQ2_XS : Octets<IQ2_XS> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
-  static QK_INLINE uint64_t octet(const Block& block, int e) {
-    const uint32_t word = block.qs[e].get();
-    return signed_quants(kIq2XsGrid[word & 511], even_signs(word >> 9));
+  static QK_INLINE uint64_t row(const Block& block, int e) {
+    return kIq2XsGrid[block.qs[e].get() & 511];
   }
+  static QK_INLINE uint32_t signs(const Block& block, int g) {
+    uint64_t words;
+    __builtin_memcpy(&words, block.qs + 4 * g, sizeof(words));
+    const uint64_t signs = with_even_signs(words >> 9 & 0x007f007f007f007f);
+    const uint64_t pairs = (signs | signs >> 8) & 0x0000ffff0000ffff;
+    return static_cast<uint32_t>(pairs | pairs >> 16);
+  }
+  static QK_INLINE uint64_t scale_codes(const Block& block, int v) {
+    uint32_t four;
+    __builtin_memcpy(&four, block.scales + 4 * v, sizeof(four));
+    return spread_nibbles(four);
+  }
+  static QK_INLINE uint16_t d_bits(const Block& block) { return block.d.get(); }
 
   static QK_INLINE float group_scale(const Block& block, int g) {
     const auto scale = static_cast<float>(block.scales[g / 2] >> (4 * (g % 2)) & 15);

@@ -15,7 +15,7 @@
 
 namespace qk {
 
-struct IQ2_XXS : Octets<IQ2_XXS> {
+struct IQ2_XXS : SignedGrid<IQ2_XXS> {
   static constexpr FormatInfo kInfo{"iq2_xxs", 16, 256, 66};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
@@ -23,6 +23,7 @@ struct IQ2_XXS : Octets<IQ2_XXS> {
   static constexpr int kMaxQuant = 126;
   static constexpr int kBias = kIqBias;
   static constexpr bool kHasMin = false;
+  static constexpr float kScaleUnit = 0.125f;
   struct Block {
     U16 d;
     struct {
@@ -32,11 +33,20 @@ struct IQ2_XXS : Octets<IQ2_XXS> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
-  static QK_INLINE uint64_t octet(const Block& block, int e) {
-    const auto& group = block.groups[e / 4];
-    const uint32_t signs = group.signs_and_scale.get() >> (7 * (e % 4)) & 127;
-    return signed_quants(kIq2XxsGrid[group.rows[e % 4]], even_signs(signs));
+  static QK_INLINE uint64_t row(const Block& block, int e) {
+    return kIq2XxsGrid[block.groups[e / 4].rows[e % 4]];
   }
+  static QK_INLINE uint32_t signs(const Block& block, int g) {
+    return spread_signs(block.groups[g].signs_and_scale.get());
+  }
+  static QK_INLINE uint64_t scale_codes(const Block& block, int) {
+    uint64_t codes = 0;
+    for (int g = 0; g < 8; ++g) {
+      codes |= static_cast<uint64_t>(block.groups[g].signs_and_scale.get() >> 28) << (8 * g);
+    }
+    return codes;
+  }
+  static QK_INLINE uint16_t d_bits(const Block& block) { return block.d.get(); }
 
   static QK_INLINE float group_scale(const Block& block, int g) {
     const auto scale = static_cast<float>(block.groups[g].signs_and_scale.get() >> 28);

@@ -17,7 +17,7 @@
 
 namespace qk {
 
-struct IQ3_S : Octets<IQ3_S> {
+struct IQ3_S : SignedGrid<IQ3_S> {
   static constexpr FormatInfo kInfo{"iq3_s", 21, 256, 110};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
@@ -25,6 +25,7 @@ struct IQ3_S : Octets<IQ3_S> {
   static constexpr int kMaxQuant = 126;
   static constexpr int kBias = kIqBias;
   static constexpr bool kHasMin = false;
+  static constexpr float kScaleUnit = 1.0f;
   struct Block {
     U16 d;
     uint8_t qs[64];
@@ -34,15 +35,22 @@ struct IQ3_S : Octets<IQ3_S> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
-  static QK_INLINE uint64_t grid_row(const Block& block, int i) {
-    const int high = block.qh[i / 8] >> (i % 8) & 1;
-    return kIq3SGrid[block.qs[i] | high << 8];
+  static QK_INLINE uint64_t row(const Block& block, int e) {
+    const int high = block.qh[e / 4] >> (2 * (e % 4));
+    const uint64_t second = kIq3SGrid[block.qs[2 * e + 1] | (high & 2) << 7];
+    return kIq3SGrid[block.qs[2 * e] | (high & 1) << 8] | second << 32;
   }
-
-  static QK_INLINE uint64_t octet(const Block& block, int e) {
-    const uint64_t magnitudes = grid_row(block, 2 * e) | grid_row(block, 2 * e + 1) << 32;
-    return signed_quants(magnitudes, block.signs[e]);
+  static QK_INLINE uint32_t signs(const Block& block, int g) {
+    uint32_t signs;
+    __builtin_memcpy(&signs, block.signs + 4 * g, sizeof(signs));
+    return signs;
   }
+  static QK_INLINE uint64_t scale_codes(const Block& block, int) {
+    uint32_t four;
+    __builtin_memcpy(&four, block.scales, sizeof(four));
+    return spread_nibbles(four);
+  }
+  static QK_INLINE uint16_t d_bits(const Block& block) { return block.d.get(); }
 
   static QK_INLINE float group_scale(const Block& block, int g) {
     const int scale = block.scales[g / 2] >> (4 * (g % 2)) & 15;

@@ -16,7 +16,7 @@
 
 namespace qk {
 
-struct IQ3_XXS : Octets<IQ3_XXS> {
+struct IQ3_XXS : SignedGrid<IQ3_XXS> {
   static constexpr FormatInfo kInfo{"iq3_xxs", 18, 256, 98};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
@@ -24,6 +24,7 @@ struct IQ3_XXS : Octets<IQ3_XXS> {
   static constexpr int kMaxQuant = 126;
   static constexpr int kBias = kIqBias;
   static constexpr bool kHasMin = false;
+  static constexpr float kScaleUnit = 0.25f;
   struct Block {
     U16 d;
     uint8_t qs[64];
@@ -31,12 +32,21 @@ struct IQ3_XXS : Octets<IQ3_XXS> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
-  static QK_INLINE uint64_t octet(const Block& block, int e) {
-    const uint64_t first = kIq3XxsGrid[block.qs[2 * e]];
+  static QK_INLINE uint64_t row(const Block& block, int e) {
     const uint64_t second = kIq3XxsGrid[block.qs[2 * e + 1]];
-    const uint32_t signs = block.signs_and_scale[e / 4].get() >> (7 * (e % 4)) & 127;
-    return signed_quants(first | second << 32, even_signs(signs));
+    return kIq3XxsGrid[block.qs[2 * e]] | second << 32;
   }
+  static QK_INLINE uint32_t signs(const Block& block, int g) {
+    return spread_signs(block.signs_and_scale[g].get());
+  }
+  static QK_INLINE uint64_t scale_codes(const Block& block, int) {
+    uint64_t codes = 0;
+    for (int g = 0; g < 8; ++g) {
+      codes |= static_cast<uint64_t>(block.signs_and_scale[g].get() >> 28) << (8 * g);
+    }
+    return codes;
+  }
+  static QK_INLINE uint16_t d_bits(const Block& block) { return block.d.get(); }
 
   static QK_INLINE float group_scale(const Block& block, int g) {
     const auto scale = static_cast<float>(block.signs_and_scale[g].get() >> 28);

@@ -29,14 +29,24 @@ struct NVFP4 : Octets<NVFP4> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
+  static QK_INLINE uint64_t row(const Block& block, int e) {
+    uint64_t codes;
+    __builtin_memcpy(&codes, block.qs + 8 * (e / 2), sizeof(codes));
+    return codes >> (4 * (e % 2)) & (15 * kOneEach);
+  }
+
   static QK_INLINE uint64_t octet(const Block& block, int e) {
-    const uint8_t* codes = block.qs + 8 * (e / 2);
+    const uint64_t codes = row(block, e);
     uint64_t quants = 0;
     for (int i = 0; i < 8; ++i) {
-      const int code = codes[i] >> (4 * (e % 2)) & 15;
-      quants |= static_cast<uint64_t>(kE2m1Values[code]) << (8 * i);
+      quants |= static_cast<uint64_t>(kE2m1Values[codes >> (8 * i) & 15]) << (8 * i);
     }
     return quants;
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Quants finish(typename I::Quants rows, const Block*, int) {
+    return I::look_up(rows, kE2m1Values);
   }
 
   // e4m3 without its sign: exponent bias 7; 0x7f, which would be NaN, counts as zero.
@@ -48,6 +58,30 @@ struct NVFP4 : Octets<NVFP4> {
     if (exponent == 0) return mantissa * 0x1p-10f;
     // (1 + mantissa / 8) * 2^(exponent - 7) / 2
     return (8.0f + mantissa) * float_of_bits((exponent + 127 - 11) << 23);
+  }
+
+  // Four scales as binary16 256 times too small, 7 being e4m3's bias and 15 binary16's: denormals
+  // are denormals, and nothing is rounded.
+  static QK_INLINE uint64_t small_scales(const Block& block) {
+    uint32_t four;
+    __builtin_memcpy(&four, block.d, sizeof(four));
+    uint64_t spread = four;
+    spread = (spread | spread << 16) & 0x0000ffff0000ffff;
+    spread = (spread | spread << 8) & 0x00ff00ff00ff00ff;
+    constexpr uint64_t kNan = 0x007f007f007f007f;
+    const uint64_t is_number = ((spread ^ kNan) + kNan) >> 7 | (spread ^ kNan) >> 7;
+    const uint64_t keep = (is_number & 0x0001000100010001) * 0x7f;
+    return (spread & keep) << 7;
+  }
+
+  template <class I>
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
+                               PerGroup<I, kMinGroup>&) {
+    const auto unit_scale = I::broadcast8(128.0f);
+    for (int i = 0; i < scale.kVectors; ++i) {
+      const auto eight = I::halves8(small_scales(unit[2 * i]), small_scales(unit[2 * i + 1]));
+      scale.v[i] = I::mul8(unit_scale, eight);
+    }
   }
 };
 

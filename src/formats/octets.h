@@ -1,16 +1,19 @@
 // Formats that unpack eight weights at a time: grids, base 3 and other codes with no vector form.
 //
-// A format derives from Octets<itself> and gives
+// A format derives from Octets<itself> and gives, for decoding,
 //   octet(block, e)        the e-th eight quants of the block, one byte each, lowest first
 //   group_scale(block, g)  the scale of its g-th group of kGroup weights
-// and decoding, quants and scales follow. Quants go through a small buffer, which every ISA loads.
+// and, for the kernels,
+//   row(block, e)          the e-th eight bytes that its quants are made of, a look-up at most
+//   finish<I>(rows, unit, step)  the quants of a step from its rows, in idioms
 #pragma once
 
-#include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
 
 namespace qk {
+
+constexpr uint64_t kOneEach = 0x0101010101010101;  // the byte 1, eight times
 
 template <class F>
 struct Octets {
@@ -29,25 +32,20 @@ struct Octets {
   template <class I, class Block>
   static QK_INLINE typename I::Quants quants(const Block* unit, int step) {
     constexpr int kPerBlock = F::kInfo.block / 8;
-    alignas(64) uint8_t bytes[I::kStep];
-    for (int i = 0; i < I::kStep / 8; ++i) {
+    const auto rows = I::octets([unit, step](int i) __attribute__((always_inline)) {
       const int e = I::kStep / 8 * step + i;
-      const uint64_t quants = F::octet(unit[e / kPerBlock], e % kPerBlock);
-      __builtin_memcpy(bytes + 8 * i, &quants, sizeof(quants));
-    }
-    return I::load_quants(bytes);
-  }
-
-  template <class I, class Block, int kGroup, int kMinGroup>
-  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
-                               PerGroup<I, kMinGroup>&) {
-    constexpr int kPerBlock = F::kInfo.block / kGroup;
-    float values[kUnit / kGroup];
-    for (int g = 0; g < kUnit / kGroup; ++g) {
-      values[g] = F::group_scale(unit[g / kPerBlock], g % kPerBlock);
-    }
-    for (int i = 0; i < scale.kVectors; ++i) scale.v[i] = I::load8(values + 8 * i);
+      return F::row(unit[e / kPerBlock], e % kPerBlock);
+    });
+    return F::template finish<I>(rows, unit, step);
   }
 };
+
+// The low nibble of each of four bytes, and then its high one, in a byte each.
+QK_INLINE uint64_t spread_nibbles(uint32_t bytes) {
+  uint64_t spread = bytes;
+  spread = (spread | spread << 16) & 0x0000ffff0000ffff;
+  spread = (spread | spread << 8) & 0x00ff00ff00ff00ff;
+  return (spread | spread << 4) & (15 * kOneEach);
+}
 
 }  // namespace qk

@@ -12,16 +12,9 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/octets.h"
 
 namespace qk {
-
-// Eight nibbles, lowest first, one byte each.
-QK_INLINE uint64_t spread_nibbles(uint32_t packed) {
-  uint64_t word = packed;
-  word = (word | word << 16) & 0x0000ffff0000ffff;
-  word = (word | word << 8) & 0x00ff00ff00ff00ff;
-  return (word | word << 4) & 0x0f0f0f0f0f0f0f0f;
-}
 
 struct Q8_KS {
   static constexpr FormatInfo kInfo{"q8_ks", -1, 256, 292};

@@ -16,6 +16,19 @@
 
 namespace qk {
 
+// 3^n for the digit n of its byte that each weight is.
+struct TritPowers {
+  uint8_t of[256];
+  constexpr TritPowers() : of{} {
+    constexpr uint8_t kPowers[5] = {1, 3, 9, 27, 81};
+    for (int w = 0; w < 256; ++w) {
+      const int digit = w < 160 ? w / 32 : w < 240 ? (w - 160) / 16 : (w - 240) / 4;
+      of[w] = kPowers[digit];
+    }
+  }
+};
+constexpr TritPowers kTritPowers;
+
 struct TQ1_0 : Octets<TQ1_0> {
   static constexpr FormatInfo kInfo{"tq1_0", 34, 256, 54};
   static constexpr bool kFloat = false;
@@ -31,27 +44,42 @@ struct TQ1_0 : Octets<TQ1_0> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
-  static QK_INLINE uint64_t digit(uint8_t byte, int n) {
-    constexpr uint8_t kPowers[5] = {1, 3, 9, 27, 81};
-    const auto rest = static_cast<uint8_t>(byte * kPowers[n]);
-    return static_cast<uint64_t>(rest * 3 >> 8);
+  // The bytes that hold the e-th eight weights, in their order. What the words have in common is
+  // kept from GCC, which would put them together in memory: a wide load waits for narrow stores.
+  static QK_INLINE uint64_t row(const Block& block, int e) {
+    uint64_t bytes;
+    if (e < 20) {
+      __builtin_memcpy(&bytes, block.qs + 8 * (e % 4), sizeof(bytes));
+    } else if (e < 30) {
+      __builtin_memcpy(&bytes, block.qs + 32 + 8 * (e % 2), sizeof(bytes));
+    } else {
+      uint32_t four;
+      __builtin_memcpy(&four, block.qh, sizeof(four));
+      bytes = four * 0x100000001u;
+    }
+    asm("" : "+r"(bytes));
+    return bytes;
   }
 
   static QK_INLINE uint64_t octet(const Block& block, int e) {
+    const uint64_t bytes = row(block, e);
     uint64_t quants = 0;
     for (int i = 0; i < 8; ++i) {
-      const int w = 8 * e + i;
-      uint64_t quant;
-      if (w < 160) {
-        quant = digit(block.qs[w % 32], w / 32);
-      } else if (w < 240) {
-        quant = digit(block.qs[32 + (w - 160) % 16], (w - 160) / 16);
-      } else {
-        quant = digit(block.qh[(w - 240) % 4], (w - 240) / 4);
-      }
-      quants |= quant << (8 * i);
+      const auto rest = static_cast<uint8_t>((bytes >> (8 * i)) * kTritPowers.of[8 * e + i]);
+      quants |= static_cast<uint64_t>(rest * 3 >> 8) << (8 * i);
     }
     return quants;
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Quants finish(typename I::Quants rows, const Block*, int step) {
+    return I::digits_of_3(rows, I::load_quants(kTritPowers.of + I::kStep * step));
+  }
+
+  template <class I>
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
+                               PerGroup<I, kMinGroup>&) {
+    scale.v[0] = I::broadcast8(I::half(unit->d.get()));
   }
 
   static QK_INLINE float group_scale(const Block& block, int) {

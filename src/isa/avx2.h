@@ -47,19 +47,18 @@ struct Isa : AvxCommon {
     const __m256i bits = _mm256_srl_epi16(load_bytes(p), _mm_cvtsi32_si128(step));
     return _mm256_and_si256(bits, _mm256_set1_epi8(1));
   }
-  // Every byte of the word goes to eight lanes; each keeps its own bit.
   template <int kStride>
   static QK_INLINE Quants bits_of_32(const uint8_t* p) {
-    int32_t word;
+    uint32_t word;
     __builtin_memcpy(&word, p, sizeof(word));
-    const __m256i bytes = _mm256_shuffle_epi8(
-        _mm256_set1_epi32(word),
-        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
-    const __m256i masks = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
-    const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, masks), masks);
-    return _mm256_and_si256(set, _mm256_set1_epi8(1));
+    return _mm256_and_si256(bytes_of_bits(word), _mm256_set1_epi8(1));
   }
   static QK_INLINE Quants load_quants(const uint8_t* p) { return load_bytes(p); }
+  template <class Row>
+  static QK_INLINE Quants octets(Row row) {
+    const auto word = [row](int i) { return static_cast<long long>(row(i)); };
+    return _mm256_setr_epi64x(word(0), word(1), word(2), word(3));
+  }
   template <int kShift>
   static QK_INLINE Quants combine(Quants low, Quants high) {
     return _mm256_or_si256(low, _mm256_slli_epi16(high, kShift));
@@ -71,6 +70,24 @@ struct Isa : AvxCommon {
   template <int kStride>
   static QK_INLINE Quants signed_bytes(const int8_t* p) {
     return _mm256_xor_si256(load_bytes(p), _mm256_set1_epi8(-128));
+  }
+
+  template <int kBias>
+  static QK_INLINE Quants apply_signs(Quants m, uint64_t signs) {
+    const __m256i minus = bytes_of_bits(static_cast<uint32_t>(signs));
+    const __m256i bias = _mm256_sub_epi8(_mm256_set1_epi8(kBias), minus);
+    return _mm256_add_epi8(_mm256_xor_si256(m, minus), bias);
+  }
+  // Bytes multiply as words: the even ones below what is masked off, the odd ones above it. A high
+  // byte of 3 * rest is how many of 256 / 3 and 512 / 3 a rest reaches.
+  static QK_INLINE Quants digits_of_3(Quants q, Quants powers) {
+    const __m256i low = _mm256_set1_epi16(255);
+    const __m256i even = _mm256_and_si256(_mm256_mullo_epi16(q, powers), low);
+    const __m256i odd =
+        _mm256_mullo_epi16(_mm256_andnot_si256(low, q), _mm256_srli_epi16(powers, 8));
+    const __m256i rest = _mm256_or_si256(even, odd);
+    const __m256i one = at_least(rest, 86);
+    return _mm256_sub_epi8(_mm256_setzero_si256(), _mm256_add_epi8(one, at_least(rest, 171)));
   }
 
   template <class T>
@@ -162,6 +179,17 @@ struct Isa : AvxCommon {
  protected:
   static QK_INLINE __m256i load_bytes(const void* p) {
     return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+  }
+  // A byte a bit, lowest first: every byte of the word goes to eight, and each keeps its own bit.
+  static QK_INLINE __m256i bytes_of_bits(uint32_t word) {
+    const __m256i bytes = _mm256_shuffle_epi8(
+        _mm256_set1_epi32(static_cast<int>(word)),
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
+    const __m256i masks = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
+    return _mm256_cmpeq_epi8(_mm256_and_si256(bytes, masks), masks);
+  }
+  static QK_INLINE __m256i at_least(__m256i a, int b) {
+    return _mm256_cmpeq_epi8(_mm256_max_epu8(a, _mm256_set1_epi8(static_cast<char>(b))), a);
   }
   // Sums of 0-7,16-23 and of 8-15,24-31: added where 16 weights share a scale, and kept apart,
   // four consecutive weights a lane, where only 8 do.

@@ -60,6 +60,12 @@ struct Isa : AvxCommon {
     return _mm512_maskz_set1_epi8(set, 1);
   }
   static QK_INLINE Quants load_quants(const uint8_t* p) { return _mm512_loadu_si512(p); }
+  template <class Row>
+  static QK_INLINE Quants octets(Row row) {
+    const auto word = [row](int i) { return static_cast<long long>(row(i)); };
+    return _mm512_setr_epi64(word(0), word(1), word(2), word(3), word(4), word(5), word(6),
+                             word(7));
+  }
   template <int kShift>
   static QK_INLINE Quants combine(Quants low, Quants high) {
     return _mm512_or_si512(low, _mm512_slli_epi16(high, kShift));
@@ -72,6 +78,25 @@ struct Isa : AvxCommon {
     const __m512i both =
         _mm512_inserti64x4(_mm512_castsi256_si512(load32(p)), load32(p + kStride), 1);
     return _mm512_xor_si512(both, _mm512_set1_epi8(-128));
+  }
+
+  template <int kBias>
+  static QK_INLINE Quants apply_signs(Quants m, uint64_t signs) {
+    const __m512i bias = _mm512_set1_epi8(kBias);
+    return _mm512_mask_sub_epi8(_mm512_add_epi8(bias, m), signs, bias, m);
+  }
+  // Bytes multiply as words: the even ones below what is masked off, the odd ones above it. A high
+  // byte of 3 * rest is how many of 256 / 3 and 512 / 3 a rest reaches.
+  static QK_INLINE Quants digits_of_3(Quants q, Quants powers) {
+    const __m512i low = _mm512_set1_epi16(255);
+    const __m512i even = _mm512_and_si512(_mm512_mullo_epi16(q, powers), low);
+    const __m512i odd =
+        _mm512_mullo_epi16(_mm512_andnot_si512(low, q), _mm512_srli_epi16(powers, 8));
+    const __m512i rest = _mm512_or_si512(even, odd);
+    const __mmask64 two = _mm512_cmpge_epu8_mask(rest, _mm512_set1_epi8(static_cast<char>(171)));
+    const __m512i ones =
+        _mm512_maskz_set1_epi8(_mm512_cmpge_epu8_mask(rest, _mm512_set1_epi8(86)), 1);
+    return _mm512_mask_set1_epi8(ones, two, 2);
   }
 
   template <class T>
@@ -116,8 +141,9 @@ struct Isa : AvxCommon {
   template <int kGroup>
   static QK_INLINE Floats spread(const float* scales, int step) {
     if constexpr (kGroup == 32) {
-      const __m512 first = _mm512_set1_ps(scales[2 * step]);
-      return _mm512_mask_broadcastss_ps(first, 0xff00, _mm_load_ss(scales + 2 * step + 1));
+      const __m512i lanes =
+          _mm512_inserti64x4(_mm512_set1_epi32(2 * step), _mm256_set1_epi32(2 * step + 1), 1);
+      return _mm512_permutexvar_ps(lanes, _mm512_castps256_ps512(_mm256_load_ps(scales)));
     }
     if constexpr (kGroup == 16) {
       const __m512i lanes = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);

@@ -29,6 +29,10 @@ struct AvxCommon {
     const __m128i bytes = _mm_cvtsi64_si128(static_cast<long long>(word));
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
   }
+  static QK_INLINE F8 halves8(uint64_t low, uint64_t high) {
+    return _mm256_cvtph_ps(
+        _mm_set_epi64x(static_cast<long long>(high), static_cast<long long>(low)));
+  }
   static QK_INLINE float half(uint16_t bits) { return _cvtsh_ss(bits); }
 
   static QK_INLINE F8 broadcast8(float x) { return _mm256_set1_ps(x); }

@@ -19,11 +19,16 @@
 //   bits_of_256(p, step)       256 bits: 32 bytes, lowest bits first
 //   bits_of_32<kStride>(p)     blocks of 32 bits, kStride bytes apart: 4 bytes, in order
 //   load_quants(p)             kStep bytes as they are
+//   octets(row)                the words row(0), row(1), ..., eight bytes each, lowest first
 //   combine<kShift>(low, high) low | high << kShift, for quants that do not spill
 //   look_up(q, table)          table[q] for q < 16
 //   signed_bytes<kStride>(p)   blocks of 32 int8, kStride bytes apart, made unsigned by adding 128
+//   apply_signs<kBias>(m, signs)  kBias + m, or kBias - m where the bit of `signs`, a uint64_t with
+//                              the first quant's lowest, is set
+//   digits_of_3(q, powers)     the high byte of 3 * (q * power mod 256)
 //   halves<kStride>(p)         eight binary16, kStride bytes apart, as F8
 //   bytes8, signed_bytes8(word)  the eight bytes of a word as F8, lowest first
+//   halves8(low, high)         the eight binary16 of two words as F8
 //   half(bits)                 one binary16
 //   load_f32, load_f16, load_bf16(p)  one native vector of float weights
 // Products

@@ -41,17 +41,20 @@ struct Isa {
     return bits_at(p + 32 * (step / 4), 2 * (step % 4), 3);
   }
   static QK_INLINE Quants bits_of_256(const uint8_t* p, int step) { return bits_at(p, step, 1); }
-  // Every byte goes to eight lanes; each keeps its own bit.
   template <int kStride>
   static QK_INLINE Quants bits_of_32(const uint8_t* p) {
-    const uint8x16_t masks = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
     const uint8x16_t one = vdupq_n_u8(1);
-    const uint8x16_t first = vcombine_u8(vdup_n_u8(p[0]), vdup_n_u8(p[1]));
-    const uint8x16_t second = vcombine_u8(vdup_n_u8(p[2]), vdup_n_u8(p[3]));
-    return {{vandq_u8(vtstq_u8(first, masks), one), vandq_u8(vtstq_u8(second, masks), one)}};
+    return {{vandq_u8(bytes_of_bits(p[0], p[1]), one), vandq_u8(bytes_of_bits(p[2], p[3]), one)}};
   }
   static QK_INLINE Quants load_quants(const uint8_t* p) {
     return {{vld1q_u8(p), vld1q_u8(p + 16)}};
+  }
+  template <class Row>
+  static QK_INLINE Quants octets(Row row) {
+    const auto two = [row](int i) {
+      return vcombine_u8(vcreate_u8(row(i)), vcreate_u8(row(i + 1)));
+    };
+    return {{two(0), two(2)}};
   }
   template <int kShift>
   static QK_INLINE Quants combine(Quants low, Quants high) {
@@ -68,6 +71,27 @@ struct Isa {
     const uint8x16_t sign = vdupq_n_u8(128);
     return {{veorq_u8(q.val[0], sign), veorq_u8(q.val[1], sign)}};
   }
+  template <int kBias>
+  static QK_INLINE Quants apply_signs(Quants m, uint64_t signs) {
+    const uint8x16_t bias = vdupq_n_u8(kBias);
+    Quants q;
+    for (int i = 0; i < 2; ++i) {
+      const auto bits = static_cast<uint32_t>(signs >> (16 * i));
+      const uint8x16_t minus = bytes_of_bits(bits & 255, bits >> 8 & 255);
+      q.val[i] = vbslq_u8(minus, vsubq_u8(bias, m.val[i]), vaddq_u8(bias, m.val[i]));
+    }
+    return q;
+  }
+  // A high byte of 3 * rest is how many of 256 / 3 and 512 / 3 a rest reaches.
+  static QK_INLINE Quants digits_of_3(Quants q, Quants powers) {
+    for (int i = 0; i < 2; ++i) {
+      const uint8x16_t rest = vmulq_u8(q.val[i], powers.val[i]);
+      const uint8x16_t reached =
+          vaddq_u8(vcgeq_u8(rest, vdupq_n_u8(86)), vcgeq_u8(rest, vdupq_n_u8(171)));
+      q.val[i] = vreinterpretq_u8_s8(vnegq_s8(vreinterpretq_s8_u8(reached)));
+    }
+    return q;
+  }
   template <int kStride>
   static QK_INLINE F8 halves(const U16* first) {
     const auto* p = reinterpret_cast<const uint8_t*>(first);
@@ -83,6 +107,10 @@ struct Isa {
   static QK_INLINE F8 signed_bytes8(uint64_t word) {
     const int16x8_t words = vmovl_s8(vcreate_s8(word));
     return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(words))), vcvtq_f32_s32(vmovl_high_s16(words))}};
+  }
+  static QK_INLINE F8 halves8(uint64_t low, uint64_t high) {
+    return {{vcvt_f32_f16(vreinterpret_f16_u64(vcreate_u64(low))),
+             vcvt_f32_f16(vreinterpret_f16_u64(vcreate_u64(high)))}};
   }
   static QK_INLINE float half(uint16_t bits) {
     return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(bits))), 0);
@@ -206,6 +234,13 @@ struct Isa {
     const uint8x16_t masks = vdupq_n_u8(mask);
     return {{vandq_u8(vshlq_u8(vld1q_u8(p), down), masks),
              vandq_u8(vshlq_u8(vld1q_u8(p + 16), down), masks)}};
+  }
+  // A byte a bit, lowest first: each byte goes to eight lanes, which keep their own bits.
+  static QK_INLINE uint8x16_t bytes_of_bits(uint32_t first, uint32_t second) {
+    const uint8x16_t masks = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
+    const uint8x16_t bytes = vcombine_u8(vdup_n_u8(static_cast<uint8_t>(first)),
+                                         vdup_n_u8(static_cast<uint8_t>(second)));
+    return vtstq_u8(bytes, masks);
   }
   // q - kBias, which wraps to the right signed byte. Subtracting 128 is flipping the highest bit:
   // written so, it cancels against what signed_bytes() did.

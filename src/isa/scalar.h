@@ -73,6 +73,15 @@ struct Isa {
     __builtin_memcpy(q.v, p, sizeof(q.v));
     return q;
   }
+  template <class Row>
+  static QK_INLINE Quants octets(Row row) {
+    Quants q;
+    for (int i = 0; i < kStep / 8; ++i) {
+      const uint64_t word = row(i);
+      __builtin_memcpy(q.v + 8 * i, &word, sizeof(word));
+    }
+    return q;
+  }
   template <int kShift>
   static QK_INLINE Quants combine(Quants low, Quants high) {
     for (int i = 0; i < 32; ++i) low.v[i] = static_cast<uint8_t>(low.v[i] | high.v[i] << kShift);
@@ -86,6 +95,21 @@ struct Isa {
   static QK_INLINE Quants signed_bytes(const int8_t* p) {
     Quants q;
     for (int i = 0; i < 32; ++i) q.v[i] = static_cast<uint8_t>(p[i] + 128);
+    return q;
+  }
+  template <int kBias>
+  static QK_INLINE Quants apply_signs(Quants m, uint64_t signs) {
+    for (int i = 0; i < 32; ++i) {
+      const int minus = -static_cast<int>(signs >> i & 1);
+      m.v[i] = static_cast<uint8_t>(kBias + (m.v[i] ^ minus) - minus);
+    }
+    return m;
+  }
+  static QK_INLINE Quants digits_of_3(Quants q, Quants powers) {
+    for (int i = 0; i < 32; ++i) {
+      const auto rest = static_cast<uint8_t>(q.v[i] * powers.v[i]);
+      q.v[i] = static_cast<uint8_t>(rest * 3 >> 8);
+    }
     return q;
   }
   template <int kStride>
@@ -105,6 +129,14 @@ struct Isa {
   static QK_INLINE F8 signed_bytes8(uint64_t word) {
     F8 r;
     for (int i = 0; i < 8; ++i) r.v[i] = static_cast<float>(static_cast<int8_t>(word >> (8 * i)));
+    return r;
+  }
+  static QK_INLINE F8 halves8(uint64_t low, uint64_t high) {
+    F8 r;
+    for (int i = 0; i < 4; ++i) {
+      r.v[i] = half_to_float(static_cast<uint16_t>(low >> (16 * i)));
+      r.v[i + 4] = half_to_float(static_cast<uint16_t>(high >> (16 * i)));
+    }
     return r;
   }
   static QK_INLINE float half(uint16_t bits) { return half_to_float(bits); }

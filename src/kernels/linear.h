@@ -51,6 +51,18 @@ QK_INLINE typename I::F8 add_mins(const PerGroup<I, F::kMinGroup>& min, const An
   return sum;
 }
 
+// body(step) for the steps of a unit; those of a whole one are unrolled, with a constant step each.
+template <class I, class Body>
+QK_INLINE void for_steps(int steps, Body body) {
+  constexpr int kSteps = kUnit / I::kStep;
+  if (steps == kSteps) {
+#pragma GCC unroll 8
+    for (int step = 0; step < kSteps; ++step) body(step);
+  } else {
+    for (int step = 0; step < steps; ++step) body(step);
+  }
+}
+
 // Quantised weights, integer activations.
 template <class F, class I, Act A, int kColumns>
 QK_INLINE void add_unit_integer(const typename F::Block* weights, int steps,
@@ -67,14 +79,14 @@ QK_INLINE void add_unit_integer(const typename F::Block* weights, int steps,
     }
     if constexpr (F::kHasMin) sums.mins[j] = add_mins<F, I>(min, *x[j], sums.mins[j]);
   }
-  for (int step = 0; step < steps; ++step) {
+  for_steps<I>(steps, [&](int step) __attribute__((always_inline)) {
     const typename I::Quants quants = F::template quants<I>(weights, step);
     for (int j = 0; j < kColumns; ++j) {
       const typename I::Ints dot = integer_dot<F, I, A>(quants, *x[j], step);
       const typename I::Floats spread = I::template spread<F::kGroup>(scales[j], step);
       sums.lanes[j] = I::fma(I::to_floats(dot), spread, sums.lanes[j]);
     }
-  }
+  });
 }
 
 // Quantised weights, float activations.

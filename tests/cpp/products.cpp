@@ -10,7 +10,7 @@
 namespace qk::test {
 namespace {
 
-constexpr uint32_t kUnwritten = 0x7fdeadbeu;  // a NaN that no arithmetic makes
+constexpr uint32_t kUnwritten = 0x7f9eadbeu;  // a signalling NaN: arithmetic makes quiet ones only
 
 }  // namespace
 
