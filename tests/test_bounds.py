@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import qkernels as qk
-from weights import SANITIZED, bound, dense, relative_error, tensor
+from weights import SANITIZED, block_of, bound, dense, relative_error, tensor
 
 SHAPES_N = [3, 17] if SANITIZED else [1, 3, 16, 17, 129]
 SHAPES_K = [32, 288] if SANITIZED else [32, 256, 288, 576, 1280, 4352]
@@ -101,6 +101,25 @@ def test_tiny_and_huge_x_keep_the_bound(fmt: str, isa: str, act: str, scale: flo
     assert np.isfinite(y).all()
     ref = x.astype(np.float64) @ dense(weights).T
     assert relative_error(y / scale, ref / scale) < bound(act, fmt)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["native", "packed"])
+@pytest.mark.parametrize("name", ["q4_0", "q8_0"])
+def test_zero_weights_leave_nothing_of_a_huge_x(
+    isa: str, act: str, name: str, packed: bool
+) -> None:
+    """What a bias adds comes off every lane exactly, before anything is a float."""
+    zero, one = ({"q4_0": (0x88, 0x99), "q8_0": (0, 1)})[name]
+    nbytes = block_of(name)[1]
+    raw = np.full((5, 2, nbytes), zero, np.uint8)
+    raw[:, 1] = one
+    raw[:, :, :2] = np.array([1.0], np.float16).view(np.uint8)
+    weights = qk.QTensor(raw.reshape(5, -1), name, (5, 64))
+    x = np.random.default_rng(1).standard_normal(64).astype(np.float32)
+    x[:32] *= 1e18
+    x[32:] = 1e-3
+    y = qk.gemv(weights.pack() if packed else weights, x, act=act)
+    np.testing.assert_allclose(y, 32e-3, rtol=1e-4)
 
 
 def test_denormal_x_gives_finite_products(fmt: str, isa: str, act: str) -> None:

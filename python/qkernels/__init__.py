@@ -13,6 +13,7 @@ from ._core import Activations
 from ._ops import dequantize, gemm, gemv, get_rows, quantize_activations
 from ._threads import num_threads, set_num_threads
 from .gguf_file import GGUFFile, load_gguf
+from .packed import PackedTensor
 from .tensor import QTensor
 
 __version__: str = _core.__version__
@@ -20,6 +21,7 @@ __version__: str = _core.__version__
 __all__ = [
     "Activations",
     "GGUFFile",
+    "PackedTensor",
     "QTensor",
     "dequantize",
     "formats",

@@ -13,12 +13,30 @@ class Weights:
     """
     def __init__(self, data: typing.Any, fmt: typing.Any, k: typing.SupportsIndex | None) -> None:
         ...
+    def pack(self, threads: typing.SupportsIndex) -> Weights:
+        """
+        The same weights in this ISA's panels.
+        """
+    def unpack(self, threads: typing.SupportsIndex) -> numpy.typing.NDArray[numpy.uint8]:
+        """
+        The native blocks, (n, row_bytes).
+        """
     @property
     def fmt(self) -> str:
         ...
     @property
+    def isa(self) -> str | None:
+        """
+        The ISA that the weights were packed for; None where they are not packed.
+        """
+    @property
     def k(self) -> int:
         ...
+    @property
+    def panel_rows(self) -> int:
+        """
+        Rows that lie together; 1 natively.
+        """
     @property
     def row_bytes(self) -> int:
         ...

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import _core, _threads
 from ._frameworks import empty, is_torch, plain, wants_torch
+from .packed import PackedTensor
 from .tensor import QTensor
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def _resolve(weights: object, fmt: Format, k: int | None = None) -> _core.Weights:
     """The core's view of a QTensor, or of raw bytes in `fmt` of depth k (or all that rows hold)."""
-    if isinstance(weights, QTensor):
+    if isinstance(weights, (QTensor, PackedTensor)):
         if fmt is not None and _core.format_info(fmt)[0] != weights.fmt:
             raise ValueError(f"fmt={fmt!r} disagrees with the weights, which are {weights.fmt}")
         return weights._weights
@@ -62,7 +63,7 @@ def _linear(
 
 @overload
 def gemv(
-    weights: QTensor | Array,
+    weights: QTensor | PackedTensor | Array,
     x: torch.Tensor,
     fmt: Format = None,
     *,
@@ -73,7 +74,7 @@ def gemv(
 ) -> torch.Tensor: ...
 @overload
 def gemv(
-    weights: QTensor | Array,
+    weights: QTensor | PackedTensor | Array,
     x: NDArray | _core.Activations,
     fmt: Format = None,
     *,
@@ -83,7 +84,7 @@ def gemv(
     threads: int | None = None,
 ) -> NDArray: ...
 def gemv(
-    weights: QTensor | Array,
+    weights: QTensor | PackedTensor | Array,
     x: Any,
     fmt: Format = None,
     *,
@@ -95,7 +96,8 @@ def gemv(
     """Multiply one vector by quantised weights: y = weights @ x + bias.
 
     Args:
-        weights: a QTensor of shape (n, k), or raw uint8 blocks (n, row_bytes) with `fmt`.
+        weights: a QTensor or PackedTensor of shape (n, k), or raw uint8 blocks (n, row_bytes) with
+            `fmt`.
         x: shape (k,), in float32, float16 or bfloat16, with any strides: a NumPy array, a CPU
             torch tensor, or `Activations`.
         fmt: the format of raw weights: a name such as "q4_k", or a `gguf.GGMLQuantizationType`.
@@ -119,7 +121,7 @@ def gemv(
 
 @overload
 def gemm(
-    weights: QTensor | Array,
+    weights: QTensor | PackedTensor | Array,
     x: torch.Tensor,
     fmt: Format = None,
     *,
@@ -130,7 +132,7 @@ def gemm(
 ) -> torch.Tensor: ...
 @overload
 def gemm(
-    weights: QTensor | Array,
+    weights: QTensor | PackedTensor | Array,
     x: NDArray | _core.Activations,
     fmt: Format = None,
     *,
@@ -140,7 +142,7 @@ def gemm(
     threads: int | None = None,
 ) -> NDArray: ...
 def gemm(
-    weights: QTensor | Array,
+    weights: QTensor | PackedTensor | Array,
     x: Any,
     fmt: Format = None,
     *,
@@ -247,7 +249,8 @@ def get_rows(
     """Decode chosen rows of a matrix, as an embedding look-up does; no other row is read.
 
     Args:
-        weights: a QTensor of shape (n, k), or raw uint8 blocks (n, row_bytes) with `fmt`.
+        weights: a QTensor or PackedTensor of shape (n, k), or raw uint8 blocks (n, row_bytes) with
+            `fmt`.
         ids: integers in [0, n), of any shape.
         fmt: the format of raw weights.
         out: where the result goes, in float32, float16 or bfloat16. It is returned.

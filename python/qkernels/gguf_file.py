@@ -42,7 +42,7 @@ def load_gguf(path: str | os.PathLike[str], *, mmap: bool = True, pack: bool = F
     Args:
         path: the file.
         mmap: map the file; False reads all of it into memory.
-        pack: not available in this version; must be False.
+        pack: must be False: matrices are packed one by one, by `QTensor.pack()`.
 
     Raises:
         OSError: the system refuses to open or map the file, as in FileNotFoundError.
@@ -51,7 +51,7 @@ def load_gguf(path: str | os.PathLike[str], *, mmap: bool = True, pack: bool = F
         TypeError: `path` is not a path.
     """
     if pack:
-        raise ValueError("pack=True: packing is not available in this version of qkernels")
+        raise ValueError("pack=True: a file is not packed whole; QTensor.pack() packs a matrix")
     return GGUFFile(path, mmap=mmap)
 
 

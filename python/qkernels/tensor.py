@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core
+from . import _core, _threads
 from ._frameworks import is_torch, plain
 
 if TYPE_CHECKING:
     from gguf import GGMLQuantizationType
 
     from ._frameworks import Array
+    from .packed import PackedTensor
 
 Index = int | slice | tuple["int | slice", ...]
 
@@ -113,6 +114,23 @@ class QTensor:
         dense: Array = dequantize(self)
         return dense
 
+    def pack(self, *, threads: int | None = None) -> PackedTensor:
+        """The same weights in the layout that the fastest kernels of this ISA read.
+
+        Products with it are two to three times as fast as with blocks in cache, and run at the
+        speed of memory outside it. It is a copy of the same size, in huge pages where it is large.
+
+        Args:
+            threads: 1 to 256, instead of the default.
+
+        Raises:
+            ValueError: a stack of experts, or a format without a packed layout (iq1, iq2, iq3,
+                nvfp4).
+        """
+        from .packed import PackedTensor
+
+        return PackedTensor(self._weights.pack(_threads.resolve(threads)))
+
     def __getitem__(self, index: Index) -> QTensor:
         """A view of rows, of experts, or of whole blocks of k; nothing is copied.
 
@@ -166,17 +184,7 @@ class QTensor:
             TypeError: x is not a float32, float16 or bfloat16 array.
             ValueError: x does not have k rows, or has more than two dimensions.
         """
-        from ._ops import gemm, gemv
-
-        ndim = getattr(x, "ndim", None)
-        y: Array
-        if ndim == 2:
-            y = gemm(self, x.T).T
-            return y
-        if ndim is not None and ndim != 1:
-            raise ValueError(f"weights @ x takes x of 1 or 2 dimensions, not {ndim}; see gemm")
-        y = gemv(self, x)
-        return y
+        return matmul(self, x)
 
     def __len__(self) -> int:
         """The rows of a matrix, or the experts of a stack."""
@@ -194,6 +202,21 @@ class QTensor:
     def __repr__(self) -> str:
         """Format, shape and size in one line."""
         return f"QTensor({self.fmt}, shape={self._shape}, {self.nbytes:,} bytes)"
+
+
+def matmul(weights: QTensor | PackedTensor, x: Any) -> Array:
+    """weights @ x for x of shape (k,) or (k, m)."""
+    from ._ops import gemm, gemv
+
+    ndim = getattr(x, "ndim", None)
+    y: Array
+    if ndim == 2:
+        y = gemm(weights, x.T).T
+        return y
+    if ndim is not None and ndim != 1:
+        raise ValueError(f"weights @ x takes x of 1 or 2 dimensions, not {ndim}; see gemm")
+    y = gemv(weights, x)
+    return y
 
 
 def _bounds(index: slice, length: int) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@
 #include "formats/registry.h"
 #include "ops/decode.h"
 #include "ops/linear.h"
+#include "ops/pack.h"
 #include "ops/shapes.h"
 
 namespace py = pybind11;
@@ -134,6 +135,11 @@ int64_t weight_bytes(const WeightView& view) {
   int64_t experts = 0;
   int64_t bytes = 0;
   raise_if_failed(row_bytes(view.format, view.k, &bytes));
+  if (view.layout == Layout::kPanels) {
+    raise_if_failed(
+        packed_bytes(view.n, bytes, panel_rows(current_kernels(), view.format), &bytes));
+    return bytes;
+  }
   if (!checked_mul(view.n - 1, view.row_stride, &rows) ||
       !checked_mul(view.experts - 1, view.expert_stride, &experts) ||
       !checked_add(bytes, rows, &bytes) || !checked_add(bytes, experts, &bytes)) {
@@ -162,6 +168,7 @@ void refuse_overlaps(const Output& output, const Input& input, const std::option
 py::object py_linear(const Weights& weights, py::handle x, py::handle bias, py::handle act,
                      py::handle out, int threads, bool vector) {
   const WeightView& view = weights.view;
+  check_isa(weights);
   const Parallel parallel = parallel_of(threads);
   const Input input = read_input(x, act, view.format);
   if (vector && input.shape.size() != 1) {
@@ -221,6 +228,7 @@ py::object py_linear(const Weights& weights, py::handle x, py::handle bias, py::
 }
 
 void py_dequantize(const Weights& weights, py::handle out, int threads) {
+  refuse_packed(weights, "dequantize");
   const HeldArray held = hold_array(out, "out");
   const Parallel parallel = parallel_of(threads);
   refuse_overlap(held, bytes_of(weights.view), "weights");
@@ -234,6 +242,7 @@ void py_dequantize(const Weights& weights, py::handle out, int threads) {
 
 void py_get_rows(const Weights& weights, const py::array_t<int64_t, py::array::c_style>& ids,
                  py::handle out, int threads) {
+  refuse_packed(weights, "get_rows");
   std::vector<int64_t> shape(ids.shape(), ids.shape() + ids.ndim());
   shape.push_back(weights.view.k);
   const HeldArray held = hold_array(out, "out");

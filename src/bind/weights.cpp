@@ -1,15 +1,22 @@
 #include "bind/weights.h"
 
+#include <memory>
 #include <optional>
+#include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 #include <pybind11/typing.h>
 #include <string>
 
+#include "bind/activations.h"
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
 #include "bind/text.h"
+#include "core/aligned.h"
+#include "core/os.h"
+#include "dispatch/dispatch.h"
 #include "formats/registry.h"
+#include "ops/pack.h"
 #include "ops/shapes.h"
 
 namespace py = pybind11;
@@ -46,7 +53,73 @@ py::typing::Tuple<py::int_, py::ellipsis> shape_of(const Weights& weights) {
   return py::tuple(py::make_tuple(view.experts, view.n, view.k));
 }
 
+// The panels of a matrix, in memory that the result keeps.
+Weights pack_weights(const Weights& weights, int threads) {
+  refuse_packed(weights, "pack");
+  if (weights.ndim != 2) {
+    throw py::value_error("pack takes a matrix, not " + std::to_string(weights.view.experts) +
+                          " experts; w[e].pack() packs expert e");
+  }
+  Weights packed = weights;
+  packed.kernels = &current_kernels();
+  packed.view.layout = Layout::kPanels;
+  packed.view.row_stride = row_bytes_of(weights);
+  const int rows = panel_rows(*packed.kernels, packed.view.format);
+  if (rows == 0)
+    throw py::value_error(std::string(info_of(weights).name) + " has no packed layout");
+  const Parallel parallel = parallel_of(threads);
+  int64_t bytes = 0;
+  raise_if_failed(packed_bytes(packed.view.n, packed.view.row_stride, rows, &bytes));
+  auto buffer = std::make_unique<AlignedBuffer>();
+  const bool is_large = bytes >= kHugePage;
+  raise_if_failed(buffer->reserve(bytes, is_large ? kHugePage : kCacheLine));
+  if (is_large) advise_huge_pages(buffer->data(), buffer->capacity());
+  auto* panels = reinterpret_cast<uint8_t*>(buffer->data());
+  packed.owner = py::capsule(buffer.release(), [](void* p) {
+    std::unique_ptr<AlignedBuffer>(static_cast<AlignedBuffer*>(p));
+  });
+  packed.view.data = panels;
+  Status status;
+  {
+    const py::gil_scoped_release unlocked;
+    status = pack(parallel, weights.view, rows, panels);
+  }
+  raise_if_failed(status);
+  return packed;
+}
+
+py::array_t<uint8_t> unpack_weights(const Weights& weights, int threads) {
+  if (weights.kernels == nullptr) throw py::type_error("the weights are not packed");
+  const WeightView& view = weights.view;
+  const Parallel parallel = parallel_of(threads);
+  py::array_t<uint8_t> out({view.n, view.row_stride});
+  const int rows = panel_rows(*weights.kernels, view.format);
+  uint8_t* blocks = out.mutable_data();
+  Status status;
+  {
+    const py::gil_scoped_release unlocked;
+    status = unpack(parallel, view, rows, blocks);
+  }
+  raise_if_failed(status);
+  return out;
+}
+
+int rows_of_panel(const Weights& weights) {
+  return weights.kernels == nullptr ? 1 : panel_rows(*weights.kernels, weights.view.format);
+}
+
 }  // namespace
+
+void check_isa(const Weights& weights) {
+  if (weights.kernels == nullptr || weights.kernels == &current_kernels()) return;
+  throw py::value_error(std::string("the weights were packed for ") + weights.kernels->isa +
+                        "; the ISA in use is " + current_kernels().isa);
+}
+
+void refuse_packed(const Weights& weights, const char* what) {
+  if (weights.kernels == nullptr) return;
+  throw py::type_error(std::string(what) + " does not take packed weights; unpack() them first");
+}
 
 int format_of(py::handle fmt) {
   if (py::isinstance<py::str>(fmt)) {
@@ -74,7 +147,17 @@ void bind_weights(py::module_& m) {
       .def_property_readonly("shape", &shape_of)
       .def_property_readonly("k", [](const Weights& w) { return w.view.k; })
       .def_property_readonly("fmt", [](const Weights& w) { return info_of(w).name; })
-      .def_property_readonly("row_bytes", &row_bytes_of);
+      .def_property_readonly("row_bytes", &row_bytes_of)
+      .def_property_readonly(
+          "isa",
+          [](const Weights& w) -> std::optional<std::string> {
+            if (w.kernels == nullptr) return std::nullopt;
+            return w.kernels->isa;
+          },
+          "The ISA that the weights were packed for; None where they are not packed.")
+      .def_property_readonly("panel_rows", &rows_of_panel, "Rows that lie together; 1 natively.")
+      .def("pack", &pack_weights, py::arg("threads"), "The same weights in this ISA's panels.")
+      .def("unpack", &unpack_weights, py::arg("threads"), "The native blocks, (n, row_bytes).");
   m.def(
       "formats",
       [] {

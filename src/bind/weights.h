@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 
 #include "core/views.h"
+#include "kernels/table.h"
 
 namespace qk::bind {
 
@@ -11,7 +12,14 @@ struct Weights {
   WeightView view;
   int ndim = 2;  // 2: (n, k); 3: (experts, n, k)
   pybind11::object owner;
+  const KernelTable* kernels = nullptr;  // packed: whose panels these are
 };
+
+// ValueError unless packed weights are of the ISA in use.
+void check_isa(const Weights& weights);
+
+// TypeError for packed weights, which nothing but products takes.
+void refuse_packed(const Weights& weights, const char* what);
 
 // The format of a name (in any case) or of a GGUF id; ValueError for an unknown one.
 int format_of(pybind11::handle fmt);

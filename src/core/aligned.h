@@ -14,17 +14,18 @@ inline constexpr int64_t kCacheLine = 64;
 
 class AlignedBuffer {
  public:
-  // Makes at least `bytes` usable; what was stored before is lost when the buffer grows.
-  Status reserve(int64_t bytes) {
+  // Makes at least `bytes` usable, at a multiple of `alignment`; what was stored before is lost
+  // when the buffer grows.
+  Status reserve(int64_t bytes, int64_t alignment = kCacheLine) {
     if (bytes <= capacity_) return {};
     int64_t rounded;
-    if (bytes < 0 || !checked_round_up(bytes, kCacheLine, &rounded)) {
+    if (bytes < 0 || !checked_round_up(bytes, alignment, &rounded)) {
       return Status::memory_error("cannot allocate %lld bytes", static_cast<long long>(bytes));
     }
     memory_.reset();
     capacity_ = 0;
     // NOLINTNEXTLINE(cppcoreguidelines-owning-memory): memory_ frees it
-    memory_.reset(std::aligned_alloc(kCacheLine, static_cast<size_t>(rounded)));
+    memory_.reset(std::aligned_alloc(static_cast<size_t>(alignment), static_cast<size_t>(rounded)));
     if (!memory_) {
       return Status::memory_error("cannot allocate %lld bytes", static_cast<long long>(rounded));
     }

@@ -150,6 +150,10 @@ Status MappedFile::check_size() const {
                              static_cast<long long>(size_), static_cast<long long>(size));
 }
 
+void advise_huge_pages(void* memory, int64_t size) {
+  ::madvise(memory, static_cast<size_t>(size), MADV_HUGEPAGE);
+}
+
 int usable_processors() {
   int64_t count = 1;
   cpu_set_t set;

@@ -20,10 +20,13 @@ struct ArrayView {
   int64_t strides[kMaxDims] = {};
 };
 
-enum class Layout : uint8_t { kNative };  // the GGUF bytes as they lie in the file
+enum class Layout : uint8_t {
+  kNative,  // the GGUF bytes as they lie in the file
+  kPanels,  // the blocks of some rows side by side: formats/panel.h
+};
 enum class Device : uint8_t { kCpu };
 
-inline constexpr int kLayouts = 1;
+inline constexpr int kLayouts = 2;
 
 // Quantised weights: `experts` matrices of n rows, each row ceil(k / block) blocks. A plain
 // matrix has experts == 1. Strides are in bytes and never negative.

@@ -4,6 +4,7 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -14,6 +15,7 @@ struct F16 {
     U16 bits;
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 1}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     out[0] = half_to_float(block.bits.get());
@@ -22,6 +24,11 @@ struct F16 {
   template <class I>
   static QK_INLINE typename I::Floats floats(const Block* unit, int v) {
     return I::load_f16(unit + v * I::kLanes);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_floats(PanelBlock<I> block) {
+    return block.half(0);
   }
 };
 

@@ -4,6 +4,7 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -14,12 +15,18 @@ struct F32 {
     Unaligned<float> value;
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 1}};
 
   static QK_INLINE void decode(const Block& block, float* out) { out[0] = block.value.get(); }
 
   template <class I>
   static QK_INLINE typename I::Floats floats(const Block* unit, int v) {
     return I::load_f32(unit + v * I::kLanes);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_floats(PanelBlock<I> block) {
+    return I::as_floats(block.word(0));
   }
 };
 

@@ -9,6 +9,7 @@
 #include "core/unaligned.h"
 #include "formats/code_tables.h"
 #include "formats/format.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -25,6 +26,7 @@ struct IQ4_NL {
     uint8_t qs[16];
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 1}, {4, 4}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
@@ -44,6 +46,17 @@ struct IQ4_NL {
   static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
                                PerGroup<I, kMinGroup>&) {
     scale.v[0] = I::template halves<sizeof(Block)>(&unit->d);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    const auto codes = block.bits_of_bytes(2 + 4 * (quad % 4), 4 * (quad / 4), 15);
+    return I::look_up_bytes(codes, kIq4Values);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int) {
+    return block.half(0);
   }
 };
 

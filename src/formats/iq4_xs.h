@@ -12,6 +12,7 @@
 #include "core/unaligned.h"
 #include "formats/code_tables.h"
 #include "formats/format.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -30,6 +31,7 @@ struct IQ4_XS {
     uint8_t qs[128];
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 2}, {4, 33}};
 
   static QK_INLINE int group_scale(const Block& block, int g) {
     const int low = block.scales_l[g / 2] >> (4 * (g % 2)) & 15;
@@ -61,6 +63,20 @@ struct IQ4_XS {
     float values[8];
     for (int g = 0; g < 8; ++g) values[g] = static_cast<float>(group_scale(*unit, g));
     scale.v[0] = I::mul8(I::broadcast8(I::half(unit->d.get())), I::load8(values));
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    const int at = 8 + 16 * (quad / 8) + 4 * (quad % 4);
+    return I::look_up_bytes(block.bits_of_bytes(at, 4 * (quad / 4 % 2), 15), kIq4Values);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
+    const auto low = block.field(4, 4 * g, 15);
+    const auto high = I::and_bits(I::shift_right(block.u16(2), 2 * g), 3);
+    const auto scale = I::floats_of(I::or_words(low, I::shift_left(high, 4)));
+    return I::fmul(block.half(0), I::add(scale, I::broadcast(-32.0f)));
   }
 };
 

@@ -10,6 +10,7 @@
 #include "core/unaligned.h"
 #include "formats/code_tables.h"
 #include "formats/format.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -26,6 +27,7 @@ struct MXFP4 {
     uint8_t qs[16];
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{1, 1}, {4, 4}};
 
   // 2^(e - 128): the exponent field of a float32, or for e < 2 a denormal's highest bits.
   static QK_INLINE float block_scale(const Block& block) {
@@ -53,6 +55,24 @@ struct MXFP4 {
     float values[8];
     for (int g = 0; g < 8; ++g) values[g] = block_scale(unit[g]);
     scale.v[0] = I::load8(values);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    const auto codes = block.bits_of_bytes(1 + 4 * (quad % 4), 4 * (quad / 4), 15);
+    return I::look_up_bytes(codes, kE2m1Values);
+  }
+
+  // 2^(e - 128) as a product of two powers that are never denormal: of half of e, and of the rest.
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int) {
+    const auto e = block.u8(0);
+    const auto half = I::shift_right(e, 1);
+    const auto rest = I::sub_words(e, half);
+    const auto power = [](typename I::Words exponent) __attribute__((always_inline)) {
+      return I::as_floats(I::shift_left(I::add_bits(exponent, 63), 23));  // 2^(exponent - 64)
+    };
+    return I::fmul(power(half), power(rest));
   }
 };
 

@@ -11,6 +11,7 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -29,6 +30,7 @@ struct Q2_K {
     U16 dmin;
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 20}, {2, 2}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
@@ -61,6 +63,23 @@ struct Q2_K {
       scale.v[i] = I::mul8(d, I::bytes8(packed & kNibbles));
       min.v[i] = I::mul8(dmin, I::bytes8(packed >> 4 & kNibbles));
     }
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    return block.bits_of_bytes(16 + 32 * (quad / 32) + 4 * (quad % 8), 2 * (quad / 8 % 4), 3);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
+    const auto scale = block.field(4 * (g / 4), 8 * (g % 4), 15);
+    return I::fmul(block.half(80), I::floats_of(scale));
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_min(PanelBlock<I> block, int g) {
+    const auto min = block.field(4 * (g / 4), 8 * (g % 4) + 4, 15);
+    return I::negate(I::fmul(block.half(82), I::floats_of(min)));
   }
 };
 

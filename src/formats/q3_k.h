@@ -12,6 +12,7 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -48,6 +49,7 @@ struct Q3_K {
     U16 d;
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 27}, {2, 1}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
@@ -84,6 +86,22 @@ struct Q3_K {
     const uint64_t second = ((packed.second | kGuard) - kOffset) ^ kGuard;
     scale.v[0] = I::mul8(d, I::signed_bytes8(first));
     scale.v[1] = I::mul8(d, I::signed_bytes8(second));
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    const auto low =
+        block.bits_of_bytes(32 + 32 * (quad / 32) + 4 * (quad % 8), 2 * (quad / 8 % 4), 3);
+    const auto high = I::shift_left(block.bits_of_bytes(4 * (quad % 8), quad / 8, 1), 2);
+    return I::or_words(low, high);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
+    const auto low = block.field(96 + 4 * (g / 4 % 2), 8 * (g % 4) + 4 * (g / 8), 15);
+    const auto high = I::shift_left(block.field(104, 8 * (g % 4) + 2 * (g / 4), 3), 4);
+    const auto scale = I::floats_of(I::or_words(low, high));
+    return I::fmul(block.half(108), I::add(scale, I::broadcast(-32.0f)));
   }
 };
 

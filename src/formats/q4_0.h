@@ -8,6 +8,7 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -24,6 +25,7 @@ struct Q4_0 {
     uint8_t qs[16];
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 1}, {4, 4}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
@@ -43,6 +45,16 @@ struct Q4_0 {
   static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
                                PerGroup<I, kMinGroup>&) {
     scale.v[0] = I::template halves<sizeof(Block)>(&unit->d);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    return block.bits_of_bytes(2 + 4 * (quad % 4), 4 * (quad / 4), 15);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int) {
+    return block.half(0);
   }
 };
 

@@ -14,6 +14,7 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -38,6 +39,15 @@ QK_INLINE ScalesAndMins unpack_6bit_scales(const uint8_t (&packed)[12]) {
           mins_low | static_cast<uint64_t>(mins_high) << 32};
 }
 
+// Scale (which = 0) or min (1) g of the packed ones at `offset`, in panels.
+template <class I>
+QK_INLINE typename I::Words panel_6bit_scale(PanelBlock<I> block, int offset, int which, int g) {
+  const int byte = 8 * (g % 4);
+  if (g < 4) return block.field(offset + 4 * which, byte, 63);
+  return I::or_words(block.field(offset + 8, byte + 4 * which, 15),
+                     block.field(offset + 4 * which, byte + 2, 48));
+}
+
 struct Q4_K {
   static constexpr FormatInfo kInfo{"q4_k", 12, 256, 144};
   static constexpr bool kFloat = false;
@@ -53,6 +63,7 @@ struct Q4_K {
     uint8_t qs[128];
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 2}, {4, 35}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
@@ -79,6 +90,21 @@ struct Q4_K {
     const ScalesAndMins packed = unpack_6bit_scales(unit->scales);
     scale.v[0] = I::mul8(I::broadcast8(I::half(unit->d.get())), I::bytes8(packed.scales));
     min.v[0] = I::mul8(I::broadcast8(-I::half(unit->dmin.get())), I::bytes8(packed.mins));
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    return block.bits_of_bytes(16 + 32 * (quad / 16) + 4 * (quad % 8), 4 * (quad / 8 % 2), 15);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
+    return I::fmul(block.half(0), I::floats_of(panel_6bit_scale(block, 4, 0, g)));
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_min(PanelBlock<I> block, int g) {
+    return I::negate(I::fmul(block.half(2), I::floats_of(panel_6bit_scale(block, 4, 1, g))));
   }
 };
 

@@ -11,6 +11,7 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -29,6 +30,8 @@ struct Q5_1 {
     uint8_t qs[16];
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {
+      {2, 2}, {4, 1, PanelElements::kBits}, {4, 4}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
@@ -52,6 +55,22 @@ struct Q5_1 {
                                PerGroup<I, kMinGroup>& min) {
     scale.v[0] = I::template halves<sizeof(Block)>(&unit->d);
     min.v[0] = I::template halves<sizeof(Block)>(&unit->m);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    const auto high = I::shift_left(block.bits_of_bytes(4, quad, 1), 4);
+    return I::or_words(block.bits_of_bytes(8 + 4 * (quad % 4), 4 * (quad / 4), 15), high);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int) {
+    return block.half(0);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_min(PanelBlock<I> block, int) {
+    return block.half(2);
   }
 };
 

@@ -11,6 +11,7 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/panel.h"
 #include "formats/q4_k.h"
 
 namespace qk {
@@ -31,6 +32,7 @@ struct Q5_K {
     uint8_t qs[128];
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 2}, {4, 43}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
@@ -59,6 +61,24 @@ struct Q5_K {
     const ScalesAndMins packed = unpack_6bit_scales(unit->scales);
     scale.v[0] = I::mul8(I::broadcast8(I::half(unit->d.get())), I::bytes8(packed.scales));
     min.v[0] = I::mul8(I::broadcast8(-I::half(unit->dmin.get())), I::bytes8(packed.mins));
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    const auto low =
+        block.bits_of_bytes(48 + 32 * (quad / 16) + 4 * (quad % 8), 4 * (quad / 8 % 2), 15);
+    const auto high = I::shift_left(block.bits_of_bytes(16 + 4 * (quad % 8), quad / 8, 1), 4);
+    return I::or_words(low, high);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
+    return I::fmul(block.half(0), I::floats_of(panel_6bit_scale(block, 4, 0, g)));
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_min(PanelBlock<I> block, int g) {
+    return I::negate(I::fmul(block.half(2), I::floats_of(panel_6bit_scale(block, 4, 1, g))));
   }
 };
 

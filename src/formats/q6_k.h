@@ -12,6 +12,7 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -30,6 +31,7 @@ struct Q6_K {
     U16 d;
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 52}, {2, 1}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
@@ -58,6 +60,21 @@ struct Q6_K {
                                PerGroup<I, kMinGroup>&) {
     const typename I::F8 d = I::broadcast8(I::half(unit->d.get()));
     for (int i = 0; i < 2; ++i) scale.v[i] = I::mul8(d, I::signed_bytes8(unit->scales[i].get()));
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    const int part = quad / 8 % 4;
+    const int low_at = 64 * (quad / 32) + 32 * (part % 2) + 4 * (quad % 8);
+    const int high_at = 128 + 32 * (quad / 32) + 4 * (quad % 8);
+    const auto high = I::shift_left(block.bits_of_bytes(high_at, 2 * part, 3), 4);
+    return I::or_words(block.bits_of_bytes(low_at, 4 * (part / 2), 15), high);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
+    const auto scale = I::signed_byte(block.word(192 + 4 * (g / 4)), g % 4);
+    return I::fmul(block.half(208), I::floats_of(scale));
   }
 };
 

@@ -10,6 +10,7 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -27,6 +28,7 @@ struct Q8_K {
     U16 bsums[16];
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 1}, {4, 64}, {2, 16}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = block.d.get();
@@ -42,6 +44,16 @@ struct Q8_K {
   static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
                                PerGroup<I, kMinGroup>&) {
     scale.v[0] = I::broadcast8(unit->d.get());
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    return I::xor_bits(block.word(4 + 4 * quad), 0x80808080u);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int) {
+    return I::as_floats(block.word(0));
   }
 };
 

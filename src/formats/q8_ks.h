@@ -13,6 +13,7 @@
 #include "core/unaligned.h"
 #include "formats/format.h"
 #include "formats/octets.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -32,6 +33,7 @@ struct Q8_KS {
     U16 dmin;
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 72}, {2, 2}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
@@ -59,6 +61,22 @@ struct Q8_KS {
       scale.v[i] = I::mul8(d, I::bytes8(spread_nibbles(packed)));
     }
     min.v[0] = I::broadcast8(I::half(unit->dmin.get()));
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    return I::xor_bits(block.word(0 + 4 * quad), 0x80808080u);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
+    const auto scale = block.field(256 + 4 * (g / 8), 4 * (g % 8), 15);
+    return I::fmul(block.half(288), I::floats_of(scale));
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_min(PanelBlock<I> block, int) {
+    return block.half(290);
   }
 };
 

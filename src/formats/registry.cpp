@@ -12,7 +12,9 @@ template <class F>
 Format describe() {
   static_assert(F::kInfo.block == 1 || F::kInfo.block <= kUnit);
   static_assert(kUnit % F::kInfo.block == 0, "a unit holds whole blocks");
-  return {F::kInfo, F::kFloat, [](const void* block, float* out) {
+  const PanelElements* panel = nullptr;
+  if constexpr (requires { F::kPanel; }) panel = F::kPanel;
+  return {F::kInfo, F::kFloat, panel, [](const void* block, float* out) {
             F::decode(*static_cast<const typename F::Block*>(block), out);
           }};
 }

@@ -5,12 +5,14 @@
 
 #include "core/status.h"
 #include "formats/format.h"
+#include "formats/panel.h"
 
 namespace qk {
 
 struct Format {
   FormatInfo info;
-  bool is_float;  // f32, f16, bf16: always multiplied with float32 activations
+  bool is_float;               // f32, f16, bf16: always multiplied with float32 activations
+  const PanelElements* panel;  // the elements of a block, kMostPanelElements; null: no panels
   void (*decode)(const void* block, float* out);
 };
 

@@ -13,6 +13,7 @@
 #include "core/unaligned.h"
 #include "formats/format.h"
 #include "formats/octets.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -43,6 +44,7 @@ struct TQ1_0 : Octets<TQ1_0> {
     U16 d;
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 13}, {2, 1}};
 
   // The bytes that hold the e-th eight weights, in their order. What the words have in common is
   // kept from GCC, which would put them together in memory: a wide load waits for narrow stores.
@@ -84,6 +86,18 @@ struct TQ1_0 : Octets<TQ1_0> {
 
   static QK_INLINE float group_scale(const Block& block, int) {
     return half_to_float(block.d.get());
+  }
+
+  // Digit n of the words that hold it: 8 words of 5 digits, 4 words of 5, and one of 4.
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    const int at = quad < 40 ? quad % 8 : quad < 60 ? 8 + quad % 4 : 12;
+    return I::digits_of_bytes(block.word(4 * at), kTritPowers.of[4 * quad]);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int) {
+    return block.half(52);
   }
 };
 

@@ -8,6 +8,7 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -24,6 +25,7 @@ struct TQ2_0 {
     U16 d;
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 16}, {2, 1}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
@@ -42,6 +44,16 @@ struct TQ2_0 {
   static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
                                PerGroup<I, kMinGroup>&) {
     scale.v[0] = I::broadcast8(I::half(unit->d.get()));
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    return block.bits_of_bytes(32 * (quad / 32) + 4 * (quad % 8), 2 * (quad / 8 % 4), 3);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int) {
+    return block.half(64);
   }
 };
 

@@ -6,12 +6,13 @@
 // stay in one 128-bit lane. Quants lose their bias before they are multiplied.
 #pragma once
 
+#include "isa/avx2_panels.h"
 #include "isa/avx_common.h"
 
 namespace qk::avx2 {
 namespace {
 
-struct Isa : AvxCommon {
+struct Isa : AvxCommon, Panels {
   static constexpr const char* kName = "avx2";
   static constexpr uint64_t kNeeds = cpu::avx2 | cpu::fma | cpu::f16c;
   static constexpr int kStep = 32;
@@ -170,6 +171,14 @@ struct Isa : AvxCommon {
   static QK_INLINE Floats zero() { return _mm256_setzero_ps(); }
   static QK_INLINE Floats broadcast(float x) { return _mm256_set1_ps(x); }
   static QK_INLINE Floats load(const float* p) { return _mm256_loadu_ps(p); }
+  static QK_INLINE void store(float* p, Floats a) { _mm256_storeu_ps(p, a); }
+  template <int kBias>
+  static QK_INLINE Words centre_bytes(Words w) {
+    return centre<kBias>(w);
+  }
+  static QK_INLINE Words digits_of_bytes(Words w, uint8_t power) {
+    return digits_of_3(w, _mm256_set1_epi8(static_cast<char>(power)));
+  }
   static QK_INLINE Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
   static QK_INLINE Floats fmul(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
   static QK_INLINE Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }

@@ -5,13 +5,14 @@
 // and become what the low plane's are added to.
 #pragma once
 
+#include "isa/avx512_panels.h"
 #include "isa/avx_common.h"
 #include "isa/planes.h"
 
 namespace qk::avx512vnni {
 namespace {
 
-struct Isa : AvxCommon {
+struct Isa : AvxCommon, Panels {
   static constexpr const char* kName = "avx512vnni";
   static constexpr uint64_t kNeeds = cpu::avx2 | cpu::fma | cpu::f16c | cpu::avx512f |
                                      cpu::avx512bw | cpu::avx512vl | cpu::avx512dq |
@@ -162,6 +163,14 @@ struct Isa : AvxCommon {
   static QK_INLINE Floats zero() { return _mm512_setzero_ps(); }
   static QK_INLINE Floats broadcast(float x) { return _mm512_set1_ps(x); }
   static QK_INLINE Floats load(const float* p) { return _mm512_loadu_ps(p); }
+  static QK_INLINE void store(float* p, Floats a) { _mm512_storeu_ps(p, a); }
+  template <int kBias>
+  static QK_INLINE Words centre_bytes(Words w) {
+    return _mm512_sub_epi8(w, _mm512_set1_epi8(static_cast<char>(kBias)));
+  }
+  static QK_INLINE Words digits_of_bytes(Words w, uint8_t power) {
+    return digits_of_3(w, _mm512_set1_epi8(static_cast<char>(power)));
+  }
   static QK_INLINE Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
   static QK_INLINE Floats fmul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
   static QK_INLINE Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }

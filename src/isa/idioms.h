@@ -40,9 +40,19 @@
 //   quant_floats<kBias>(quants, v)  the v-th kLanes of (quant - kBias) as Floats
 //   spread<kGroup>(scales, step)       each lane of a dot product the scale of its group
 //   spread_floats<kGroup>(scales, at)  each of kLanes weights from `at` on the scale of its group
+// Panels (formats/panel.h), where a lane is a row
+//   Words                      kLanes words of 32 bits
+//   load_words, load_u16s, load_u8s(p), load_halves(p)  one element a row; halves become Floats
+//   and_bits, xor_bits, add_bits(w, bits)  with the same bits in every word
+//   or_words, sub_words(a, b), shift_left, shift_right(w, count), signed_byte(w, i)
+//   centre_bytes<kBias>(w), look_up_bytes(w, table), digits_of_bytes(w, power)  byte by byte
+//   floats_of(w), as_floats(w), negate(Floats)  of signed integers, and of bits
+//   panel_start<F, kPlanes>(minus_bias), panel_add<F>(sum, quants, planes, quad), panel_total
+//                              a PanelSum<kPlanes>: exact sums, a row each, of the quants' products
+//                              with activations 4 quad .. 4 quad + 3
 // Arithmetic
 //   zero, broadcast, load, add, fmul, fma(a, b, c) = a * b + c, to_floats(Ints), sum(Floats)
-//   broadcast8, load8, repeat8<kRepeat>, store8, mul8, fma8, sum8
+//   store(p, Floats), broadcast8, load8, repeat8<kRepeat>, store8, mul8, fma8, sum8
 #pragma once
 
 #include "core/cpu.h"

@@ -10,11 +10,12 @@
 #include <arm_neon.h>
 
 #include "isa/idioms.h"
+#include "isa/neon_panels.h"
 
 namespace qk::neon {
 namespace {
 
-struct Isa {
+struct Isa : Panels {
   static constexpr const char* kName = "neon";
   static constexpr uint64_t kNeeds = cpu::asimd;
   static constexpr bool kForTests = false;
@@ -198,6 +199,16 @@ struct Isa {
   static QK_INLINE Floats zero() { return vdupq_n_f32(0.0f); }
   static QK_INLINE Floats broadcast(float x) { return vdupq_n_f32(x); }
   static QK_INLINE Floats load(const float* p) { return vld1q_f32(p); }
+  static QK_INLINE void store(float* p, Floats a) { vst1q_f32(p, a); }
+  template <int kBias>
+  static QK_INLINE Words centre_bytes(Words w) {
+    return vreinterpretq_u32_u8(vsubq_u8(vreinterpretq_u8_u32(w), vdupq_n_u8(kBias)));
+  }
+  static QK_INLINE Words digits_of_bytes(Words w, uint8_t power) {
+    const uint8x16_t bytes = vreinterpretq_u8_u32(w);
+    const uint8x16_t powers = vdupq_n_u8(power);
+    return vreinterpretq_u32_u8(digits_of_3({{bytes, bytes}}, {{powers, powers}}).val[0]);
+  }
   static QK_INLINE Floats add(Floats a, Floats b) { return vaddq_f32(a, b); }
   static QK_INLINE Floats fmul(Floats a, Floats b) { return vmulq_f32(a, b); }
   static QK_INLINE Floats fma(Floats a, Floats b, Floats c) { return vfmaq_f32(c, a, b); }

@@ -38,6 +38,32 @@ struct Isa : neon::Isa {
     return join_two<F::kGroup>(sums);
   }
 
+  // Panels: the sums of each plane; 32 * 128 * 127 * 256 = 1.3e8 where the high one is shifted.
+  template <int kPlanes>
+  struct PanelSum {
+    Ints plane[kPlanes];
+  };
+  template <class F, int kPlanes>
+  static QK_INLINE PanelSum<kPlanes> panel_start(int32_t) {
+    return {};
+  }
+  template <class F, int kPlanes>
+  static QK_INLINE void panel_add(PanelSum<kPlanes>& sum, Words q,
+                                  const int8_t (&planes)[kPlanes][kUnit], int quad) {
+    const int8x16_t w = centre_words<F>(q);
+    for (int p = 0; p < kPlanes; ++p) {
+      int32_t four;
+      __builtin_memcpy(&four, planes[p] + 4 * quad, sizeof(four));
+      sum.plane[p] = vdotq_s32(sum.plane[p], w, vreinterpretq_s8_s32(vdupq_n_s32(four)));
+    }
+  }
+  template <class F, int kPlanes>
+  static QK_INLINE Words panel_total(PanelSum<kPlanes> sum) {
+    if constexpr (kPlanes == 1) return vreinterpretq_u32_s32(sum.plane[0]);
+    const Ints high = vshlq_n_s32(sum.plane[0], 8);
+    return vreinterpretq_u32_s32(vaddq_s32(high, sum.plane[kPlanes - 1]));
+  }
+
  protected:
   // A sum a register of 16 weights, or one for both where 32 share a scale.
   template <int kGroup>

@@ -3,11 +3,12 @@
 #pragma once
 
 #include "isa/planes.h"
+#include "isa/scalar_panels.h"
 
 namespace qk::scalar {
 namespace {
 
-struct Isa {
+struct Isa : Panels {
   static constexpr const char* kName = "scalar";
   static constexpr uint64_t kNeeds = 0;
   static constexpr bool kForTests = false;
@@ -226,6 +227,28 @@ struct Isa {
     for (int i = 0; i < kLanes; ++i) c.v[i] += a.v[i] * b.v[i];
     return c;
   }
+  static QK_INLINE Floats load_halves(const uint8_t* p) {
+    Floats r;
+    for (int i = 0; i < kLanes; ++i) {
+      r.v[i] = half_to_float(static_cast<uint16_t>(p[2 * i] | p[2 * i + 1] << 8));
+    }
+    return r;
+  }
+  static QK_INLINE Floats floats_of(Words w) {
+    Floats r;
+    for (int i = 0; i < kLanes; ++i) r.v[i] = static_cast<float>(static_cast<int32_t>(w.v[i]));
+    return r;
+  }
+  static QK_INLINE Floats as_floats(Words w) {
+    Floats r;
+    __builtin_memcpy(r.v, w.v, sizeof(r.v));
+    return r;
+  }
+  static QK_INLINE Floats negate(Floats a) {
+    for (float& v : a.v) v = -v;
+    return a;
+  }
+  static QK_INLINE void store(float* p, Floats a) { __builtin_memcpy(p, a.v, sizeof(a.v)); }
   static QK_INLINE Floats to_floats(Ints t) {
     Floats r;
     for (int i = 0; i < kLanes; ++i) r.v[i] = static_cast<float>(t.v[i]);

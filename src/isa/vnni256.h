@@ -28,6 +28,33 @@ struct Vnni256 : avx2::Isa {
                                     const int32_t (&v)[kActivationGroup]) {
     store_planes(planes, g, v);
   }
+  // Panels: the sums of each plane, as on AVX-512.
+  template <int kPlanes>
+  struct PanelSum {
+    __m256i plane[kPlanes];
+  };
+  template <class F, int kPlanes>
+  static QK_INLINE PanelSum<kPlanes> panel_start(int32_t minus_bias) {
+    PanelSum<kPlanes> sum;
+    sum.plane[0] = _mm256_setzero_si256();
+    sum.plane[kPlanes - 1] = _mm256_set1_epi32(minus_bias);
+    return sum;
+  }
+  template <class F, int kPlanes>
+  static QK_INLINE void panel_add(PanelSum<kPlanes>& sum, Words q,
+                                  const int8_t (&planes)[kPlanes][kUnit], int quad) {
+    for (int p = 0; p < kPlanes; ++p) {
+      int32_t four;
+      __builtin_memcpy(&four, planes[p] + 4 * quad, sizeof(four));
+      sum.plane[p] = Encoding::dpbusd(sum.plane[p], q, _mm256_set1_epi32(four));
+    }
+  }
+  template <class F, int kPlanes>
+  static QK_INLINE Words panel_total(PanelSum<kPlanes> sum) {
+    if constexpr (kPlanes == 1) return sum.plane[0];
+    return _mm256_add_epi32(_mm256_slli_epi32(sum.plane[0], 8), sum.plane[kPlanes - 1]);
+  }
+
   template <class F>
   static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
                                  const int32_t (&sums4)[kUnit / 4], int step) {

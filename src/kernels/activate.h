@@ -61,6 +61,7 @@ void activate_integer(const float* x, float multiplier, std::byte* out) {
         unit.sums4[8 * g + e] = sum4;
         sum16 += sum4;
       }
+      unit.sums16[2 * g + h] = sum16;
       unit.sum16[2 * g + h] = scale * static_cast<float>(sum16);
       sum += sum16;
     }

@@ -22,9 +22,10 @@ template <int kPlanes>
 struct alignas(64) IntegerUnit {
   int8_t planes[kPlanes][kUnit];
   float scale[kGroupsPerUnit];
-  float sum[kGroupsPerUnit];  // scale * (sum of v), what the min of 32 weights is multiplied by
-  float sum16[kUnit / 16];    // the same for 16 weights
-  int32_t sums4[kUnit / 4];   // sums of 4 consecutive v, what a weight's bias is multiplied by
+  float sum[kGroupsPerUnit];   // scale * (sum of v), what the min of 32 weights is multiplied by
+  float sum16[kUnit / 16];     // the same for 16 weights
+  int32_t sums4[kUnit / 4];    // sums of 4 consecutive v, what a weight's bias is multiplied by
+  int32_t sums16[kUnit / 16];  // sums of 16
 };
 
 struct alignas(64) FloatUnit {

@@ -8,6 +8,7 @@
 #include "kernels/activate.h"
 #include "kernels/decode.h"
 #include "kernels/linear.h"
+#include "kernels/panels.h"
 #include QK_ISA_HEADER
 
 namespace qk {
@@ -26,6 +27,11 @@ constexpr void fill_linear(KernelTable& table, int format) {
   auto& entry = table.linear[static_cast<int>(Layout::kNative)][format][static_cast<int>(A)];
   entry[static_cast<int>(MClass::kVector)] = {&linear_vector<F, Isa, kAct>, 1};
   entry[static_cast<int>(MClass::kMatrix)] = {&linear_matrix<F, Isa, kAct>, 1};
+  if constexpr (kHasPanels<F>) {
+    auto& packed = table.linear[static_cast<int>(Layout::kPanels)][format][static_cast<int>(A)];
+    packed[static_cast<int>(MClass::kVector)] = {&panels_vector<F, Isa, kAct>, Isa::kLanes};
+    packed[static_cast<int>(MClass::kMatrix)] = {&panels_matrix<F, Isa, kAct>, Isa::kLanes};
+  }
 }
 
 template <class F>

@@ -19,7 +19,8 @@ inline constexpr int kMClasses = 2;
 // out[j * out_stride + row] = x[j] . weights[row] + bias[row]
 struct LinearArgs {
   const uint8_t* weights;
-  int64_t row_stride;      // bytes
+  int64_t row_stride;      // bytes from one row to the next, or from one panel
+  int64_t n;               // rows
   int64_t blocks;          // blocks a row
   const std::byte* units;  // (m, units) activation units, zero past k
   int64_t units_per_row;
@@ -30,11 +31,11 @@ struct LinearArgs {
   int64_t out_stride;  // floats between batch rows
 };
 
-// Computes rows [begin, end) for every batch row; writes nothing else.
+// Computes rows, or panels of rows, [begin, end) for every batch row; writes nothing else.
 using LinearFn = void (*)(const LinearArgs& args, int64_t begin, int64_t end);
 
 struct LinearKernel {
-  LinearFn run;
+  LinearFn run;    // null where the format has no such layout
   int panel_rows;  // rows that lie together in the layout; 1 in the native one
 };
 

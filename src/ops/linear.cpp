@@ -20,7 +20,8 @@ Status linear(const Parallel& parallel, const WeightView& weights, const Activat
       x.kernels->linear[static_cast<int>(weights.layout)][weights.format][static_cast<int>(x.act)]
                        [static_cast<int>(m_class)];
   const LinearArgs args{.weights = weights.data,
-                        .row_stride = weights.row_stride,
+                        .row_stride = weights.row_stride * kernel.panel_rows,
+                        .n = weights.n,
                         .blocks = ceil_div(weights.k, info.block),
                         .units = x.units,
                         .units_per_row = x.units_per_row,
@@ -32,8 +33,8 @@ Status linear(const Parallel& parallel, const WeightView& weights, const Activat
   auto rows = [&](int64_t begin, int64_t end) { kernel.run(args, begin, end); };
   // A range is worth another thread from about 32 K multiplications on, a few microseconds.
   constexpr int64_t kGrainWork = 32768;
-  const int64_t row_work = weights.k * (x.m < kGrainWork ? x.m : kGrainWork);
-  parallel(weights.n, ceil_div(kGrainWork, row_work), rows);
+  const int64_t row_work = weights.k * (x.m < kGrainWork ? x.m : kGrainWork) * kernel.panel_rows;
+  parallel(ceil_div(weights.n, kernel.panel_rows), ceil_div(kGrainWork, row_work), rows);
   return {};
 }
 

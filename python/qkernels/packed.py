@@ -1,0 +1,84 @@
+"""PackedTensor: weights in the layout that the fastest kernels read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import _threads
+
+if TYPE_CHECKING:
+    from . import _core
+    from ._frameworks import Array
+    from .tensor import QTensor
+
+
+class PackedTensor:
+    """A matrix of quantised weights in panels: the blocks of 4 to 16 rows, side by side.
+
+    `QTensor.pack()` makes one; `gemv` and `gemm` take it wherever they take a QTensor. It has the
+    same bytes as the blocks, rearranged, and zeros where the last panel has fewer rows. How many
+    rows a panel has depends on the ISA: products refuse weights that were packed for another.
+    """
+
+    __slots__ = ("_shape", "_weights")
+    __array_ufunc__ = None  # NumPy's operators leave `x @ weights` to Python, which refuses it
+
+    def __init__(self, weights: _core.Weights) -> None:
+        if weights.isa is None:
+            raise ValueError("the weights are not packed; QTensor.pack() packs them")
+        self._weights = weights
+        self._shape = (int(weights.shape[0]), int(weights.shape[1]))
+
+    @property
+    def fmt(self) -> str:
+        """The format's name in lower case, such as "q4_k"."""
+        return self._weights.fmt
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, k)."""
+        return self._shape
+
+    @property
+    def isa(self) -> str:
+        """The ISA whose kernels read this layout, such as "avx2"."""
+        return str(self._weights.isa)
+
+    @property
+    def layout(self) -> str:
+        """The layout and its version, such as "panels of 16 rows, version 1"."""
+        return f"panels of {self._weights.panel_rows} rows, version 1"
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all panels."""
+        rows = self._weights.panel_rows
+        return -(-self._shape[0] // rows) * rows * self._weights.row_bytes
+
+    def unpack(self, *, threads: int | None = None) -> QTensor:
+        """The weights as they were before: every byte of every block is the same."""
+        from .tensor import QTensor
+
+        return QTensor(self._weights.unpack(_threads.resolve(threads)), self.fmt, self._shape)
+
+    def __matmul__(self, x: Any) -> Array:
+        """weights @ x for x of shape (k,) or (k, m), as for a QTensor."""
+        from .tensor import matmul
+
+        return matmul(self, x)
+
+    def __len__(self) -> int:
+        """The rows."""
+        return self._shape[0]
+
+    def __array__(self, *args: object, **kwargs: object) -> Any:
+        """Refused, so that weights are never inflated by accident."""
+        raise TypeError("packed weights do not turn into an array; call .unpack().dequantize()")
+
+    def __reduce__(self) -> Any:
+        """Refused: a panel is of use to one ISA only, and the file has the blocks."""
+        raise TypeError("packed weights are not pickled; pickle .unpack() instead")
+
+    def __repr__(self) -> str:
+        """Format, shape, size and ISA in one line."""
+        return f"PackedTensor({self.fmt}, shape={self._shape}, {self.nbytes:,} bytes, {self.isa})"

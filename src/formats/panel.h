@@ -1,0 +1,59 @@
+// Panels: the packed layout, in which a vector's lanes are rows.
+//
+// The blocks of I::kLanes rows lie side by side, element by element: what lies at byte o of a block
+// in the file, in elements of s bytes, lies in the panel at byte rows * o as one run of `rows`
+// elements. A panel is the blocks of its rows in order of depth; matrices are filled up with rows
+// of zeros. Panels so have every byte of the blocks, and unpacking restores them.
+//
+// A format that can be packed says
+//   kPanel                        the elements of a block, in order
+//   panel_quants<I>(block, quad)  the quants of weights 4 quad .. 4 quad + 3, a word a row
+//   panel_scale<I>(block, g), panel_min<I>(block, g)  of its g-th group, a float a row
+// or, with float weights, panel_floats<I>(block).
+#pragma once
+
+#include <cstdint>
+
+#include "core/macros.h"
+
+namespace qk {
+
+// `count` elements of `bytes`. Of kBits elements, words of 32, the bits are moved too: bit 4 i + j
+// to bit 8 j + i, so that the bits of four neighbours are those of a word's four bytes.
+struct PanelElements {
+  enum Kind : uint8_t { kPlain, kBits };
+  int bytes = 0;
+  int count = 0;
+  Kind kind = kPlain;
+};
+
+inline constexpr int kMostPanelElements = 4;
+
+// The block of a panel: native offsets go in, vectors of one element a row come out.
+template <class I>
+class PanelBlock {
+ public:
+  using Words = typename I::Words;
+  using Floats = typename I::Floats;
+
+  explicit QK_INLINE PanelBlock(const uint8_t* at) : at_(at) {}
+
+  QK_INLINE Words word(int offset) const { return I::load_words(at_ + I::kLanes * offset); }
+  QK_INLINE Words u16(int offset) const { return I::load_u16s(at_ + I::kLanes * offset); }
+  QK_INLINE Words u8(int offset) const { return I::load_u8s(at_ + I::kLanes * offset); }
+  QK_INLINE Floats half(int offset) const { return I::load_halves(at_ + I::kLanes * offset); }
+
+  // `bits` bits of each byte of a word, from `shift` on, `up` above the lowest.
+  QK_INLINE Words bits_of_bytes(int offset, int shift, uint32_t bits) const {
+    return I::and_bits(I::shift_right(word(offset), shift), bits * 0x01010101u);
+  }
+  // A field of a word as a number.
+  QK_INLINE Words field(int offset, int shift, uint32_t mask) const {
+    return I::and_bits(I::shift_right(word(offset), shift), mask);
+  }
+
+ private:
+  const uint8_t* at_;
+};
+
+}  // namespace qk

@@ -1,0 +1,103 @@
+// Panels: packing loses nothing, and every packed kernel is within its bound, whatever the rows
+// that the last panel lacks.
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "check.h"
+#include "core/pool.h"
+#include "kernel_data.h"
+#include "ops/pack.h"
+#include "products.h"
+
+namespace qk {
+namespace {
+
+using test::Bytes;
+using test::Context;
+using test::for_each_kernel;
+using test::multiply;
+using test::one_by_one;
+using test::Product;
+using test::Random;
+using test::RandomActivations;
+using test::RandomWeights;
+
+struct Packed {
+  Packed(const RandomWeights& weights, int rows) : bytes(size_of(weights.view, rows), 0) {
+    view = weights.view;
+    view.layout = Layout::kPanels;
+    view.data = bytes.data();
+    QK_CHECK_OK(pack(Pool::shared().parallel(2), weights.view, rows, bytes.data()));
+  }
+  static int64_t size_of(const WeightView& view, int rows) {
+    int64_t size = 0;
+    QK_CHECK_OK(packed_bytes(view.n, view.row_stride, rows, &size));
+    return size;
+  }
+
+  Bytes bytes;
+  WeightView view;
+};
+
+double bound_of(Act act) { return act == Act::kInt16 ? 1e-4 : act == Act::kFloat32 ? 2e-6 : 2e-2; }
+
+void check_shape(Random& random, const KernelTable& kernels, int format, Act act, int64_t n,
+                 int64_t k, int64_t m) {
+  const Context context("n=%d k=%d m=%d", static_cast<int>(n), static_cast<int>(k),
+                        static_cast<int>(m));
+  double difference = 0.0;
+  double reference = 0.0;
+  for (int64_t outputs = 0; outputs < 256; outputs += n * m) {
+    const RandomWeights weights(random, format, n, k, 1);
+    const RandomActivations x(random, m, k, 0);
+    const std::vector<double> exact = exact_product(weights, x);
+    const Packed packed(weights, panel_rows(kernels, format));
+    const Product product = multiply(Pool::shared().parallel(2), kernels, packed.view, x.view, act);
+    QK_REQUIRE(product.status.ok() && product.is_complete());
+    QK_CHECK(product.same_bits(multiply(one_by_one(), kernels, packed.view, x.view, act)));
+    for (int64_t j = 0; j < m; ++j) {
+      for (int64_t i = 0; i < n; ++i) {
+        const double expected = exact[static_cast<size_t>(j * n + i)];
+        const double error = static_cast<double>(product.at(j, i)) - expected;
+        difference += error * error;
+        reference += expected * expected;
+      }
+    }
+  }
+  const Context measured("squared relative error %.3g", difference / reference);
+  QK_CHECK(difference < bound_of(act) * bound_of(act) * reference);
+}
+
+QK_TEST(every_packed_kernel_is_within_the_bound_of_its_activations) {
+  Random random(1);
+  int formats = 0;
+  for_each_kernel([&](const KernelTable& kernels, int format, Act act) {
+    if (panel_rows(kernels, format) == 0) return;
+    ++formats;
+    check_shape(random, kernels, format, act, 3, 100, 1);
+    check_shape(random, kernels, format, act, 17, 288, 1);
+    check_shape(random, kernels, format, act, 17, 576, 5);
+  });
+  QK_CHECK(formats > 0);
+}
+
+QK_TEST(unpacking_restores_every_byte_and_writes_no_other) {
+  Random random(2);
+  for_each_kernel([&](const KernelTable& kernels, int format, Act act) {
+    const int rows = panel_rows(kernels, format);
+    if (rows == 0 || effective_act(format, Act::kInt16) != act) return;
+    for (const int64_t n : {1, 16, 19}) {
+      const RandomWeights weights(random, format, n, 544, 0);
+      const Packed packed(weights, rows);
+      const Bytes back(weights.bytes.size(), 0);
+      std::memset(back.data(), 0xa5, static_cast<size_t>(back.size()));
+      QK_REQUIRE_OK(unpack(one_by_one(), packed.view, rows, back.data()));
+      const auto size = static_cast<size_t>(back.size());
+      QK_CHECK(std::memcmp(back.data(), weights.bytes.data(), size) == 0);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace qk

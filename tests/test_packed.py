@@ -1,0 +1,131 @@
+"""Packed weights: the same bytes in another order, the same bounds, and clear refusals."""
+
+import pickle
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import qkernels as qk
+from qkernels import _core
+from weights import bound, dense, random_bytes, relative_error, tensor
+
+NDArray = np.ndarray[Any, Any]
+
+UNPACKABLE = {"iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s", "nvfp4"}
+SHAPES = [(1, 32), (3, 100), (16, 256), (17, 288), (64, 576), (129, 1280)]
+
+
+@pytest.fixture(params=[fmt for fmt in qk.formats() if fmt not in UNPACKABLE])
+def packable(request: pytest.FixtureRequest) -> str:
+    """Each format that has panels."""
+    return str(request.param)
+
+
+@pytest.mark.parametrize("name", sorted(UNPACKABLE))
+def test_a_format_without_panels_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} has no packed layout"):
+        tensor(name, 2, 256).pack()
+
+
+def rows_of_x(k: int, m: int) -> NDArray:
+    rng = np.random.default_rng(k)
+    x = rng.standard_normal((m, k), np.float32)
+    x[np.arange(m), rng.integers(0, k, m)] *= 20
+    return x
+
+
+def test_packed_products_are_within_the_bound(packable: str, isa: str, act: str) -> None:
+    for n, k in SHAPES:
+        weights = tensor(packable, n, k, seed=n)
+        packed = weights.pack()
+        x = rows_of_x(k, -(-256 // n))
+        exact = x.astype(np.float64) @ dense(weights).T
+        for m in (1, 5):
+            rows = [qk.gemm(packed, x[i : i + m], act=act) for i in range(0, len(x), m)]
+            error = relative_error(np.concatenate(rows), exact)
+            assert error < bound(act, packable), f"n={n} k={k} m={m}: {error:.2e}"
+        np.testing.assert_array_equal(
+            qk.gemv(packed, x[0], act=act), qk.gemm(packed, x[:1], act=act)[0]
+        )
+
+
+def test_unpacking_restores_every_byte(packable: str, isa: str) -> None:
+    block_bytes = _core.format_info(packable)[3]
+    for n, blocks in ((1, 1), (15, 3), (16, 2), (33, 5)):
+        raw = random_bytes(packable, n * blocks, seed=n).reshape(n, blocks * block_bytes)
+        weights = qk.QTensor(raw, packable, (n, blocks * _core.format_info(packable)[2]))
+        packed = weights.pack(threads=3)
+        assert packed.shape == weights.shape
+        assert packed.isa == isa
+        assert weights.nbytes <= packed.nbytes < weights.nbytes + 16 * weights.row_bytes
+        np.testing.assert_array_equal(packed.unpack().data, raw)
+
+
+def test_threads_do_not_change_a_bit(packable: str, act: str) -> None:
+    packed = tensor(packable, 517, 576).pack()
+    x = rows_of_x(576, 3)
+    alone = qk.gemm(packed, x, act=act, threads=1)
+    for threads in (2, 3, 7, 64):
+        np.testing.assert_array_equal(qk.gemm(packed, x, act=act, threads=threads), alone)
+
+
+def test_packed_weights_are_taken_as_weights_are() -> None:
+    weights = tensor("q4_k", 40, 512)
+    packed = weights.pack()
+    x = rows_of_x(512, 4)
+    expected = qk.gemm(packed, x)
+    np.testing.assert_array_equal(packed @ x[0], expected[0])
+    np.testing.assert_array_equal(packed @ x.T, expected.T)
+    np.testing.assert_array_equal(qk.gemm(packed, qk.quantize_activations(x)), expected)
+    out, bias = np.empty((4, 40), np.float32), np.arange(40, dtype=np.float32)
+    assert qk.gemm(packed, x, bias=bias, out=out) is out
+    np.testing.assert_array_equal(out, expected + bias)
+    assert torch.equal(qk.gemm(packed, torch.from_numpy(x)), torch.from_numpy(expected))
+    assert len(packed) == 40
+    assert (
+        repr(packed)
+        == f"PackedTensor(q4_k, shape=(40, 512), {packed.nbytes:,} bytes, {packed.isa})"
+    )
+    assert re.fullmatch(r"panels of \d+ rows, version 1", packed.layout)
+
+
+def test_a_large_matrix_lies_at_a_huge_page() -> None:
+    packed = tensor("q8_0", 2048, 2048).pack()
+    x = rows_of_x(2048, 1)[0]
+    assert relative_error(packed @ x, dense(packed.unpack()) @ x.astype(np.float64)) < 1e-4
+
+
+def test_weights_packed_for_another_isa_are_refused() -> None:
+    if len(qk.isas()) < 2:
+        pytest.skip("this CPU runs one ISA only")
+    before = _core.isa()
+    try:
+        _core.force_isa(qk.isas()[0])
+        packed = tensor("q4_0", 4, 64).pack()
+        _core.force_isa(qk.isas()[1])
+        with pytest.raises(ValueError, match="packed for scalar; the ISA in use is"):
+            qk.gemv(packed, np.ones(64, np.float32))
+    finally:
+        _core.force_isa(before)
+
+
+def test_what_packed_weights_cannot_do_is_refused() -> None:
+    packed = tensor("q4_0", 4, 64).pack()
+    x = np.ones(64, np.float32)
+    with pytest.raises(TypeError, match="dequantize does not take packed weights"):
+        qk.dequantize(packed)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=re.escape("call .unpack().dequantize()")):
+        np.asarray(packed)
+    with pytest.raises(TypeError, match=re.escape("pickle .unpack() instead")):
+        pickle.dumps(packed)
+    with pytest.raises(ValueError, match="x has k=63, weights have k=64"):
+        qk.gemv(packed, x[:63])
+    with pytest.raises(ValueError, match="fmt='q8_0' disagrees with the weights, which are q4_0"):
+        qk.gemv(packed, x, "q8_0")
+    with pytest.raises(ValueError, match="pack takes a matrix, not 2 experts"):
+        qk.QTensor(np.zeros((2, 4, 36), np.uint8), "q4_0", (2, 4, 64)).pack()
+    with pytest.raises(ValueError, match="threads=0 is outside"):
+        tensor("q4_0", 4, 64).pack(threads=0)
