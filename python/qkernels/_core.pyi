@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'Weights', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'isa', 'isas', 'linear', 'quantize_activations', 'set_threads', 'threads']
+__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'Weights', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'isa', 'isas', 'linear', 'quantize_activations', 'read_pass', 'read_variants', 'set_threads', 'threads']
 class Weights:
     """
     A view of quantised weights: (n, k) or (experts, n, k).
@@ -187,6 +187,15 @@ def linear(weights: Weights, x: typing.Any, bias: typing.Any, act: typing.Any, o
 def quantize_activations(x: typing.Any, act: typing.Any, threads: typing.SupportsIndex) -> Activations:
     """
     Quantises x, of shape (..., k).
+    """
+def read_pass(data: typing.Any, variant: typing.Any, threads: typing.SupportsIndex) -> int:
+    """
+    Reads uint8 data once and returns the sum modulo 2^64 of its 64-bit words, the last one
+    completed with zero bytes.
+    """
+def read_variants() -> list[str]:
+    """
+    The names of the ways in which `read_pass` walks.
     """
 def set_threads(threads: typing.SupportsIndex) -> None:
     """

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import qkernels as qk
+from qkernels.bench.cli import app as bench_app
 
 app = typer.Typer(
     help="Multiply by quantised (GGUF) weights without inflating them.",
@@ -15,6 +16,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(bench_app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

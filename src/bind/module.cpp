@@ -14,4 +14,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   qk::bind::bind_activations(m);
   qk::bind::bind_ops(m);
   qk::bind::bind_gguf(m);
+  qk::bind::bind_read(m);
 }

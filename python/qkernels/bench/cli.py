@@ -1,0 +1,188 @@
+"""The commands of `qkernels bench`. Everything that measures is imported when one of them runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import qkernels as qk
+
+if TYPE_CHECKING:
+    from qkernels.bench.run import Plan, Task
+
+MIN_ROUNDS = 15
+BATCHES = (1, 4, 32, 128)
+
+app = typer.Typer(
+    help="Measure products beside their peers and the memory's own speed (docs/bench.md).",
+    no_args_is_help=True,
+)
+
+Formats = Annotated[
+    list[str] | None,
+    typer.Option("--format", "-f", help="A format's name; may be given several times."),
+]
+OneFormat = Annotated[str, typer.Option("--format", "-f", help="The format's name.")]
+Rows = Annotated[int, typer.Option(min=1, help="Rows of the matrix.")]
+Depth = Annotated[int, typer.Option(min=1, help="Depth of the matrix.")]
+Acts = Annotated[
+    list[str] | None,
+    typer.Option(help="int16 (the default), float32 or int8; may be given several times."),
+]
+Threads = Annotated[
+    list[int] | None,
+    typer.Option(
+        min=1, max=256, help="May be given several times; by default 1 and all the processors."
+    ),
+]
+Rounds = Annotated[int, typer.Option(min=MIN_ROUNDS, help="Samples of each candidate.")]
+Cold = Annotated[
+    bool, typer.Option("--cold/--warm", help="Weights from memory, or from the cache if they fit.")
+]
+Huge = Annotated[
+    bool,
+    typer.Option("--huge-pages", help="Weights in pages of 2 MiB, where the system grants them."),
+]
+Json = Annotated[
+    str | None,
+    typer.Option(metavar="PATH", help="Write all results, with every sample, there; - is stdout."),
+]
+Plot = Annotated[Path | None, typer.Option(help="Draw the results into this file, such as a .png.")]
+
+
+@app.command()
+def formats(
+    format: Formats = None,
+    n: Rows = 2048,
+    k: Depth = 2048,
+    act: Acts = None,
+    threads: Threads = None,
+    rounds: Rounds = MIN_ROUNDS,
+    cold: Cold = True,
+    huge_pages: Huge = False,
+    json: Json = None,
+    plot: Plot = None,
+) -> None:
+    """Measure one shape in every format, or in those named."""
+    tasks = [(fmt, fmt, n, k, 1) for fmt in format or qk.formats()]
+    _run(tasks, act, threads, rounds, cold, huge_pages, json, plot)
+
+
+@app.command()
+def shapes(
+    format: Formats = None,
+    act: Acts = None,
+    threads: Threads = None,
+    rounds: Rounds = MIN_ROUNDS,
+    cold: Cold = True,
+    huge_pages: Huge = False,
+    json: Json = None,
+    plot: Plot = None,
+) -> None:
+    """Measure the matrices of two transformers, by default in q4_0."""
+    from qkernels.bench.problem import TRANSFORMER_SHAPES
+
+    chosen = format or ["q4_0"]
+    tasks = [
+        (_label(f"{name} {n}x{k}", fmt, chosen), fmt, n, k, 1)
+        for name, n, k in TRANSFORMER_SHAPES
+        for fmt in chosen
+    ]
+    _run(tasks, act, threads, rounds, cold, huge_pages, json, plot)
+
+
+@app.command()
+def gemv(
+    format: OneFormat = "q4_k",
+    n: Rows = 2048,
+    k: Depth = 2048,
+    act: Acts = None,
+    threads: Threads = None,
+    rounds: Rounds = MIN_ROUNDS,
+    cold: Cold = True,
+    huge_pages: Huge = False,
+    json: Json = None,
+    plot: Plot = None,
+) -> None:
+    """Measure one vector's product in one format and shape."""
+    task = (f"{format} {n}x{k}", format, n, k, 1)
+    _run([task], act, threads, rounds, cold, huge_pages, json, plot)
+
+
+@app.command()
+def gemm(
+    format: OneFormat = "q4_k",
+    n: Rows = 2048,
+    k: Depth = 2048,
+    m: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Vectors in x; several times; by default 1, 4, 32 and 128."),
+    ] = None,
+    act: Acts = None,
+    threads: Threads = None,
+    rounds: Rounds = MIN_ROUNDS,
+    cold: Cold = True,
+    huge_pages: Huge = False,
+    json: Json = None,
+    plot: Plot = None,
+) -> None:
+    """Measure batches: fused products against decoding and then multiplying."""
+    tasks = [(f"{format} {n}x{k}, m={batch}", format, n, k, batch) for batch in m or BATCHES]
+    _run(tasks, act, threads, rounds, cold, huge_pages, json, plot)
+
+
+def _label(shape: str, fmt: str, chosen: Sequence[str]) -> str:
+    return shape if len(chosen) == 1 else f"{shape} {fmt}"
+
+
+def _run(
+    tasks: Sequence[tuple[str, str, int, int, int]],
+    acts: Sequence[str] | None,
+    threads: Sequence[int] | None,
+    rounds: int,
+    cold: bool,
+    huge_pages: bool,
+    json: str | None,
+    plot: Path | None,
+) -> None:
+    """Measure, print, and write what was asked for; one line and exit code 1 where that fails."""
+    from qkernels.bench.run import Plan, Task
+
+    counts = threads or (1, int(qk.info()["threads"]))
+    plan = Plan(acts or ("int16",), tuple(dict.fromkeys(counts)), rounds, cold, huge_pages)
+    try:
+        _report([Task(*task) for task in tasks], plan, json, plot)
+    except (ValueError, OSError, MemoryError) as error:
+        typer.echo(f"qkernels bench: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _report(tasks: Sequence[Task], plan: Plan, json: str | None, plot: Path | None) -> None:
+    from rich.console import Console
+
+    from qkernels.bench import plot as plots
+    from qkernels.bench import show
+    from qkernels.bench.run import run
+
+    if plot is not None:
+        plots.check()
+    console = Console(stderr=json == "-", highlight=False)
+    progress = Console(stderr=True, highlight=False)
+
+    def announce(case: str) -> None:
+        if progress.is_terminal:
+            progress.print(f"measuring {case}", style="dim", markup=False)
+
+    command = " ".join(["qkernels", *sys.argv[1:]])
+    report = run(tasks, plan, command=command, announce=announce)
+    show.report(console, report)
+    if json == "-":
+        typer.echo(report.to_json())
+    elif json is not None:
+        Path(json).write_text(report.to_json() + "\n", encoding="utf-8")
+    if plot is not None:
+        plots.save(report, plot)

@@ -1,0 +1,14 @@
+"""The other ways to the same product: nothing fused, or other libraries where installed."""
+
+from __future__ import annotations
+
+from qkernels.bench.peers.base import Peer, UnsuitedError
+from qkernels.bench.peers.dense import DecodeNumpy, GgufNumpy, TorchDense
+from qkernels.bench.peers.ggml import Ggml
+
+__all__ = ["Peer", "UnsuitedError", "all_peers"]
+
+
+def all_peers() -> list[Peer]:
+    """Every peer that there is, whether it is installed or not."""
+    return [DecodeNumpy(), GgufNumpy(), TorchDense("float32"), TorchDense("bfloat16"), Ggml()]

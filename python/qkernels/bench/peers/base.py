@@ -1,0 +1,36 @@
+"""What a peer is."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Protocol
+
+from qkernels.bench.method import Candidate
+from qkernels.bench.problem import Problem
+
+
+class UnsuitedError(Exception):
+    """A peer that is installed cannot compute a problem; the message says why."""
+
+
+class Peer(Protocol):
+    """Another way to compute the product."""
+
+    @property
+    def name(self) -> str:
+        """As tables show it."""
+
+    def absence(self) -> str | None:
+        """Why this peer cannot be used here at all; None where it can."""
+
+    def candidates(self, problem: Problem, threads: int, resources: ExitStack) -> list[Candidate]:
+        """The ways in which this peer computes a problem.
+
+        Args:
+            problem: what to compute.
+            threads: how many it may use.
+            resources: closed when the problem has been measured.
+
+        Raises:
+            UnsuitedError: it cannot compute this problem.
+        """

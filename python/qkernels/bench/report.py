@@ -1,0 +1,182 @@
+"""What a run of the bench found, as one object that is also its `--json` output."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from qkernels.bench.method import MAX_SPREAD, Timing, doubts
+from qkernels.bench.roof import Roof
+
+# Stolen processor time above which a run says that it was disturbed.
+MAX_STEAL = 0.02
+
+
+@dataclass(frozen=True)
+class Row:
+    """One candidate: `ratio` is the best peer's median over its own; None without peers."""
+
+    name: str
+    is_peer: bool
+    timing: Timing
+    gigabytes: float
+    of_roof: float
+    error: float
+    ratio: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, with every sample."""
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {**plain, "timing": timing_to_dict(self.timing)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One problem on a number of threads; `absent` says of each missing peer why."""
+
+    label: str
+    fmt: str
+    n: int
+    k: int
+    m: int
+    threads: int
+    weight_bytes: int
+    copies: int
+    roof: Roof
+    rows: list[Row]
+    absent: dict[str, str]
+
+    @property
+    def best_peer(self) -> Row | None:
+        """The fastest peer."""
+        return min((r for r in self.rows if r.is_peer), key=_median, default=None)
+
+    @property
+    def roof_gigabytes(self) -> float:
+        """The roof in GB/s."""
+        return self.weight_bytes / self.roof.timing.median / 1e9
+
+    def verdicts(self) -> list[str]:
+        """A sentence for each row of qkernels: how it compares with the best peer, or why not;
+        and one where the roof is unsafe.
+        """
+        peer = self.best_peer
+        ours = [row for row in self.rows if not row.is_peer]
+        found = [] if peer is None else [_verdict(row, peer) for row in ours]
+        roof = self.roof
+        if roof.timing.spread > MAX_SPREAD:
+            found.append(
+                f"no safe roof: {roof.variant} spreads by {roof.timing.spread:.1%} of its median,"
+                f" over {MAX_SPREAD:.0%}"
+            )
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, with every sample."""
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        variants = {name: timing_to_dict(t) for name, t in self.roof.variants.items()}
+        return {
+            **plain,
+            "roof": {
+                "variant": self.roof.variant,
+                "gigabytes": self.roof_gigabytes,
+                "variants": variants,
+            },
+            "rows": [row.to_dict() for row in self.rows],
+            "verdicts": self.verdicts(),
+        }
+
+
+def _median(row: Row) -> float:
+    return row.timing.median
+
+
+def _verdict(row: Row, peer: Row) -> str:
+    found = doubts(row.name, row.timing, peer.name, peer.timing)
+    if found:
+        return f"no verdict on {row.name}: {', and '.join(found)}"
+    ratio = peer.timing.median / row.timing.median
+    if ratio >= 1:
+        return f"{row.name} is {ratio:.2f}x as fast as {peer.name}, the best peer"
+    return f"{row.name} takes {1 / ratio:.2f}x the time of {peer.name}, the best peer"
+
+
+def timing_to_dict(timing: Timing) -> dict[str, Any]:
+    """Seconds: the quartiles, the spread and every sample."""
+    return {
+        "median": timing.median,
+        "low": timing.low,
+        "high": timing.high,
+        "spread": timing.spread,
+        "samples": timing.samples,
+    }
+
+
+@dataclass
+class Report:
+    """All cases of a run; `steal` is None where the system does not count it."""
+
+    command: str
+    machine: dict[str, Any]
+    cache_bytes: int
+    cold: bool
+    huge_pages: bool
+    rounds: int
+    cases: list[Case] = field(default_factory=list)
+    seconds: float = 0.0
+    steal: float | None = None
+    load: float | None = None
+
+    def disturbance(self) -> str | None:
+        """What the host took away, in words, where it was more than MAX_STEAL."""
+        if self.steal is None or self.steal <= MAX_STEAL:
+            return None
+        return (
+            f"the host took away {self.steal:.1%} of the processor time during this run:"
+            " no number here is safe"
+        )
+
+    def to_json(self) -> str:
+        """The report as indented JSON."""
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        whole = {
+            **plain,
+            "disturbance": self.disturbance(),
+            "cases": [case.to_dict() for case in self.cases],
+        }
+        return json.dumps(whole, indent=2, default=str)
+
+
+def make_row(
+    name: str,
+    is_peer: bool,
+    timings: dict[str, Timing],
+    peers: list[str],
+    roof: Roof,
+    weight_bytes: int,
+    error: float,
+) -> Row:
+    """The row of a candidate.
+
+    Args:
+        name: of the candidate.
+        is_peer: whether it is one.
+        timings: of all candidates.
+        peers: the names of those that are peers.
+        roof: of the case.
+        weight_bytes: of the quantised weights, whatever the candidate reads.
+        error: relative, against float64.
+    """
+    timing = timings[name]
+    best = min((timings[peer].median for peer in peers), default=None)
+    return Row(
+        name=name,
+        is_peer=is_peer,
+        timing=timing,
+        gigabytes=weight_bytes / timing.median / 1e9,
+        of_roof=roof.timing.median / timing.median,
+        error=error,
+        ratio=None if best is None else best / timing.median,
+    )

@@ -1,0 +1,117 @@
+"""How the bench prints what it measured."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from qkernels.bench.method import MAX_SPREAD
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from qkernels.bench.report import Case, Report, Row
+
+HEADINGS = ("time", "GB/s", "of roof", "spread", "error", "vs peer")
+NAME_WIDTH = 24  # of the longest name of a way, indented
+
+
+def report(console: Console, report: Report) -> None:
+    """A table for each number of threads, the verdicts, and what the run was."""
+    cases = sorted(report.cases, key=lambda case: case.threads)
+    for threads, group in groupby(cases, key=lambda case: case.threads):
+        some = list(group)
+        console.print(_table(report, threads, some))
+        for case in some:
+            for verdict in case.verdicts():
+                console.print(f"{escape(case.label)}: {escape(verdict)}.", soft_wrap=True)
+        console.print()
+    _absences(console, report)
+    _circumstances(console, report)
+
+
+def _table(report: Report, threads: int, cases: list[Case]) -> Table:
+    temperature = "cold" if report.cold else "warm"
+    table = Table(
+        title=f"y = W x, {temperature} weights, {threads} thread{'' if threads == 1 else 's'}",
+        title_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("", min_width=NAME_WIDTH)
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for case in cases:
+        table.add_row(escape(case.label), style="bold")
+        for row in case.rows:
+            table.add_row(f"  {escape(row.name)}", *_cells(row), style=_style(row))
+        roof = case.roof
+        table.add_row(
+            f"  roof: {roof.variant}",
+            _time(roof.timing.median),
+            f"{case.roof_gigabytes:.1f}",
+            "100%",
+            _spread(roof.timing.spread),
+            style="dim",
+        )
+        table.add_row("")
+    return table
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        _time(row.timing.median),
+        f"{row.gigabytes:.1f}" if row.gigabytes >= 0.95 else f"{row.gigabytes:.2f}",
+        f"{row.of_roof:.0%}",
+        _spread(row.timing.spread),
+        f"{row.error:.0e}",
+        "-" if row.ratio is None else f"{row.ratio:.2f}x",
+    )
+
+
+def _style(row: Row) -> str:
+    return "" if row.is_peer else "green"
+
+
+def _spread(spread: float) -> str:
+    return f"[yellow]{spread:.0%}[/yellow]" if spread > MAX_SPREAD else f"{spread:.0%}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
+
+
+def _absences(console: Console, report: Report) -> None:
+    """One line for each peer and reason, with the cases where it holds unless that is all."""
+    cases: dict[tuple[str, str], list[str]] = {}
+    for case in report.cases:
+        for peer, reason in case.absent.items():
+            labels = cases.setdefault((peer, reason), [])
+            if case.label not in labels:
+                labels.append(case.label)
+    everywhere = len({case.label for case in report.cases})
+    for (peer, reason), labels in cases.items():
+        where = "" if len(labels) == everywhere else f" for {', '.join(labels)}"
+        console.print(escape(f"absent{where}: {peer}, since {reason}"), soft_wrap=True)
+
+
+def _circumstances(console: Console, report: Report) -> None:
+    machine = report.machine
+    steal = "not counted here" if report.steal is None else f"{report.steal:.1%}"
+    load = "" if report.load is None else f", load {report.load:.1f}"
+    copies = "one copy of the weights" if not report.cold else "weights over four times that"
+    pages = "huge" if report.huge_pages else "small"
+    lines = (
+        f"{machine['cpu']}, {machine['isa']}, {machine['processors']} processors,"
+        f" qkernels {machine['version']} ({machine['compiler']})",
+        f"last-level cache {report.cache_bytes / 2**20:.0f} MiB, {copies}, in {pages} pages;"
+        f" {report.rounds} rounds in {report.seconds:.0f} s; steal {steal}{load}",
+        report.command,
+    )
+    for line in filter(None, lines):
+        console.print(escape(line), soft_wrap=True)
+    if disturbance := report.disturbance():
+        console.print(f"[yellow]{escape(disturbance)}[/yellow]", soft_wrap=True)

@@ -1,0 +1,242 @@
+"""The bench: what its reports and tables say, and of whom. No speed passes or fails."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import qkernels as qk
+from qkernels.bench import cli, method, roof, run, show
+from qkernels.bench.method import Timing
+from qkernels.bench.peers import Peer, UnsuitedError, all_peers, ggml_library
+from qkernels.bench.peers.dense import DecodeNumpy, GgufNumpy
+from qkernels.bench.peers.ggml import Ggml
+from qkernels.bench.problem import Problem
+from qkernels.bench.report import Case, Report
+from qkernels.bench.run import Plan, Task
+from qkernels.cli import app
+from weights import bound
+
+N, K = 64, 256
+CACHE = 1 << 16
+SHARED_PEERS: list[Peer] = [DecodeNumpy(), GgufNumpy()]
+
+
+def plan(**changes: Any) -> Plan:
+    defaults: dict[str, Any] = {"rounds": 2, "cache_bytes": CACHE}
+    return Plan(**(defaults | changes))
+
+
+def small_run(fmt: str = "q4_0", peers: Sequence[Peer] | None = None, **changes: Any) -> Report:
+    return run.run([Task("a case", fmt, N, K)], plan(**changes), peers=peers, command="typed")
+
+
+def invoke(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "160"})
+
+
+@pytest.fixture
+def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of 64 KiB, turns of one call and no ggml, for whole commands."""
+    monkeypatch.setattr(run, "last_level_cache", lambda: CACHE)
+    monkeypatch.setattr(ggml_library, "folder", lambda: None)
+    monkeypatch.setattr(method, "TURN_SECONDS", 0)
+
+
+def timing(*samples: float) -> Timing:
+    return Timing.of(samples)
+
+
+# What it says
+
+
+def wild_case() -> Case:
+    report = small_run(peers=SHARED_PEERS)
+    (case,) = report.cases
+    wild = timing(1.0, 5.0, 9.0)
+    best = roof.Roof("one_stream", wild, {"one_stream": wild})
+    rows = [r if r.is_peer else type(r)(**{**r.__dict__, "timing": wild}) for r in case.rows]
+    return Case(**{**case.__dict__, "roof": best, "rows": rows})
+
+
+def test_a_spread_that_is_too_large_is_said() -> None:
+    verdict, of_roof = wild_case().verdicts()
+    assert verdict.startswith("no verdict on qkernels int16: qkernels int16 spreads by 80.0%")
+    assert of_roof == "no safe roof: one_stream spreads by 80.0% of its median, over 25%"
+
+
+def test_json_has_every_sample() -> None:
+    report = json.loads(small_run(acts=("int16", "int8"), threads=(1, 2)).to_json())
+    assert report["command"] == "typed"
+    assert report["machine"]["isa"] == qk.info()["isa"]
+    told = {"cache_bytes", "cold", "huge_pages", "rounds", "steal", "seconds", "load"}
+    assert told <= report.keys()
+    assert [case["threads"] for case in report["cases"]] == [1, 2]
+    for case in report["cases"]:
+        assert (case["fmt"], case["n"], case["k"], case["m"]) == ("q4_0", N, K, 1)
+        assert case["weight_bytes"] == N * K // 32 * 18
+        assert case["copies"] * case["weight_bytes"] > 4 * CACHE
+        assert len(case["roof"]["variants"]) == 4
+        fastest = min(case["roof"]["variants"].values(), key=lambda t: t["median"])
+        assert fastest == case["roof"]["variants"][case["roof"]["variant"]]
+        names = [row["name"] for row in case["rows"]]
+        assert {"qkernels int16", "qkernels int8", "gguf + NumPy", "torch float32"} <= set(names)
+        for row in case["rows"]:
+            assert len(row["timing"]["samples"]) == 2
+            assert row["gigabytes"] > 0
+            assert row["of_roof"] > 0
+            assert row["ratio"] > 0
+        assert max(row["ratio"] for row in case["rows"] if row["is_peer"]) == 1
+
+
+def test_steal_is_said() -> None:
+    report = small_run(peers=[])
+    report.steal = 0.15
+    assert "took away 15.0% of the processor time" in str(report.disturbance())
+
+
+# Whom it compares
+
+
+@pytest.mark.parametrize("m", [1, 4])
+@pytest.mark.parametrize("fmt", ["q4_0", "q4_k", "iq2_xs", "f16", "q8_ks"])
+def test_every_candidate_computes_the_product(fmt: str, m: int) -> None:
+    report = run.run([Task("", fmt, N, K, m)], plan(acts=("int16", "float32"), rounds=1))
+    limits = {"qkernels int16": bound("int16", fmt), "qkernels float32": bound("float32", fmt)}
+    for row in report.cases[0].rows:
+        loose = 2e-2 if row.name.startswith("ggml") or row.name == "torch bfloat16" else 2e-6
+        assert row.error < limits.get(row.name, loose), row.name
+
+
+def test_a_depth_past_the_last_block_is_measured_as_well() -> None:
+    report = run.run([Task("", "q4_k", 8, 320)], plan(rounds=1))
+    errors = {row.name: row.error for row in report.cases[0].rows}
+    assert errors["gguf + NumPy"] < 2e-6
+    assert "ggml" not in errors
+    assert "ggml" in report.cases[0].absent
+
+
+def test_an_absent_peer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    gone = {"torch", "llama_cpp"}
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in gone else find_spec(name)
+    )
+    (case,) = small_run().cases
+    assert case.absent == {
+        "torch float32": "torch is not installed",
+        "torch bfloat16": "torch is not installed",
+        "ggml": "llama-cpp-python is not installed",
+    }
+    assert all("torch" not in row.name and "ggml" not in row.name for row in case.rows)
+
+
+def test_a_ggml_that_does_not_load_is_absent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "libggml-base.so").write_text("no library")
+    monkeypatch.setattr(ggml_library, "folder", lambda: tmp_path)
+    assert "libggml-base.so" in str(Ggml().absence())
+
+
+def test_ggml_says_what_it_cannot_multiply_by() -> None:
+    with pytest.raises(UnsuitedError, match="ggml has no weights in q8_ks"), ExitStack() as stack:
+        Ggml().candidates(Problem("q8_ks", N, K, 1, True, CACHE), 1, stack)
+    with pytest.raises(UnsuitedError, match="k=320 is no whole"), ExitStack() as stack:
+        Ggml().candidates(Problem("q4_k", N, 320, 1, True, CACHE), 1, stack)
+
+
+def test_peers_have_different_names() -> None:
+    names = [peer.name for peer in all_peers()]
+    assert len(set(names)) == len(names)
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "labels"),
+    [
+        (("formats", "-f", "q4_0", "-f", "q4_k", "--n", N, "--k", K), ["q4_0", "q4_k"]),
+        (("gemv", "-f", "q8_0", "--n", N, "--k", K, "--warm"), ["q8_0 64x256"]),
+        (("gemm", "--n", N, "--k", K, "--m", 1, "--m", 4), ["q4_k 64x256, m=1", "m=4"]),
+    ],
+    ids=["formats", "gemv", "gemm"],
+)
+@pytest.mark.usefixtures("small_machine")
+def test_the_table_shows_every_row(arguments: tuple[object, ...], labels: list[str]) -> None:
+    result = invoke("bench", *arguments, "--threads", "1")
+    assert result.exit_code == 0, result.output
+    for part in (
+        *labels,
+        *show.HEADINGS,
+        "qkernels int16",
+        "decode + NumPy",
+        "gguf + NumPy",
+        "torch float32",
+        "torch bfloat16",
+        "roof: ",
+        "absent: ggml, since llama-cpp-python is not installed",
+        "warm weights" if "--warm" in arguments else "cold weights",
+        "1 thread",
+        str(qk.info()["cpu"]),
+        str(qk.info()["isa"]),
+        "steal ",
+    ):
+        assert part in result.output
+
+
+@pytest.mark.usefixtures("small_machine")
+def test_shapes_are_those_of_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, int, int]] = []
+
+    def collect(tasks: Sequence[Task], *_: Any) -> None:
+        seen.extend((task.label, task.n, task.k) for task in tasks)
+
+    monkeypatch.setattr(cli, "_report", collect)
+    assert invoke("bench", "shapes", "-f", "q4_0", "-f", "q8_0").exit_code == 0
+    assert len(seen) == 20
+    assert ("lm_head 32000x2048 q8_0", 32000, 2048) in seen
+    assert ("SmolLM2 attn_k 192x576 q4_0", 192, 576) in seen
+
+
+@pytest.mark.usefixtures("small_machine")
+def test_json_can_be_the_whole_standard_output(tmp_path: Path) -> None:
+    arguments = ("bench", "gemv", "--n", N, "--k", K, "--threads", "1", "--json")
+    assert len(json.loads(invoke(*arguments, "-").stdout)["cases"]) == 1
+    path = tmp_path / "bench.json"
+    assert invoke(*arguments, path).exit_code == 0
+    assert json.loads(path.read_text())["rounds"] == method.MIN_ROUNDS == cli.MIN_ROUNDS
+
+
+def test_fewer_rounds_than_fifteen_are_refused() -> None:
+    result = invoke("bench", "gemv", "--rounds", "14")
+    assert result.exit_code == 2
+    assert "15" in result.output
+
+
+@pytest.mark.usefixtures("small_machine")
+def test_a_wrong_name_is_one_line() -> None:
+    result = invoke("bench", "gemv", "--format", "q9_9", "--threads", "1")
+    assert result.exit_code == 1
+    assert result.stderr == "qkernels bench: unknown format 'q9_9'; see qkernels.formats()\n"
+    result = invoke("bench", "gemv", "--act", "int4", "--n", N, "--k", K, "--threads", "1")
+    assert result.stderr == "qkernels bench: act='int4' is not one of int16, float32, int8\n"
+
+
+@pytest.mark.usefixtures("small_machine")
+def test_a_plot_is_a_picture_or_a_word_on_what_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "bench.png"
+    result = invoke("bench", "gemv", "--n", N, "--k", K, "--threads", "1", "--plot", path)
+    if importlib.util.find_spec("matplotlib") is None:
+        assert result.stderr.startswith("qkernels bench: --plot needs matplotlib")
+    else:
+        assert result.exit_code == 0, result.output
+        assert path.read_bytes().startswith(b"\x89PNG")
