@@ -67,7 +67,7 @@ def wild_case() -> Case:
 
 
 def test_a_spread_that_is_too_large_is_said() -> None:
-    verdict, of_roof = wild_case().verdicts()
+    verdict, _, of_roof = wild_case().verdicts()
     assert verdict.startswith("no verdict on qkernels int16: qkernels int16 spreads by 80.0%")
     assert of_roof == "no safe roof: one_stream spreads by 80.0% of its median, over 25%"
 
@@ -109,7 +109,14 @@ def test_steal_is_said() -> None:
 @pytest.mark.parametrize("fmt", ["q4_0", "q4_k", "iq2_xs", "f16", "q8_ks"])
 def test_every_candidate_computes_the_product(fmt: str, m: int) -> None:
     report = run.run([Task("", fmt, N, K, m)], plan(acts=("int16", "float32"), rounds=1))
-    limits = {"qkernels int16": bound("int16", fmt), "qkernels float32": bound("float32", fmt)}
+    limits = {
+        f"qkernels {packed}{act}": bound(act, fmt)
+        for act in ("int16", "float32")
+        for packed in ("", "packed ")
+    }
+    assert ("qkernels packed int16" in {row.name for row in report.cases[0].rows}) == (
+        fmt != "iq2_xs"
+    )
     for row in report.cases[0].rows:
         loose = 2e-2 if row.name.startswith("ggml") or row.name == "torch bfloat16" else 2e-6
         assert row.error < limits.get(row.name, loose), row.name

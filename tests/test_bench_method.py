@@ -81,7 +81,9 @@ def test_between_two_uses_of_a_cold_copy_lie_over_four_caches(nbytes: int) -> No
 def test_all_that_read_the_same_copies_share_one_rotation() -> None:
     problem = Problem("q4_0", N, K, 1, True, CACHE)
     with ExitStack() as resources:
-        ways = [run._fused(problem, "int16", 1), *roof.candidates(problem, 1)]
+        native, packed = run._fused(problem, "int16", 1)
+        assert packed.name == "qkernels packed int16"  # which has copies of its own
+        ways = [native, *roof.candidates(problem, 1)]
         for peer in all_peers():
             if peer.name in ("decode + NumPy", "gguf + NumPy"):
                 ways += peer.candidates(problem, 1, resources)

@@ -13,7 +13,7 @@ class Weights:
     """
     def __init__(self, data: typing.Any, fmt: typing.Any, k: typing.SupportsIndex | None) -> None:
         ...
-    def pack(self, threads: typing.SupportsIndex) -> Weights:
+    def pack(self, threads: typing.SupportsIndex, huge_pages: bool) -> Weights:
         """
         The same weights in this ISA's panels.
         """

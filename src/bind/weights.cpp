@@ -54,7 +54,7 @@ py::typing::Tuple<py::int_, py::ellipsis> shape_of(const Weights& weights) {
 }
 
 // The panels of a matrix, in memory that the result keeps.
-Weights pack_weights(const Weights& weights, int threads) {
+Weights pack_weights(const Weights& weights, int threads, bool huge_pages) {
   refuse_packed(weights, "pack");
   if (weights.ndim != 2) {
     throw py::value_error("pack takes a matrix, not " + std::to_string(weights.view.experts) +
@@ -71,7 +71,7 @@ Weights pack_weights(const Weights& weights, int threads) {
   int64_t bytes = 0;
   raise_if_failed(packed_bytes(packed.view.n, packed.view.row_stride, rows, &bytes));
   auto buffer = std::make_unique<AlignedBuffer>();
-  const bool is_large = bytes >= kHugePage;
+  const bool is_large = huge_pages && bytes >= kHugePage;
   raise_if_failed(buffer->reserve(bytes, is_large ? kHugePage : kCacheLine));
   if (is_large) advise_huge_pages(buffer->data(), buffer->capacity());
   auto* panels = reinterpret_cast<uint8_t*>(buffer->data());
@@ -156,7 +156,8 @@ void bind_weights(py::module_& m) {
           },
           "The ISA that the weights were packed for; None where they are not packed.")
       .def_property_readonly("panel_rows", &rows_of_panel, "Rows that lie together; 1 natively.")
-      .def("pack", &pack_weights, py::arg("threads"), "The same weights in this ISA's panels.")
+      .def("pack", &pack_weights, py::arg("threads"), py::arg("huge_pages"),
+           "The same weights in this ISA's panels.")
       .def("unpack", &unpack_weights, py::arg("threads"), "The native blocks, (n, row_bytes).");
   m.def(
       "formats",

@@ -133,6 +133,17 @@ class Problem:
         shape = (self.n, self.k)
         return Rotation([Copy(qk.QTensor(raw, self.fmt, shape), raw) for raw in copies])
 
+    @cached_property
+    def packed(self) -> Rotation[qk.PackedTensor] | None:
+        """The weights in this ISA's panels; None for a format without them."""
+        tensor = self.rotation.copies[0].tensor
+        try:
+            first = tensor.pack(huge_pages=self.huge_pages)
+        except ValueError:
+            return None
+        rest = range(1, self.copies(first.nbytes))
+        return Rotation([first, *(tensor.pack(huge_pages=self.huge_pages) for _ in rest)])
+
     def copies(self, nbytes: int) -> int:
         """How many copies of weights of `nbytes` the method asks for."""
         return copies_needed(nbytes, self.cache_bytes, self.cold)

@@ -85,7 +85,7 @@ def measure_case(
     """
     absent: dict[str, str] = {}
     with ExitStack() as resources:
-        ours = [_fused(problem, act, threads) for act in dict.fromkeys(plan.acts)]
+        ours = [c for act in dict.fromkeys(plan.acts) for c in _fused(problem, act, threads)]
         theirs: list[Candidate] = []
         for peer in peers:
             theirs += _candidates_of(peer, problem, threads, resources, absent)
@@ -133,11 +133,18 @@ def _candidates_of(
     return []
 
 
-def _fused(problem: Problem, act: str, threads: int) -> Candidate:
-    rotation, x = problem.rotation, problem.x
+def _fused(problem: Problem, act: str, threads: int) -> list[Candidate]:
+    rotation, packed, x = problem.rotation, problem.packed, problem.x
     product = qk.gemv if problem.m == 1 else qk.gemm
 
-    def call() -> Array:
+    def native() -> Array:
         return product(rotation.next().tensor, x, act=act, threads=threads)
 
-    return Candidate(f"qkernels {act}", call)
+    def panels() -> Array:
+        assert packed is not None
+        return product(packed.next(), x, act=act, threads=threads)
+
+    found = [Candidate(f"qkernels {act}", native)]
+    if packed is not None:
+        found.append(Candidate(f"qkernels packed {act}", panels))
+    return found
