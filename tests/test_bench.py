@@ -67,8 +67,10 @@ def wild_case() -> Case:
 
 
 def test_a_spread_that_is_too_large_is_said() -> None:
-    verdict, _, of_roof = wild_case().verdicts()
-    assert verdict.startswith("no verdict on qkernels int16: qkernels int16 spreads by 80.0%")
+    *verdicts, of_roof = wild_case().verdicts()
+    for name in ("qkernels int16", "qkernels packed int16"):
+        said = f"no verdict on {name}: {name} spreads by 80.0%"
+        assert any(verdict.startswith(said) for verdict in verdicts)
     assert of_roof == "no safe roof: one_stream spreads by 80.0% of its median, over 25%"
 
 
