@@ -72,8 +72,9 @@ print(same, os.waitstatus_to_exitcode(status))
 def test_ctrl_c_ends_a_loop_of_products_and_leaves_them_working() -> None:
     """SIGINT reaches Python between two calls, whichever thread is busy; workers never see it."""
     code = """
-import time
+import signal, time
 import numpy as np, qkernels as qk
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 w = qk.QTensor(np.ones((4096, 544), np.uint8), "q8_0", (4096, 512))
 x = np.ones((8, 512), np.float32)
 expected = qk.gemm(w, x, threads=4)

@@ -65,11 +65,13 @@ struct SignedGrid : Octets<F>, OddScales<F> {
 
   template <class I, class Block>
   static QK_INLINE typename I::Quants finish(typename I::Quants rows, const Block* unit, int step) {
-    uint64_t signs = F::signs(*unit, I::kStep / 32 * step);
-    if constexpr (I::kStep == 64) {
-      signs |= static_cast<uint64_t>(F::signs(*unit, 2 * step + 1)) << 32;
+    const uint64_t first = F::signs(*unit, I::kStep / 32 * step);
+    if constexpr (I::kStep == 32) {
+      return I::template apply_signs<kIqBias>(rows, first);
+    } else {
+      const uint64_t second = F::signs(*unit, 2 * step + 1);
+      return I::template apply_signs<kIqBias>(rows, first | second << 32);
     }
-    return I::template apply_signs<kIqBias>(rows, signs);
   }
 };
 

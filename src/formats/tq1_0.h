@@ -19,13 +19,12 @@ namespace qk {
 
 // 3^n for the digit n of its byte that each weight is.
 struct TritPowers {
-  uint8_t of[256];
-  constexpr TritPowers() : of{} {
+  uint8_t of[256] = {};
+  constexpr TritPowers() {
     constexpr uint8_t kPowers[5] = {1, 3, 9, 27, 81};
-    for (int w = 0; w < 256; ++w) {
-      const int digit = w < 160 ? w / 32 : w < 240 ? (w - 160) / 16 : (w - 240) / 4;
-      of[w] = kPowers[digit];
-    }
+    for (int w = 0; w < 160; ++w) of[w] = kPowers[w / 32];
+    for (int w = 160; w < 240; ++w) of[w] = kPowers[(w - 160) / 16];
+    for (int w = 240; w < 256; ++w) of[w] = kPowers[(w - 240) / 4];
   }
 };
 constexpr TritPowers kTritPowers;
@@ -59,6 +58,7 @@ struct TQ1_0 : Octets<TQ1_0> {
       __builtin_memcpy(&four, block.qh, sizeof(four));
       bytes = four * 0x100000001u;
     }
+    // NOLINTNEXTLINE(portability-no-assembler): an empty one
     asm("" : "+r"(bytes));
     return bytes;
   }
@@ -91,7 +91,11 @@ struct TQ1_0 : Octets<TQ1_0> {
   // Digit n of the words that hold it: 8 words of 5 digits, 4 words of 5, and one of 4.
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    const int at = quad < 40 ? quad % 8 : quad < 60 ? 8 + quad % 4 : 12;
+    int at = 12;
+    if (quad < 40)
+      at = quad % 8;
+    else if (quad < 60)
+      at = 8 + quad % 4;
     return I::digits_of_bytes(block.word(4 * at), kTritPowers.of[4 * quad]);
   }
 

@@ -65,8 +65,8 @@ struct Panels {
   template <class F>
   static QK_INLINE void panel_add(PanelSum<2>& sum, Words q, const int8_t (&planes)[2][kUnit],
                                   int quad) {
-    const int eight = quad / 2 % 4;  // stored in the order 0, 2, 1, 3
-    const int stored = eight == 1 ? 2 : eight == 2 ? 1 : eight;
+    const int eight = quad / 2 % 4;
+    const int stored = eight / 2 + 2 * (eight % 2);  // in the order 0, 2, 1, 3
     int64_t four;
     __builtin_memcpy(&four, &planes[0][0] + 64 * (quad / 8) + 16 * stored + 8 * (quad % 2), 8);
     const __m256i x = _mm256_set1_epi64x(four);

@@ -57,7 +57,9 @@ struct Panels {
     return w;
   }
   static QK_INLINE Words signed_byte(Words w, int byte) {
-    for (uint32_t& v : w.v) v = static_cast<uint32_t>(static_cast<int8_t>(v >> (8 * byte)));
+    for (uint32_t& v : w.v) {
+      v = static_cast<uint32_t>(static_cast<int32_t>(v << (24 - 8 * byte)) >> 24);
+    }
     return w;
   }
   template <int kBias>
@@ -81,8 +83,8 @@ struct Panels {
   static QK_INLINE void panel_add(PanelSum<kPlanes>& sum, Words q,
                                   const int8_t (&planes)[kPlanes][kUnit], int quad) {
     for (int i = 0; i < 4; ++i) {
-      int32_t x = planes[kPlanes - 1][4 * quad + i];
-      if constexpr (kPlanes == 2) x += 256 * planes[0][4 * quad + i];
+      const int last = planes[kPlanes - 1][4 * quad + i];
+      const int x = kPlanes == 1 ? last : 256 * planes[0][4 * quad + i] + last;
       for (int r = 0; r < kPanelRows; ++r) {
         sum.v[r] += static_cast<int32_t>(q.v[r] >> (8 * i) & 255) * x;
       }

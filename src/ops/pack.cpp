@@ -4,7 +4,6 @@
 
 #include "core/checked.h"
 #include "formats/registry.h"
-#include "ops/shapes.h"
 
 namespace qk {
 namespace {
@@ -41,32 +40,38 @@ void copy_elements(const uint8_t* from, int64_t from_step, uint8_t* to, int64_t 
   for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * to_step, from + i * from_step, kBytes);
 }
 
-// `blocks` blocks of one row between the file's layout and a panel's, in either direction; more
-// than one only where their elements are all alike.
+// One run of elements between the file's layout and a panel's, in either direction.
+template <bool kPacks>
+void move_elements(const PanelElements& elements, int64_t count, uint8_t* native, uint8_t* lane,
+                   int rows) {
+  if (elements.kind == PanelElements::kBits) {
+    uint32_t word;
+    std::memcpy(&word, kPacks ? native : lane, 4);
+    word = kPacks ? spread_bits(word) : gather_bits(word);
+    std::memcpy(kPacks ? lane : native, &word, 4);
+    return;
+  }
+  const int bytes = elements.bytes;
+  const int64_t step = static_cast<int64_t>(rows) * bytes;
+  const uint8_t* from = kPacks ? native : lane;
+  uint8_t* to = kPacks ? lane : native;
+  const int64_t from_step = kPacks ? bytes : step;
+  const int64_t to_step = kPacks ? step : bytes;
+  if (bytes == 4) copy_elements<4>(from, from_step, to, to_step, count);
+  if (bytes == 2) copy_elements<2>(from, from_step, to, to_step, count);
+  if (bytes == 1) copy_elements<1>(from, from_step, to, to_step, count);
+}
+
+// `blocks` blocks of one row; more than one only where their elements are all alike.
 template <bool kPacks>
 void move_blocks(const PanelElements* elements, int64_t blocks, uint8_t* native, uint8_t* panel,
                  int rows, int row) {
   for (int e = 0; e < kMostPanelElements && elements[e].count != 0; ++e) {
-    const int bytes = elements[e].bytes;
     const int64_t count = elements[e].count * blocks;
-    uint8_t* lane = panel + row * bytes;
-    const int64_t step = static_cast<int64_t>(rows) * bytes;
-    if (elements[e].kind == PanelElements::kBits) {
-      uint32_t word;
-      std::memcpy(&word, kPacks ? native : lane, 4);
-      word = kPacks ? spread_bits(word) : gather_bits(word);
-      std::memcpy(kPacks ? lane : native, &word, 4);
-    } else {
-      const uint8_t* from = kPacks ? native : lane;
-      uint8_t* to = kPacks ? lane : native;
-      const int64_t from_step = kPacks ? bytes : step;
-      const int64_t to_step = kPacks ? step : bytes;
-      if (bytes == 4) copy_elements<4>(from, from_step, to, to_step, count);
-      if (bytes == 2) copy_elements<2>(from, from_step, to, to_step, count);
-      if (bytes == 1) copy_elements<1>(from, from_step, to, to_step, count);
-    }
+    const int64_t bytes = elements[e].bytes;
+    move_elements<kPacks>(elements[e], count, native, panel + row * bytes, rows);
     native += bytes * count;
-    panel += step * count;
+    panel += bytes * count * rows;
   }
 }
 

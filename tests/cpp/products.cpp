@@ -21,19 +21,19 @@ Parallel one_by_one() {
   return {run, nullptr, 1};
 }
 
-Product::Product(int64_t n, int64_t m)
-    : n_(n),
-      out_(static_cast<size_t>(std::max<int64_t>(m * (n + kGap) - kGap, 0)),
-           float_of_bits(kUnwritten)) {}
+Product::Product(int64_t rows, int64_t m)
+    : n(rows),
+      out(static_cast<size_t>(std::max<int64_t>(m * (rows + kGap) - kGap, 0)),
+          float_of_bits(kUnwritten)) {}
 
 bool Product::written(int64_t index) const {
-  return bits_of_float(out_[static_cast<size_t>(index)]) != kUnwritten;
+  return bits_of_float(out[static_cast<size_t>(index)]) != kUnwritten;
 }
 
 bool Product::is_complete() const {
-  const auto size = static_cast<int64_t>(out_.size());
+  const auto size = static_cast<int64_t>(out.size());
   for (int64_t index = 0; index < size; ++index) {
-    if (written(index) != (index % stride() < n_)) return false;
+    if (written(index) != (index % stride() < n)) return false;
   }
   return true;
 }
@@ -43,8 +43,8 @@ bool Product::is_untouched() const {
 }
 
 bool Product::same_bits(const Product& other) const {
-  return out_.size() == other.out_.size() &&
-         (out_.empty() || std::memcmp(out_.data(), other.out_.data(), out_.size() * 4) == 0);
+  return out.size() == other.out.size() &&
+         (out.empty() || std::memcmp(out.data(), other.out.data(), out.size() * 4) == 0);
 }
 
 Product multiply(const Parallel& parallel, const KernelTable& kernels, const WeightView& weights,

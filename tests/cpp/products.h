@@ -39,26 +39,22 @@ void for_each_kernel(Body body) {
 Parallel one_by_one();
 
 // A result of m batch rows and n weight rows, in memory with gaps between the batch rows.
-class Product {
- public:
-  Product(int64_t n, int64_t m);
+struct Product {
+  Product(int64_t rows, int64_t m);
 
-  Status status;
-
-  float* data() { return out_.data(); }
-  int64_t stride() const { return n_ + kGap; }
-  float at(int64_t j, int64_t i) const { return out_[static_cast<size_t>(j * stride() + i)]; }
+  float* data() { return out.data(); }
+  int64_t stride() const { return n + kGap; }
+  float at(int64_t j, int64_t i) const { return out[static_cast<size_t>(j * stride() + i)]; }
   bool is_complete() const;  // every result written, and no gap
   bool is_untouched() const;
   bool same_bits(const Product& other) const;
 
- private:
-  static constexpr int64_t kGap = 3;
-
   bool written(int64_t index) const;
 
-  int64_t n_;
-  std::vector<float> out_;  // rows of n, kGap apart, and nothing after the last
+  static constexpr int64_t kGap = 3;
+  Status status;
+  int64_t n;
+  std::vector<float> out;  // rows of n, kGap apart, and nothing after the last
 };
 
 // x @ weights.T + bias, from quantising x on.

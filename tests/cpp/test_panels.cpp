@@ -24,8 +24,8 @@ using test::RandomActivations;
 using test::RandomWeights;
 
 struct Packed {
-  Packed(const RandomWeights& weights, int rows) : bytes(size_of(weights.view, rows), 0) {
-    view = weights.view;
+  Packed(const RandomWeights& weights, int rows)
+      : bytes(size_of(weights.view, rows), 0), view(weights.view) {
     view.layout = Layout::kPanels;
     view.data = bytes.data();
     QK_CHECK_OK(pack(Pool::shared().parallel(2), weights.view, rows, bytes.data()));
@@ -40,7 +40,10 @@ struct Packed {
   WeightView view;
 };
 
-double bound_of(Act act) { return act == Act::kInt16 ? 1e-4 : act == Act::kFloat32 ? 2e-6 : 2e-2; }
+double bound_of(Act act) {
+  constexpr double kBounds[kActs] = {1e-4, 2e-6, 2e-2};  // int16, float32, int8
+  return kBounds[static_cast<int>(act)];
+}
 
 void check_shape(Random& random, const KernelTable& kernels, int format, Act act, int64_t n,
                  int64_t k, int64_t m) {

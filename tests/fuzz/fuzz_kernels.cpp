@@ -1,4 +1,5 @@
-// Each ISA that this CPU runs against the scalar one, on any blocks and any activations.
+// Each ISA that this CPU runs against the scalar one, on any blocks, in the file's layout and in
+// panels, and any activations.
 //
 // The input chooses format, n, k, m, kind of activations, strides and offsets, and how weights and
 // x are filled: from its bytes, as far as they go, or at random from a seed. Weights, x,
@@ -23,6 +24,7 @@
 #include "ops/activations.h"
 #include "ops/decode.h"
 #include "ops/linear.h"
+#include "ops/pack.h"
 #include "ops/shapes.h"
 #include "product_bound.h"
 
@@ -43,6 +45,8 @@ struct Case {
 
 struct Arenas {
   Guarded weights{2 * kMostRows * kMostDepth * 5};
+  Guarded panels{(kMostRows + 16) * kMostDepth * 5};
+  Guarded unpacked{kMostRows * kMostDepth * 5};
   Guarded x{kMostBatch * kMostDepth * 4 + 8};
   Guarded activations{kMostBatch * kMostDepth * 16};
   Guarded out{kMostRows * kMostDepth * 4};
@@ -227,17 +231,48 @@ void check_product(const KernelTable& kernels, const Case& c, const ProductBound
   }
 }
 
+// The same case with its weights in panels, after they came out of them unchanged.
+Case pack_case(const KernelTable& kernels, const Case& c) {
+  const int rows = panel_rows(kernels, c.weights.format);
+  int64_t row = 0;
+  int64_t size = 0;
+  Status status = row_bytes(c.weights.format, c.weights.k, &row);
+  if (status.ok()) status = packed_bytes(c.weights.n, row, rows, &size);
+  QK_FINDING_UNLESS(status.ok(), "%s", status.message);
+  uint8_t* panels = arenas().panels.take(size);
+  uint8_t* back = arenas().unpacked.take(c.weights.n * row);
+  Case packed = c;
+  packed.weights.data = panels;
+  packed.weights.row_stride = row;
+  packed.weights.layout = Layout::kPanels;
+  status = pack(one_by_one(), c.weights, rows, panels);
+  if (status.ok()) status = unpack(one_by_one(), packed.weights, rows, back);
+  QK_FINDING_UNLESS(status.ok(), "%s", status.message);
+  for (int64_t i = 0; i < c.weights.n; ++i) {
+    const uint8_t* native = c.weights.data + i * c.weights.row_stride;
+    QK_FINDING_UNLESS(std::memcmp(native, back + i * row, static_cast<size_t>(row)) == 0,
+                      "%s %s: row %lld changed in panels", kernels.isa,
+                      format_at(c.weights.format).info.name, static_cast<long long>(i));
+  }
+  return packed;
+}
+
 void check(const Case& c) {
   const KernelTable& scalar = isa_at(0);
   const std::vector<float> decoded = decode(scalar, c.weights);
   const std::vector<float> expected = multiply(Pool::shared().parallel(1), scalar, c);
   check_threads(scalar, c, expected);
   const ProductBound bound(c.weights, decoded, c.x);
-  for (int i = 1; i < isa_count(); ++i) {
+  for (int i = 0; i < isa_count(); ++i) {
     const KernelTable& kernels = isa_at(i);
     if (!cpu_runs(kernels)) continue;
-    check_decoded(kernels, c.weights, decoded);
-    check_product(kernels, c, bound, expected);
+    if (i > 0) {
+      check_decoded(kernels, c.weights, decoded);
+      check_product(kernels, c, bound, expected);
+    }
+    if (panel_rows(kernels, c.weights.format) > 0) {
+      check_product(kernels, pack_case(kernels, c), bound, expected);
+    }
   }
 }
 

@@ -63,6 +63,18 @@ std::vector<double> terms_of_row(const WeightView& weights, const float* decoded
   return terms;
 }
 
+// Whether a weight past the row's depth is not finite. It meets an x of zero, and makes NaN where
+// kernels scale weights before they multiply them.
+bool overflows_past_depth(const WeightView& weights, int64_t row) {
+  const Format& format = format_at(weights.format);
+  const int64_t used = weights.k % format.info.block;
+  if (used == 0) return false;
+  std::vector<float> block(static_cast<size_t>(format.info.block));
+  const int64_t last = weights.k / format.info.block * format.info.bytes;
+  format.decode(weights.data + row * weights.row_stride + last, block.data());
+  return std::any_of(block.begin() + used, block.end(), [](float w) { return !std::isfinite(w); });
+}
+
 struct XRow {
   std::vector<double> magnitudes;  // |x|, and what quantising may add
   double largest = 0.0;
@@ -105,6 +117,7 @@ ProductBound::ProductBound(const WeightView& weights, const std::vector<float>& 
   for (int64_t i = 0; i < n_; ++i) {
     const std::vector<double> terms = terms_of_row(weights, decoded.data() + i * weights.k, i);
     const bool infinite_weight =
+        overflows_past_depth(weights, i) ||
         std::ranges::any_of(terms, [](double term) { return std::isinf(term); });
     for (int64_t j = 0; j < x.shape[0]; ++j) {
       const XRow& row = rows[static_cast<size_t>(j)];
