@@ -92,10 +92,11 @@ struct TQ1_0 : Octets<TQ1_0> {
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
     int at = 12;
-    if (quad < 40)
+    if (quad < 40) {
       at = quad % 8;
-    else if (quad < 60)
+    } else if (quad < 60) {
       at = 8 + quad % 4;
+    }
     return I::digits_of_bytes(block.word(4 * at), kTritPowers.of[4 * quad]);
   }
 

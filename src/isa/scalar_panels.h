@@ -83,10 +83,10 @@ struct Panels {
   static QK_INLINE void panel_add(PanelSum<kPlanes>& sum, Words q,
                                   const int8_t (&planes)[kPlanes][kUnit], int quad) {
     for (int i = 0; i < 4; ++i) {
-      const int last = planes[kPlanes - 1][4 * quad + i];
-      const int x = kPlanes == 1 ? last : 256 * planes[0][4 * quad + i] + last;
       for (int r = 0; r < kPanelRows; ++r) {
-        sum.v[r] += static_cast<int32_t>(q.v[r] >> (8 * i) & 255) * x;
+        const auto quant = static_cast<int32_t>(q.v[r] >> (8 * i) & 255);
+        if constexpr (kPlanes == 2) sum.v[r] += 256 * (quant * planes[0][4 * quad + i]);
+        sum.v[r] += quant * planes[kPlanes - 1][4 * quad + i];
       }
     }
   }

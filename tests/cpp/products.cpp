@@ -39,7 +39,7 @@ bool Product::is_complete() const {
 }
 
 bool Product::is_untouched() const {
-  return std::ranges::all_of(out_, [](float v) { return bits_of_float(v) == kUnwritten; });
+  return std::ranges::all_of(out, [](float v) { return bits_of_float(v) == kUnwritten; });
 }
 
 bool Product::same_bits(const Product& other) const {
