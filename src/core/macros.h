@@ -8,3 +8,12 @@
 #define QK_INLINE inline __attribute__((always_inline))
 #define QK_RESTRICT __restrict__
 #define QK_PRINTF(format_index, first_arg) __attribute__((format(printf, format_index, first_arg)))
+
+// Unrolls the loop that follows, up to `count` times; not under AddressSanitizer, whose checks in
+// unrolled kernels take minutes to compile.
+#define QK_PRAGMA(text) _Pragma(#text)
+#ifdef __SANITIZE_ADDRESS__
+#define QK_UNROLL(count)
+#else
+#define QK_UNROLL(count) QK_PRAGMA(GCC unroll count)
+#endif

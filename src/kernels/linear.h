@@ -56,7 +56,7 @@ template <class I, class Body>
 QK_INLINE void for_steps(int steps, Body body) {
   constexpr int kSteps = kUnit / I::kStep;
   if (steps == kSteps) {
-#pragma GCC unroll 8
+    QK_UNROLL(8)
     for (int step = 0; step < kSteps; ++step) body(step);
   } else {
     for (int step = 0; step < steps; ++step) body(step);

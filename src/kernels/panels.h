@@ -41,7 +41,7 @@ QK_INLINE void add_group_integer(PanelBlock<I> block, int g, int first,
     group[j] = I::template panel_start<F, kPlanes>(F::kBias == 0 ? 0 : minus_bias_of<F>(*x[j], at));
   }
   constexpr int kQuads = F::kGroup / 4;
-#pragma GCC unroll 8
+  QK_UNROLL(8)
   for (int q = 0; q < kQuads; ++q) {
     const typename I::Words quants = F::template panel_quants<I>(block, kQuads * g + q);
     for (int j = 0; j < kColumns; ++j) {
@@ -65,7 +65,7 @@ QK_INLINE void add_group_float(PanelBlock<I> block, int g, int first,
   typename I::Floats group[kColumns];
   for (int j = 0; j < kColumns; ++j) group[j] = I::zero();
   constexpr int kQuads = F::kGroup / 4;
-#pragma GCC unroll 8
+  QK_UNROLL(8)
   for (int q = 0; q < kQuads; ++q) {
     const auto quants = F::template panel_quants<I>(block, kQuads * g + q);
     const auto centred = I::template centre_bytes<F::kBias>(quants);
@@ -90,7 +90,7 @@ QK_INLINE void add_panel_block(PanelBlock<I> block, int first, const AnyUnit* co
   } else if constexpr (kColumns > 1) {
     for (int g = 0; g < kGroups; ++g) add_group_integer<F, I>(block, g, first, x, sums);
   } else {
-#pragma GCC unroll 32
+    QK_UNROLL(32)
     for (int g = 0; g < kGroups; ++g) add_group_integer<F, I>(block, g, first, x, sums);
   }
   if constexpr (F::kHasMin) {
