@@ -20,6 +20,7 @@ struct Unaligned {
 };
 
 using U16 = Unaligned<uint16_t>;
+using U32 = Unaligned<uint32_t>;
 static_assert(sizeof(U16) == 2 && alignof(U16) == 1);
 
 }  // namespace qk

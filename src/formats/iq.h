@@ -2,10 +2,9 @@
 //
 // A grid format gives, beside what formats/octets.h asks for,
 //   signs(block, g)         the signs of the g-th 32 weights, a bit each, set for minus
-//   scale_codes(block, v)   the eight scales of the v-th vector of groups, a byte each: the scale
-//   is
+//   scale_codes(block, v)   the codes of the v-th eight scales, a byte each; a scale is
 //                           d * kScaleUnit * (2 * code + 1)
-//   d_bits(block)           d, a binary16
+// and d_bits(block), the bits of d, where no field `d` of the block has them.
 #pragma once
 
 #include <cstdint>
@@ -46,6 +45,11 @@ QK_INLINE uint64_t signed_quants(uint64_t magnitudes, uint32_t signs) {
 
 template <class F>
 struct OddScales {
+  template <class Block>
+  static QK_INLINE uint16_t d_bits(const Block& block) {
+    return block.d.get();
+  }
+
   template <class I, class Block, int kGroup, int kMinGroup>
   static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
                                PerGroup<I, kMinGroup>&) {

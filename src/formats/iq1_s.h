@@ -44,7 +44,6 @@ struct IQ1_S : Iq1Grid<IQ1_S> {
     }
     return codes;
   }
-  static QK_INLINE uint16_t d_bits(const Block& block) { return block.d.get(); }
 
   static QK_INLINE float group_scale(const Block& block, int g) {
     const int scale = block.qh[g].get() >> 12 & 7;

@@ -40,16 +40,11 @@ struct IQ2_S : SignedGrid<IQ2_S> {
     return kIq2SGrid[block.qs[e] | high << 8];
   }
   static QK_INLINE uint32_t signs(const Block& block, int g) {
-    uint32_t signs;
-    __builtin_memcpy(&signs, block.signs + 4 * g, sizeof(signs));
-    return signs;
+    return load_u32(block.signs + 4 * g);
   }
   static QK_INLINE uint64_t scale_codes(const Block& block, int v) {
-    uint32_t four;
-    __builtin_memcpy(&four, block.scales + 4 * v, sizeof(four));
-    return spread_nibbles(four);
+    return spread_nibbles(load_u32(block.scales + 4 * v));
   }
-  static QK_INLINE uint16_t d_bits(const Block& block) { return block.d.get(); }
 
   static QK_INLINE float group_scale(const Block& block, int g) {
     const auto scale = static_cast<float>(block.scales[g / 2] >> (4 * (g % 2)) & 15);

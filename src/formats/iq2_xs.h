@@ -43,11 +43,8 @@ struct IQ2_XS : SignedGrid<IQ2_XS> {
     return static_cast<uint32_t>(pairs | pairs >> 16);
   }
   static QK_INLINE uint64_t scale_codes(const Block& block, int v) {
-    uint32_t four;
-    __builtin_memcpy(&four, block.scales + 4 * v, sizeof(four));
-    return spread_nibbles(four);
+    return spread_nibbles(load_u32(block.scales + 4 * v));
   }
-  static QK_INLINE uint16_t d_bits(const Block& block) { return block.d.get(); }
 
   static QK_INLINE float group_scale(const Block& block, int g) {
     const auto scale = static_cast<float>(block.scales[g / 2] >> (4 * (g % 2)) & 15);

@@ -46,7 +46,6 @@ struct IQ2_XXS : SignedGrid<IQ2_XXS> {
     }
     return codes;
   }
-  static QK_INLINE uint16_t d_bits(const Block& block) { return block.d.get(); }
 
   static QK_INLINE float group_scale(const Block& block, int g) {
     const auto scale = static_cast<float>(block.groups[g].signs_and_scale.get() >> 28);

@@ -41,16 +41,11 @@ struct IQ3_S : SignedGrid<IQ3_S> {
     return kIq3SGrid[block.qs[2 * e] | (high & 1) << 8] | second << 32;
   }
   static QK_INLINE uint32_t signs(const Block& block, int g) {
-    uint32_t signs;
-    __builtin_memcpy(&signs, block.signs + 4 * g, sizeof(signs));
-    return signs;
+    return load_u32(block.signs + 4 * g);
   }
   static QK_INLINE uint64_t scale_codes(const Block& block, int) {
-    uint32_t four;
-    __builtin_memcpy(&four, block.scales, sizeof(four));
-    return spread_nibbles(four);
+    return spread_nibbles(load_u32(block.scales));
   }
-  static QK_INLINE uint16_t d_bits(const Block& block) { return block.d.get(); }
 
   static QK_INLINE float group_scale(const Block& block, int g) {
     const int scale = block.scales[g / 2] >> (4 * (g % 2)) & 15;

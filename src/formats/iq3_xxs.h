@@ -46,7 +46,6 @@ struct IQ3_XXS : SignedGrid<IQ3_XXS> {
     }
     return codes;
   }
-  static QK_INLINE uint16_t d_bits(const Block& block) { return block.d.get(); }
 
   static QK_INLINE float group_scale(const Block& block, int g) {
     const auto scale = static_cast<float>(block.signs_and_scale[g].get() >> 28);

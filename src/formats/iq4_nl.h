@@ -50,8 +50,7 @@ struct IQ4_NL {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    const auto codes = block.bits_of_bytes(2 + 4 * (quad % 4), 4 * (quad / 4), 15);
-    return I::look_up_bytes(codes, kIq4Values);
+    return I::look_up_bytes(block.nibbles_of_32(2, quad), kIq4Values);
   }
 
   template <class I>

@@ -67,8 +67,8 @@ struct IQ4_XS {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    const int at = 8 + 16 * (quad / 8) + 4 * (quad % 4);
-    return I::look_up_bytes(block.bits_of_bytes(at, 4 * (quad / 4 % 2), 15), kIq4Values);
+    const auto codes = block.nibbles_of_32(8 + 16 * (quad / 8), quad % 8);
+    return I::look_up_bytes(codes, kIq4Values);
   }
 
   template <class I>

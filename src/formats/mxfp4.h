@@ -59,8 +59,7 @@ struct MXFP4 {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    const auto codes = block.bits_of_bytes(1 + 4 * (quad % 4), 4 * (quad / 4), 15);
-    return I::look_up_bytes(codes, kE2m1Values);
+    return I::look_up_bytes(block.nibbles_of_32(1, quad), kE2m1Values);
   }
 
   // 2^(e - 128) as a product of two powers that are never denormal: of half of e, and of the rest.

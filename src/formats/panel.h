@@ -43,9 +43,28 @@ class PanelBlock {
   QK_INLINE Words u8(int offset) const { return I::load_u8s(at_ + I::kLanes * offset); }
   QK_INLINE Floats half(int offset) const { return I::load_halves(at_ + I::kLanes * offset); }
 
-  // `bits` bits of each byte of a word, from `shift` on, `up` above the lowest.
-  QK_INLINE Words bits_of_bytes(int offset, int shift, uint32_t bits) const {
-    return I::and_bits(I::shift_right(word(offset), shift), bits * 0x01010101u);
+  // The quants of weights 4 quad .. 4 quad + 3 in the layouts that the idioms of the same names
+  // load row by row (isa/idioms.h), from `offset` on.
+  QK_INLINE Words nibbles_of_32(int offset, int quad) const {
+    return bits_of_bytes(offset + 4 * (quad % 4), 4 * (quad / 4), 15);
+  }
+  QK_INLINE Words nibbles_of_64(int offset, int quad) const {
+    return bits_of_bytes(offset + 32 * (quad / 16) + 4 * (quad % 8), 4 * (quad / 8 % 2), 15);
+  }
+  QK_INLINE Words nibbles_of_128(int offset, int quad) const {
+    return bits_of_bytes(offset + 64 * (quad / 32) + 4 * (quad % 16), 4 * (quad / 16 % 2), 15);
+  }
+  QK_INLINE Words crumbs_of_128(int offset, int quad) const {
+    return bits_of_bytes(offset + 32 * (quad / 32) + 4 * (quad % 8), 2 * (quad / 8 % 4), 3);
+  }
+  QK_INLINE Words bits_of_256(int offset, int quad) const {
+    return bits_of_bytes(offset + 4 * (quad % 8), quad / 8, 1);
+  }
+  QK_INLINE Words bits_of_32(int offset, int quad) const {
+    return bits_of_bytes(offset, quad, 1);  // PanelElements::kBits
+  }
+  QK_INLINE Words signed_bytes(int offset, int quad) const {
+    return I::xor_bits(word(offset + 4 * quad), 0x80808080u);
   }
   // A field of a word as a number.
   QK_INLINE Words field(int offset, int shift, uint32_t mask) const {
@@ -53,6 +72,11 @@ class PanelBlock {
   }
 
  private:
+  // `mask` of each byte of a word that is shifted by `shift`.
+  QK_INLINE Words bits_of_bytes(int offset, int shift, uint32_t mask) const {
+    return I::and_bits(I::shift_right(word(offset), shift), mask * 0x01010101u);
+  }
+
   const uint8_t* at_;
 };
 

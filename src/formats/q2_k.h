@@ -67,7 +67,7 @@ struct Q2_K {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    return block.bits_of_bytes(16 + 32 * (quad / 32) + 4 * (quad % 8), 2 * (quad / 8 % 4), 3);
+    return block.crumbs_of_128(16, quad);
   }
 
   template <class I>

@@ -90,10 +90,8 @@ struct Q3_K {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    const auto low =
-        block.bits_of_bytes(32 + 32 * (quad / 32) + 4 * (quad % 8), 2 * (quad / 8 % 4), 3);
-    const auto high = I::shift_left(block.bits_of_bytes(4 * (quad % 8), quad / 8, 1), 2);
-    return I::or_words(low, high);
+    const auto high = I::shift_left(block.bits_of_256(0, quad), 2);
+    return I::or_words(block.crumbs_of_128(32, quad), high);
   }
 
   template <class I>

@@ -49,7 +49,7 @@ struct Q4_0 {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    return block.bits_of_bytes(2 + 4 * (quad % 4), 4 * (quad / 4), 15);
+    return block.nibbles_of_32(2, quad);
   }
 
   template <class I>

@@ -53,7 +53,7 @@ struct Q4_1 {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    return block.bits_of_bytes(4 + 4 * (quad % 4), 4 * (quad / 4), 15);
+    return block.nibbles_of_32(4, quad);
   }
 
   template <class I>

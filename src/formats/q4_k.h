@@ -94,7 +94,7 @@ struct Q4_K {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    return block.bits_of_bytes(16 + 32 * (quad / 16) + 4 * (quad % 8), 4 * (quad / 8 % 2), 15);
+    return block.nibbles_of_64(16, quad);
   }
 
   template <class I>

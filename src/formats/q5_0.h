@@ -55,8 +55,8 @@ struct Q5_0 {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    const auto high = I::shift_left(block.bits_of_bytes(2, quad, 1), 4);
-    return I::or_words(block.bits_of_bytes(6 + 4 * (quad % 4), 4 * (quad / 4), 15), high);
+    const auto high = I::shift_left(block.bits_of_32(2, quad), 4);
+    return I::or_words(block.nibbles_of_32(6, quad), high);
   }
 
   template <class I>

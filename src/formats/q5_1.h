@@ -59,8 +59,8 @@ struct Q5_1 {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    const auto high = I::shift_left(block.bits_of_bytes(4, quad, 1), 4);
-    return I::or_words(block.bits_of_bytes(8 + 4 * (quad % 4), 4 * (quad / 4), 15), high);
+    const auto high = I::shift_left(block.bits_of_32(4, quad), 4);
+    return I::or_words(block.nibbles_of_32(8, quad), high);
   }
 
   template <class I>

@@ -65,10 +65,8 @@ struct Q5_K {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    const auto low =
-        block.bits_of_bytes(48 + 32 * (quad / 16) + 4 * (quad % 8), 4 * (quad / 8 % 2), 15);
-    const auto high = I::shift_left(block.bits_of_bytes(16 + 4 * (quad % 8), quad / 8, 1), 4);
-    return I::or_words(low, high);
+    const auto high = I::shift_left(block.bits_of_256(16, quad), 4);
+    return I::or_words(block.nibbles_of_64(48, quad), high);
   }
 
   template <class I>

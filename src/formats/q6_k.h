@@ -64,11 +64,8 @@ struct Q6_K {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    const int part = quad / 8 % 4;
-    const int low_at = 64 * (quad / 32) + 32 * (part % 2) + 4 * (quad % 8);
-    const int high_at = 128 + 32 * (quad / 32) + 4 * (quad % 8);
-    const auto high = I::shift_left(block.bits_of_bytes(high_at, 2 * part, 3), 4);
-    return I::or_words(block.bits_of_bytes(low_at, 4 * (part / 2), 15), high);
+    const auto high = I::shift_left(block.crumbs_of_128(128, quad), 4);
+    return I::or_words(block.nibbles_of_128(0, quad), high);
   }
 
   template <class I>

@@ -46,7 +46,7 @@ struct Q8_0 {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    return I::xor_bits(block.word(2 + 4 * quad), 0x80808080u);
+    return block.signed_bytes(2, quad);
   }
 
   template <class I>

@@ -48,7 +48,7 @@ struct Q8_1 {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    return I::xor_bits(block.word(4 + 4 * quad), 0x80808080u);
+    return block.signed_bytes(4, quad);
   }
 
   template <class I>

@@ -65,7 +65,7 @@ struct Q8_KS {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    return I::xor_bits(block.word(0 + 4 * quad), 0x80808080u);
+    return block.signed_bytes(0, quad);
   }
 
   template <class I>

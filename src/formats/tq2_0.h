@@ -48,7 +48,7 @@ struct TQ2_0 {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    return block.bits_of_bytes(32 * (quad / 32) + 4 * (quad % 8), 2 * (quad / 8 % 4), 3);
+    return block.crumbs_of_128(0, quad);
   }
 
   template <class I>
