@@ -4,12 +4,32 @@
 
 #include <immintrin.h>
 
-#include "isa/idioms.h"
+#include "isa/planes.h"
 
 namespace qk::avx512vnni {
 namespace {
 
-struct Panels {
+struct Vnni512 {
+  using Ints = __m512i;
+  using Words = __m512i;
+  static constexpr bool kCentres = false;
+
+  template <class F>
+  static QK_INLINE Words operand(Words quants) {
+    return quants;
+  }
+  static QK_INLINE Ints splat(int32_t value) { return _mm512_set1_epi32(value); }
+  static QK_INLINE Ints dot(Ints sum, Words quants, Ints four) {
+    return _mm512_dpbusd_epi32(sum, quants, four);
+  }
+  static QK_INLINE Ints total(Ints high, Ints low) {
+    return _mm512_add_epi32(_mm512_slli_epi32(high, 8), low);
+  }
+  static QK_INLINE Words words(Ints ints) { return ints; }
+};
+
+struct Panels : PlaneSums<Vnni512> {
+  static constexpr int kPanelColumns = 8;
   using Words = __m512i;
 
   static QK_INLINE Words load_words(const uint8_t* p) { return _mm512_loadu_si512(p); }
@@ -49,33 +69,6 @@ struct Panels {
   static QK_INLINE __m512 floats_of(Words w) { return _mm512_cvtepi32_ps(w); }
   static QK_INLINE __m512 as_floats(Words w) { return _mm512_castsi512_ps(w); }
   static QK_INLINE __m512 negate(__m512 a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
-
-  // The sums of each plane: 32 * 255 * 127 * 256 = 2.7e8 where the high one is shifted.
-  template <int kPlanes>
-  struct PanelSum {
-    __m512i plane[kPlanes];
-  };
-  template <class F, int kPlanes>
-  static QK_INLINE PanelSum<kPlanes> panel_start(int32_t minus_bias) {
-    PanelSum<kPlanes> sum;
-    sum.plane[0] = _mm512_setzero_si512();
-    sum.plane[kPlanes - 1] = _mm512_set1_epi32(minus_bias);
-    return sum;
-  }
-  template <class F, int kPlanes>
-  static QK_INLINE void panel_add(PanelSum<kPlanes>& sum, Words q,
-                                  const int8_t (&planes)[kPlanes][kUnit], int quad) {
-    for (int p = 0; p < kPlanes; ++p) {
-      int32_t four;
-      __builtin_memcpy(&four, planes[p] + 4 * quad, sizeof(four));
-      sum.plane[p] = _mm512_dpbusd_epi32(sum.plane[p], q, _mm512_set1_epi32(four));
-    }
-  }
-  template <class F, int kPlanes>
-  static QK_INLINE Words panel_total(PanelSum<kPlanes> sum) {
-    if constexpr (kPlanes == 1) return sum.plane[0];
-    return _mm512_add_epi32(_mm512_slli_epi32(sum.plane[0], 8), sum.plane[kPlanes - 1]);
-  }
 };
 
 }  // namespace

@@ -10,7 +10,24 @@
 namespace qk::neon_dotprod {
 namespace {
 
-struct Isa : neon::Isa {
+struct Sdot : neon::Panels {
+  using Ints = int32x4_t;
+  static constexpr bool kCentres = true;
+
+  template <class F>
+  static QK_INLINE int8x16_t operand(Words quants) {
+    return centre_words<F>(quants);
+  }
+  static QK_INLINE Ints splat(int32_t value) { return vdupq_n_s32(value); }
+  static QK_INLINE Ints dot(Ints sum, int8x16_t quants, Ints four) {
+    return vdotq_s32(sum, quants, vreinterpretq_s8_s32(four));
+  }
+  static QK_INLINE Ints total(Ints high, Ints low) { return vaddq_s32(vshlq_n_s32(high, 8), low); }
+  static QK_INLINE Words words(Ints ints) { return vreinterpretq_u32_s32(ints); }
+};
+
+struct Isa : neon::Isa, PlaneSums<Sdot> {
+  using Sums = PlaneSums<Sdot>;
   static constexpr const char* kName = "neon_dotprod";
   static constexpr uint64_t kNeeds = cpu::asimd | cpu::asimddp;
 
@@ -37,32 +54,11 @@ struct Isa : neon::Isa {
     add_products<F::kGroup>(w, planes[0] + kStep * step, sums);
     return join_two<F::kGroup>(sums);
   }
-
-  // Panels: the sums of each plane; 32 * 128 * 127 * 256 = 1.3e8 where the high one is shifted.
   template <int kPlanes>
-  struct PanelSum {
-    Ints plane[kPlanes];
-  };
-  template <class F, int kPlanes>
-  static QK_INLINE PanelSum<kPlanes> panel_start(int32_t) {
-    return {};
-  }
-  template <class F, int kPlanes>
-  static QK_INLINE void panel_add(PanelSum<kPlanes>& sum, Words q,
-                                  const int8_t (&planes)[kPlanes][kUnit], int quad) {
-    const int8x16_t w = centre_words<F>(q);
-    for (int p = 0; p < kPlanes; ++p) {
-      int32_t four;
-      __builtin_memcpy(&four, planes[p] + 4 * quad, sizeof(four));
-      sum.plane[p] = vdotq_s32(sum.plane[p], w, vreinterpretq_s8_s32(vdupq_n_s32(four)));
-    }
-  }
-  template <class F, int kPlanes>
-  static QK_INLINE Words panel_total(PanelSum<kPlanes> sum) {
-    if constexpr (kPlanes == 1) return vreinterpretq_u32_s32(sum.plane[0]);
-    const Ints high = vshlq_n_s32(sum.plane[0], 8);
-    return vreinterpretq_u32_s32(vaddq_s32(high, sum.plane[kPlanes - 1]));
-  }
+  using PanelSum = Sums::PanelSum<kPlanes>;
+  using Sums::panel_add;
+  using Sums::panel_start;
+  using Sums::panel_total;
 
  protected:
   // A sum a register of 16 weights, or one for both where 32 share a scale.

@@ -13,7 +13,28 @@ namespace {
 
 // Encoding::dpbusd(sum, q, x) adds the products of unsigned q and signed x, four to a lane.
 template <class Encoding>
-struct Vnni256 : avx2::Isa {
+struct Vnni256Sums {
+  using Ints = __m256i;
+  using Words = __m256i;
+  static constexpr bool kCentres = false;
+
+  template <class F>
+  static QK_INLINE Words operand(Words quants) {
+    return quants;
+  }
+  static QK_INLINE Ints splat(int32_t value) { return _mm256_set1_epi32(value); }
+  static QK_INLINE Ints dot(Ints sum, Words quants, Ints four) {
+    return Encoding::dpbusd(sum, quants, four);
+  }
+  static QK_INLINE Ints total(Ints high, Ints low) {
+    return _mm256_add_epi32(_mm256_slli_epi32(high, 8), low);
+  }
+  static QK_INLINE Words words(Ints ints) { return ints; }
+};
+
+template <class Encoding>
+struct Vnni256 : avx2::Isa, PlaneSums<Vnni256Sums<Encoding>> {
+  using Sums = PlaneSums<Vnni256Sums<Encoding>>;
   // 4 * 255 * 127 * 256 = 3.3e7 a lane before the low plane is added, and half that for the bias.
   template <class F>
   static QK_INLINE Ints dot_int16(Quants q, const int8_t (&planes)[2][kUnit],
@@ -28,32 +49,11 @@ struct Vnni256 : avx2::Isa {
                                     const int32_t (&v)[kActivationGroup]) {
     store_planes(planes, g, v);
   }
-  // Panels: the sums of each plane, as on AVX-512.
   template <int kPlanes>
-  struct PanelSum {
-    __m256i plane[kPlanes];
-  };
-  template <class F, int kPlanes>
-  static QK_INLINE PanelSum<kPlanes> panel_start(int32_t minus_bias) {
-    PanelSum<kPlanes> sum;
-    sum.plane[0] = _mm256_setzero_si256();
-    sum.plane[kPlanes - 1] = _mm256_set1_epi32(minus_bias);
-    return sum;
-  }
-  template <class F, int kPlanes>
-  static QK_INLINE void panel_add(PanelSum<kPlanes>& sum, Words q,
-                                  const int8_t (&planes)[kPlanes][kUnit], int quad) {
-    for (int p = 0; p < kPlanes; ++p) {
-      int32_t four;
-      __builtin_memcpy(&four, planes[p] + 4 * quad, sizeof(four));
-      sum.plane[p] = Encoding::dpbusd(sum.plane[p], q, _mm256_set1_epi32(four));
-    }
-  }
-  template <class F, int kPlanes>
-  static QK_INLINE Words panel_total(PanelSum<kPlanes> sum) {
-    if constexpr (kPlanes == 1) return sum.plane[0];
-    return _mm256_add_epi32(_mm256_slli_epi32(sum.plane[0], 8), sum.plane[kPlanes - 1]);
-  }
+  using PanelSum = typename Sums::template PanelSum<kPlanes>;
+  using Sums::panel_add;
+  using Sums::panel_start;
+  using Sums::panel_total;
 
   template <class F>
   static QK_INLINE Ints dot_int8(Quants q, const int8_t (&planes)[1][kUnit],
