@@ -10,7 +10,7 @@ macro(qk_isa name)
 endmacro()
 
 # gersemi: off
-qk_isa(scalar)
+qk_isa(scalar -DQK_NO_UNROLL)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
     set(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
     qk_isa(avx2 -mavx2 -mfma -mf16c)

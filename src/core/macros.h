@@ -9,10 +9,10 @@
 #define QK_RESTRICT __restrict__
 #define QK_PRINTF(format_index, first_arg) __attribute__((format(printf, format_index, first_arg)))
 
-// Unrolls the loop that follows, up to `count` times; not under AddressSanitizer, whose checks in
-// unrolled kernels take minutes to compile.
+// Unrolls the loop that follows, up to `count` times. Not under AddressSanitizer, whose checks in
+// unrolled kernels take minutes to compile, nor where an ISA has no vectors to gain from it.
 #define QK_PRAGMA(text) _Pragma(#text)
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(QK_NO_UNROLL)
 #define QK_UNROLL(count)
 #else
 #define QK_UNROLL(count) QK_PRAGMA(GCC unroll count)
