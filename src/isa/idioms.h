@@ -41,6 +41,7 @@
 //   spread<kGroup>(scales, step)       each lane of a dot product the scale of its group
 //   spread_floats<kGroup>(scales, at)  each of kLanes weights from `at` on the scale of its group
 // Panels (formats/panel.h), where a lane is a row
+//   kPanelColumns              batch rows that int8 sums at once: 4, or as registers allow
 //   Words                      kLanes words of 32 bits
 //   load_words, load_u16s, load_u8s(p), load_halves(p)  one element a row; halves become Floats
 //   and_bits, xor_bits, add_bits(w, bits)  with the same bits in every word

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "kernels/activation_unit.h"
+#include "kernels/batch.h"
 #include "kernels/table.h"
 
 namespace qk {
@@ -151,52 +152,39 @@ QK_INLINE void add_unit(const typename F::Block* weights, int count,
   }
 }
 
-// One row against batch rows [column, column + kColumns).
-template <class F, class I, Act A, int kColumns>
-void row_by_columns(const LinearArgs& args, int64_t row, int64_t column) {
-  constexpr int kBlocks = kUnit / F::kInfo.block;
-  const auto* weights =
-      reinterpret_cast<const typename F::Block*>(args.weights + row * args.row_stride);
-  const Unit<A>* x[kColumns];
-  for (int j = 0; j < kColumns; ++j) {
-    x[j] = reinterpret_cast<const Unit<A>*>(args.units) + (column + j) * args.units_per_row;
-  }
-  RowSums<I, kColumns> sums;
-  sums.clear();
-  const int64_t whole = args.blocks / kBlocks;
-  for (int64_t u = 0; u < whole; ++u) {
-    add_unit<F, I, A, kColumns>(weights + u * kBlocks, kUnit, x, sums);
-    for (int j = 0; j < kColumns; ++j) ++x[j];
-  }
-  // A last unit that the row fills in part is completed with blocks of zeros: nothing past the
-  // row is read, and zero weights meet zero activations.
-  if (const int rest = static_cast<int>(args.blocks % kBlocks); rest != 0) {
-    typename F::Block last[kBlocks] = {};
-    __builtin_memcpy(last, weights + whole * kBlocks, sizeof(last[0]) * static_cast<size_t>(rest));
-    add_unit<F, I, A, kColumns>(last, rest * F::kInfo.block, x, sums);
-  }
-  const float bias = args.bias != nullptr ? args.bias[row] : 0.0f;
-  for (int j = 0; j < kColumns; ++j) {
-    args.out[(column + j) * args.out_stride + row] =
-        sums.total(j) * args.row_scales[column + j] + bias;
-  }
-}
-
+// What a row takes (kernels/batch.h).
 template <class F, class I, Act A>
-void linear_vector(const LinearArgs& args, int64_t begin, int64_t end) {
-  for (int64_t row = begin; row < end; ++row) row_by_columns<F, I, A, 1>(args, row, 0);
-}
+struct RowProduct {
+  static constexpr int kColumns = 4;
 
-template <class F, class I, Act A>
-void linear_matrix(const LinearArgs& args, int64_t begin, int64_t end) {
-  constexpr int kColumns = 4;
-  for (int64_t row = begin; row < end; ++row) {
-    int64_t column = 0;
-    for (; column + kColumns <= args.m; column += kColumns) {
-      row_by_columns<F, I, A, kColumns>(args, row, column);
+  template <int C>
+  static void run(const LinearArgs& args, int64_t row, Columns columns) {
+    constexpr int kBlocks = kUnit / F::kInfo.block;
+    const auto* weights =
+        reinterpret_cast<const typename F::Block*>(args.weights + row * args.row_stride);
+    const Unit<A>* x[C];
+    first_units<A>(args, columns, x);
+    RowSums<I, C> sums;
+    sums.clear();
+    const int64_t whole = args.blocks / kBlocks;
+    for (int64_t u = 0; u < whole; ++u) {
+      add_unit<F, I, A, C>(weights + u * kBlocks, kUnit, x, sums);
+      for (int j = 0; j < C; ++j) ++x[j];
     }
-    for (; column < args.m; ++column) row_by_columns<F, I, A, 1>(args, row, column);
+    // A last unit that the row fills in part is completed with blocks of zeros: nothing past the
+    // row is read, and zero weights meet zero activations.
+    if (const int rest = static_cast<int>(args.blocks % kBlocks); rest != 0) {
+      typename F::Block last[kBlocks] = {};
+      __builtin_memcpy(last, weights + whole * kBlocks,
+                       sizeof(last[0]) * static_cast<size_t>(rest));
+      add_unit<F, I, A, C>(last, rest * F::kInfo.block, x, sums);
+    }
+    const float bias = args.bias != nullptr ? args.bias[row] : 0.0f;
+    for (int j = 0; j < columns.count; ++j) {
+      const int64_t column = columns.first + j;
+      args.out[column * args.out_stride + row] = sums.total(j) * args.row_scales[column] + bias;
+    }
   }
-}
+};
 
 }  // namespace qk

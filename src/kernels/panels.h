@@ -8,6 +8,7 @@
 
 #include "formats/panel.h"
 #include "kernels/activation_unit.h"
+#include "kernels/batch.h"
 #include "kernels/table.h"
 
 namespace qk {
@@ -157,46 +158,36 @@ QK_INLINE void add_panel(const LinearArgs& args, const uint8_t* panel,
   }
 }
 
-template <class F, class I, Act A, int kColumns>
-void panel_by_columns(const LinearArgs& args, int64_t panel, int64_t column) {
-  const Unit<A>* x[kColumns];
-  PanelSums<I, kColumns> sums;
-  for (int j = 0; j < kColumns; ++j) {
-    x[j] = reinterpret_cast<const Unit<A>*>(args.units) + (column + j) * args.units_per_row;
-    sums.products[j] = I::zero();
-    sums.mins[j] = I::zero();
-  }
-  add_panel<F, I, A>(args, args.weights + panel * args.row_stride, x, sums);
-  const int64_t row = panel * I::kLanes;
-  const int64_t rows = args.n - row < I::kLanes ? args.n - row : I::kLanes;
-  for (int j = 0; j < kColumns; ++j) {
-    alignas(64) float results[I::kLanes];
-    const auto scale = I::broadcast(args.row_scales[column + j]);
-    I::store(results, I::fmul(I::add(sums.products[j], sums.mins[j]), scale));
-    float* out = args.out + (column + j) * args.out_stride + row;
-    for (int64_t r = 0; r < rows; ++r) {
-      out[r] = results[r] + (args.bias != nullptr ? args.bias[row + r] : 0.0f);
+// What a panel takes (kernels/batch.h).
+template <class F, class I, Act A>
+struct PanelProduct {
+  // int16 has two sums a batch row, and gains nothing from more of them.
+  static constexpr int kColumns = A == Act::kInt8 ? I::kPanelColumns : 4;
+
+  template <int C>
+  static void run(const LinearArgs& args, int64_t panel, Columns columns) {
+    const Unit<A>* x[C];
+    first_units<A>(args, columns, x);
+    PanelSums<I, C> sums;
+    for (int j = 0; j < C; ++j) {
+      sums.products[j] = I::zero();
+      sums.mins[j] = I::zero();
+    }
+    add_panel<F, I, A>(args, args.weights + panel * args.row_stride, x, sums);
+    const int64_t row = panel * I::kLanes;
+    const int64_t rows = args.n - row < I::kLanes ? args.n - row : I::kLanes;
+    for (int j = 0; j < columns.count; ++j) {
+      const int64_t column = columns.first + j;
+      alignas(64) float results[I::kLanes];
+      const auto scale = I::broadcast(args.row_scales[column]);
+      I::store(results, I::fmul(I::add(sums.products[j], sums.mins[j]), scale));
+      float* out = args.out + column * args.out_stride + row;
+      for (int64_t r = 0; r < rows; ++r) {
+        out[r] = results[r] + (args.bias != nullptr ? args.bias[row + r] : 0.0f);
+      }
     }
   }
-}
-
-// Panels [begin, end) against every batch row.
-template <class F, class I, Act A>
-void panels_vector(const LinearArgs& args, int64_t begin, int64_t end) {
-  for (int64_t panel = begin; panel < end; ++panel) panel_by_columns<F, I, A, 1>(args, panel, 0);
-}
-
-template <class F, class I, Act A>
-void panels_matrix(const LinearArgs& args, int64_t begin, int64_t end) {
-  constexpr int kColumns = 4;
-  for (int64_t panel = begin; panel < end; ++panel) {
-    int64_t column = 0;
-    for (; column + kColumns <= args.m; column += kColumns) {
-      panel_by_columns<F, I, A, kColumns>(args, panel, column);
-    }
-    for (; column < args.m; ++column) panel_by_columns<F, I, A, 1>(args, panel, column);
-  }
-}
+};
 
 // Whether a format says how its blocks lie in panels.
 template <class F>

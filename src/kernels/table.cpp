@@ -20,17 +20,22 @@ namespace {
 
 using QK_ISA::Isa;
 
+template <class Product>
+constexpr void fill_layout(LinearKernel (&entry)[kMClasses], int panel_rows) {
+  entry[static_cast<int>(MClass::kVector)] = {&product_vector<Product>, panel_rows};
+  entry[static_cast<int>(MClass::kMatrix)] = {&product_matrix<Product>, panel_rows};
+}
+
 template <class F, Act A>
 constexpr void fill_linear(KernelTable& table, int format) {
   // Float weights always meet float32 activations, whatever `act` says.
   constexpr Act kAct = F::kFloat ? Act::kFloat32 : A;
-  auto& entry = table.linear[static_cast<int>(Layout::kNative)][format][static_cast<int>(A)];
-  entry[static_cast<int>(MClass::kVector)] = {&linear_vector<F, Isa, kAct>, 1};
-  entry[static_cast<int>(MClass::kMatrix)] = {&linear_matrix<F, Isa, kAct>, 1};
+  constexpr int kEntry = static_cast<int>(A);
+  auto& native = table.linear[static_cast<int>(Layout::kNative)][format][kEntry];
+  fill_layout<RowProduct<F, Isa, kAct>>(native, 1);
   if constexpr (kHasPanels<F>) {
-    auto& packed = table.linear[static_cast<int>(Layout::kPanels)][format][static_cast<int>(A)];
-    packed[static_cast<int>(MClass::kVector)] = {&panels_vector<F, Isa, kAct>, Isa::kLanes};
-    packed[static_cast<int>(MClass::kMatrix)] = {&panels_matrix<F, Isa, kAct>, Isa::kLanes};
+    auto& packed = table.linear[static_cast<int>(Layout::kPanels)][format][kEntry];
+    fill_layout<PanelProduct<F, Isa, kAct>>(packed, Isa::kLanes);
   }
 }
 
