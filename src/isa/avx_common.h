@@ -10,6 +10,7 @@ namespace {
 
 struct AvxCommon {
   static constexpr bool kForTests = false;
+  static constexpr bool kIsVector = true;
 
   using F8 = __m256;
 

@@ -5,6 +5,7 @@
 // What it is
 //   kName, kNeeds   its id, and the features of core/cpu.h that it needs
 //   kForTests       whether it runs only where it is asked for by name, and is never chosen
+//   kIsVector       whether the idioms are vector instructions, not plain loops
 //   kStep, kLanes   quants a step, 32 or 64; float lanes of the native vector
 // Types
 //   Quants   kStep stored quants as unsigned bytes

@@ -19,6 +19,7 @@ struct Isa : Panels {
   static constexpr const char* kName = "neon";
   static constexpr uint64_t kNeeds = cpu::asimd;
   static constexpr bool kForTests = false;
+  static constexpr bool kIsVector = true;
   static constexpr int kStep = 32;
   static constexpr int kLanes = 4;
 

@@ -12,6 +12,7 @@ struct Isa : Panels {
   static constexpr const char* kName = "scalar";
   static constexpr uint64_t kNeeds = 0;
   static constexpr bool kForTests = false;
+  static constexpr bool kIsVector = false;
   static constexpr int kStep = 32;
   static constexpr int kLanes = 4;
 
