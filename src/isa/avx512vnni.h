@@ -142,8 +142,9 @@ struct Isa : AvxCommon, Panels {
   template <int kGroup>
   static QK_INLINE Floats spread(const float* scales, int step) {
     if constexpr (kGroup == 32) {
-      const __m512i lanes =
-          _mm512_inserti64x4(_mm512_set1_epi32(2 * step), _mm256_set1_epi32(2 * step + 1), 1);
+      const int a = 2 * step;
+      const int b = a + 1;
+      const __m512i lanes = _mm512_setr_epi32(a, a, a, a, a, a, a, a, b, b, b, b, b, b, b, b);
       return _mm512_permutexvar_ps(lanes, _mm512_castps256_ps512(_mm256_load_ps(scales)));
     }
     if constexpr (kGroup == 16) {
@@ -181,8 +182,9 @@ struct Isa : AvxCommon, Panels {
 
  protected:
   // Shift counts for the 64-bit lanes: one for the first group of 32 weights, one for the second.
+  // In full, here and in spread(), because GCC folds that to one constant in memory.
   static QK_INLINE __m512i shifts(int first, int second) {
-    return _mm512_inserti64x4(_mm512_set1_epi64(first), _mm256_set1_epi64x(second), 1);
+    return _mm512_setr_epi64(first, first, first, first, second, second, second, second);
   }
   static QK_INLINE __m128i load16(const void* p) {
     return _mm_loadu_si128(static_cast<const __m128i*>(p));
