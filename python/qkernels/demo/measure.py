@@ -72,8 +72,9 @@ class Comparison:
 
 
 def matrices_of(file: qk.GGUFFile) -> dict[str, qk.QTensor]:
-    """The matrices of a file, by name."""
-    return {name: w for name, w in file.items() if isinstance(w, qk.QTensor) and len(w.shape) == 2}
+    """The matrices of a file, by name, as they lie in it."""
+    tensors = {name: file.unpacked(name) for name in file}
+    return {n: w for n, w in tensors.items() if isinstance(w, qk.QTensor) and len(w.shape) == 2}
 
 
 def describe(path: Path, matrices: Matrices) -> Model:
