@@ -20,8 +20,9 @@ from qkernels.bench.peers import Peer, UnsuitedError, all_peers, ggml_library
 from qkernels.bench.peers.dense import DecodeNumpy, GgufNumpy
 from qkernels.bench.peers.ggml import Ggml
 from qkernels.bench.problem import Problem
-from qkernels.bench.report import Case, Report
+from qkernels.bench.report import Case, Report, make_row
 from qkernels.bench.run import Plan, Task
+from qkernels.bench.summary import summaries
 from qkernels.cli import app
 from weights import bound
 
@@ -82,6 +83,7 @@ def test_json_has_every_sample() -> None:
     told = {"cache_bytes", "cold", "huge_pages", "rounds", "steal", "seconds", "load"}
     assert told <= report.keys()
     assert [case["threads"] for case in report["cases"]] == [1, 2]
+    assert report["summaries"] == {"1": [], "2": []}
     for case in report["cases"]:
         assert (case["fmt"], case["n"], case["k"], case["m"]) == ("q4_0", N, K, 1)
         assert case["weight_bytes"] == N * K // 32 * 18
@@ -97,6 +99,73 @@ def test_json_has_every_sample() -> None:
             assert row["of_roof"] > 0
             assert row["ratio"] > 0
         assert max(row["ratio"] for row in case["rows"] if row["is_peer"]) == 1
+
+
+def cases_of(rows: dict[str, dict[str, Timing]], read: Timing, m: int = 1) -> list[Case]:
+    """Cases by label, each of rows by name: of qkernels where the name says so, else of peers."""
+    best = roof.Roof("one_stream", read, {"one_stream": read})
+    return [
+        Case(
+            label=label,
+            fmt=label,
+            n=N,
+            k=K,
+            m=m,
+            threads=1,
+            weight_bytes=1000,
+            copies=1,
+            roof=best,
+            rows=[
+                make_row(name, "qkernels" not in name, timings, [], best, 1000, 0.0)
+                for name in timings
+            ],
+            absent={},
+        )
+        for label, timings in rows.items()
+    ]
+
+
+def test_a_summary_has_the_mean_and_the_worst_case() -> None:
+    ours = "qkernels packed int16"
+    cases = cases_of(
+        {
+            "q4_0": {ours: timing(2.0), "ggml": timing(9.0), "ggml repacked": timing(4.0)},
+            "q6_k": {ours: timing(2.0), "ggml": timing(1.0), "torch float32": timing(0.1)},
+            "q8_ks": {ours: timing(4.0), "torch float32": timing(0.1)},
+        },
+        timing(1.0),
+    )
+    assert summaries(cases) == [
+        f"{ours} vs ggml: geomean 1.00x, worst 0.50x (q6_k);"
+        " of roof: geomean 40%, worst 25% (q8_ks)"
+    ]
+    assert summaries(cases[:1]) == []
+    assert summaries(cases[2:] * 2) == [
+        f"{ours} vs ggml: no case; of roof: geomean 25%, worst 25% (q8_ks)"
+    ]
+
+
+def test_a_batch_has_to_beat_decoding_first_and_has_no_roof() -> None:
+    rows = {"qkernels int16": timing(2.0), "ggml": timing(1.0), "decode + NumPy": timing(6.0)}
+    batches = cases_of({"m=4": rows, "m=32": rows}, timing(1.0), m=4)
+    told = (
+        "qkernels int16 vs ggml: geomean 0.50x, worst 0.50x (m=4);"
+        " vs decode + NumPy: geomean 3.00x, worst 3.00x (m=4)"
+    )
+    assert summaries(batches) == [told]
+    single = cases_of({"m=1": rows}, timing(1.0))
+    assert summaries(single + batches) == [told.replace("(m=4)", "(m=1)") + "; of roof: 50% (m=1)"]
+
+
+def test_a_summary_says_how_much_of_it_is_unsafe() -> None:
+    wild = timing(1.0, 2.0, 3.0)
+    rows = {"qkernels int16": timing(2.0), "ggml": timing(4.0)}
+    unsafe = rows | {"ggml": wild}
+    (line,) = summaries(cases_of({"a": rows, "b": unsafe, "c": unsafe}, timing(1.0)))
+    assert "worst 1.00x (b), no verdict in 2 of 3; of roof" in line
+    assert line.endswith("(a)")
+    (line,) = summaries(cases_of({"a": rows, "b": rows}, wild))
+    assert line.endswith("worst 100% (a), unsafe in 2 of 2")
 
 
 def test_steal_is_said() -> None:
@@ -209,6 +278,8 @@ def test_the_table_shows_every_row(arguments: tuple[object, ...], labels: list[s
         "steal ",
     ):
         assert part in result.output
+    summed = re.findall(r"^(qkernels .*) vs ggml: no case; ", result.output, re.M)
+    assert summed == (["qkernels int16", "qkernels packed int16"] if len(labels) > 1 else [])
 
 
 @pytest.mark.usefixtures("small_machine")

@@ -9,6 +9,7 @@ from typing import Any
 
 from qkernels.bench.method import MAX_SPREAD, Timing, doubts
 from qkernels.bench.roof import Roof
+from qkernels.bench.summary import summaries
 
 # Stolen processor time above which a run says that it was disturbed.
 MAX_STEAL = 0.02
@@ -138,6 +139,11 @@ class Report:
             " no number here is safe"
         )
 
+    def summaries(self) -> dict[int, list[str]]:
+        """What the cases come to, by number of threads."""
+        counts = sorted({case.threads for case in self.cases})
+        return {n: summaries([case for case in self.cases if case.threads == n]) for n in counts}
+
     def to_json(self) -> str:
         """The report as indented JSON."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -145,6 +151,7 @@ class Report:
             **plain,
             "disturbance": self.disturbance(),
             "cases": [case.to_dict() for case in self.cases],
+            "summaries": self.summaries(),
         }
         return json.dumps(whole, indent=2, default=str)
 
