@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import re
@@ -14,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import qkernels as qk
-from qkernels.bench import cli, method, roof, run, show
+from qkernels.bench import cli, method, plot, roof, run, show
 from qkernels.bench.method import Timing
 from qkernels.bench.peers import Peer, UnsuitedError, all_peers, ggml_library
 from qkernels.bench.peers.dense import DecodeNumpy, GgufNumpy
@@ -168,10 +169,26 @@ def test_a_summary_says_how_much_of_it_is_unsafe() -> None:
     assert line.endswith("worst 100% (a), unsafe in 2 of 2")
 
 
-def test_steal_is_said() -> None:
+def test_what_disturbed_a_run_is_said() -> None:
     report = small_run(peers=[])
+    processors = report.machine["processors"]
+    report.steal, report.load = 0.02, 1 + processors / 2
+    assert report.disturbance() is None
     report.steal = 0.15
-    assert "took away 15.0% of the processor time" in str(report.disturbance())
+    stolen = "the host took away 15.0% of the processor time"
+    assert report.disturbance() == f"{stolen}: no number here is safe"
+    report.load = load = 2 + processors / 2
+    wanted = f"programs wanted {load:.1f} of {processors} processors, this one 1"
+    assert report.disturbance() == f"{stolen} and {wanted}: no number here is safe"
+    report.steal, report.load = None, None
+    assert report.disturbance() is None
+
+
+def test_a_roof_below_a_product_is_said() -> None:
+    rows = {"qkernels int16": timing(1.0, 1.1), "ggml": timing(1.0, 3.0)}
+    (case,) = cases_of({"a": rows}, timing(2.0, 2.0))
+    (verdict,) = [verdict for verdict in case.verdicts() if "roof" in verdict]
+    assert verdict == "the roof is too low: qkernels int16 reaches 190% of it"
 
 
 # Whom it compares
@@ -318,6 +335,15 @@ def test_a_wrong_name_is_one_line() -> None:
     assert result.stderr == "qkernels bench: unknown format 'q9_9'; see qkernels.formats()\n"
     result = invoke("bench", "gemv", "--act", "int4", "--n", N, "--k", K, "--threads", "1")
     assert result.stderr == "qkernels bench: act='int4' is not one of int16, float32, int8\n"
+
+
+def test_a_plot_has_rows_of_at_most_ten_cases_on_one_number_of_threads() -> None:
+    rows = {f"case {i}": {"qkernels int16": timing(1.0)} for i in range(23)}
+    cases = cases_of(rows, timing(1.0))
+    cases += [dataclasses.replace(case, threads=2) for case in cases[:3]]
+    found = [[case.label for case in row] for row in plot._rows(cases)]
+    assert [len(row) for row in found] == [8, 8, 7, 3]
+    assert [label for row in found for label in row] == [case.label for case in cases]
 
 
 @pytest.mark.usefixtures("small_machine")

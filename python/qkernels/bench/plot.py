@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,9 @@ THEIRS = {
 OTHERS = ("#4d4d4d", "#878787", "#bababa")
 ROOF = "#2166ac"
 GROUP_WIDTH = 0.8
+GROUPS_IN_A_ROW = 10
 INCHES_PER_BAR = 0.16
+LEGEND_INCHES = 2.5
 HEIGHT = 4.2
 DPI = 120
 
@@ -44,7 +46,7 @@ def check() -> None:
 
 
 def save(report: Report, path: Path) -> None:
-    """Write a picture: one row of axes a number of threads, one group of bars a case.
+    """Write a picture: rows of axes for each number of threads, one group of bars a case.
 
     Args:
         report: with at least one case.
@@ -56,19 +58,20 @@ def save(report: Report, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    threads = sorted({case.threads for case in report.cases})
     colours = _colours(report)
-    groups = len(report.cases) / len(threads)
+    rows = list(_rows(report.cases))
     bars = max(len(case.rows) for case in report.cases)
-    width = max(7.0, INCHES_PER_BAR * groups * (bars + 2) + 1.5)
-    figure = Figure(figsize=(width, HEIGHT * len(threads)), dpi=DPI, layout="constrained")
+    groups = max(len(cases) for cases in rows)
+    width = max(7.0, INCHES_PER_BAR * groups * (bars + 2) + LEGEND_INCHES)
+    figure = Figure(figsize=(width, HEIGHT * len(rows)), dpi=DPI, layout="constrained")
     named: dict[str, Artist] = {}
-    for row, count in enumerate(threads, 1):
-        axes = figure.add_subplot(len(threads), 1, row)
-        _draw(axes, [case for case in report.cases if case.threads == count], colours)
+    for number, cases in enumerate(rows, 1):
+        axes = figure.add_subplot(len(rows), 1, number)
+        _draw(axes, cases, colours)
+        count = cases[0].threads
         axes.set_title(f"{count} thread{'' if count == 1 else 's'}", loc="left", fontsize=10)
         handles, labels = axes.get_legend_handles_labels()
-        named.update(zip(labels, handles, strict=True))
+        named |= dict(zip(labels, handles, strict=True))
     figure.legend(list(named.values()), list(named), loc="outside right upper", fontsize=8)
     temperature = "cold" if report.cold else "warm"
     figure.suptitle(
@@ -76,6 +79,16 @@ def save(report: Report, path: Path) -> None:
         fontsize=11,
     )
     figure.savefig(path)
+
+
+def _rows(cases: list[Case]) -> Iterator[list[Case]]:
+    """The cases of each row of axes: on one number of threads, and of about equal lengths."""
+    for threads in sorted({case.threads for case in cases}):
+        some = [case for case in cases if case.threads == threads]
+        count = -(-len(some) // GROUPS_IN_A_ROW)
+        length = -(-len(some) // count)
+        for start in range(0, len(some), length):
+            yield some[start : start + length]
 
 
 def _colours(report: Report) -> dict[str, str]:
@@ -122,6 +135,7 @@ def _draw(axes: Axes, cases: list[Case], colours: dict[str, str]) -> None:
         axes.tick_params(axis="x", rotation=30)
     batches = any(case.m > 1 for case in cases)
     axes.set_ylabel("GB/s of quantised weights" + (", times the batch" if batches else ""))
+    axes.set_xlim(-0.6, len(cases) - 0.4)
     axes.set_ylim(bottom=0)
     axes.spines[["top", "right"]].set_visible(False)
 

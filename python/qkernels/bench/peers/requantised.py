@@ -34,8 +34,8 @@ def check(problem: Problem, bits: tuple[int, ...]) -> int:
     """
     own = bits_of(problem.fmt)
     if own not in bits:
-        allowed = " or ".join(map(str, bits))
-        raise UnsuitedError(f"its weights have {allowed} bits, those of {problem.fmt} {own}")
+        # Without the format, so that one line says it of all formats of a table.
+        raise UnsuitedError(f"its weights have {' or '.join(map(str, bits))} bits")
     if problem.k % GROUP != 0:
         raise UnsuitedError(f"k={problem.k} is no whole number of groups of {GROUP}")
     return own
