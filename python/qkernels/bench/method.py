@@ -36,7 +36,6 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 T = TypeVar("T")
 
-MIN_ROUNDS = 15
 MAX_SPREAD = 0.25
 # Cold weights rotate over more bytes than this many last-level caches.
 CACHES = 4

@@ -24,7 +24,7 @@ def summaries(cases: Sequence[Case]) -> list[str]:
     """
     batches = any(case.m > 1 for case in cases)
     lines = []
-    for name in dict.fromkeys(row.name for case in cases for row in case.rows if not row.is_peer):
+    for name in sorted({row.name for case in cases for row in case.rows if not row.is_peer}):
         found = [(case, _row(case, name)) for case in cases]
         own = [(case, row) for case, row in found if row is not None]
         if len(own) > 1:
