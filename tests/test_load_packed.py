@@ -96,7 +96,7 @@ def test_embeddings_are_looked_up_in_the_blocks(path: Path) -> None:
     expected = matrix_of(qk.load_gguf(path), "token_embd.weight").dequantize()
     np.testing.assert_array_equal(rows, np.asarray(expected)[[3, 0]])
     with pytest.raises(KeyError, match=r"near names: 'token_embd\.weight'"):
-        file.unpacked("token_embd.weigth")
+        file.unpacked("token_embed.weight")
 
 
 def test_a_padded_depth_is_packed_as_it_is(path: Path) -> None:

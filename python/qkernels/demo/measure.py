@@ -7,7 +7,6 @@ with the way there is without qkernels: `gguf` decodes the matrix, NumPy or torc
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -195,13 +194,6 @@ def resident_bytes() -> int | None:
         return None
     fields = dict(line.partition(":")[::2] for line in status.splitlines())
     return int(fields["VmRSS"].split()[0]) * 1024
-
-
-def load_per_processor() -> float:
-    """How many programs wanted each processor, on average over the last minute."""
-    if not hasattr(os, "getloadavg"):
-        return 0.0
-    return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 def _best(measured: Callable[[], object], repeats: int) -> float:
