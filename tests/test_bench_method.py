@@ -47,6 +47,14 @@ def test_a_linear_drift_falls_on_all_alike() -> None:
     assert max(medians) / min(medians) < 1.0001
 
 
+def test_the_time_of_a_call_is_divided_by_its_products() -> None:
+    clock = iter(range(10_000))
+    candidates = [Candidate("one", lambda: None), Candidate("many", lambda: None, products=8)]
+    timings = measure(candidates, 2, clock=lambda: 20e-3 * next(clock))
+    assert timings["one"].median == pytest.approx(20e-3)
+    assert timings["many"].median == pytest.approx(20e-3 / 8)
+
+
 def test_a_short_call_is_repeated_after_one_that_is_not_timed() -> None:
     calls = 0
     now = 0.0

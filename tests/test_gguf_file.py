@@ -151,12 +151,6 @@ def test_only_regular_files_are_read(tmp_path: Path, mmap: bool) -> None:
             qk.load_gguf(path, mmap=mmap)
 
 
-def test_packing_is_refused(path: Path) -> None:
-    path.write_bytes(image())
-    with pytest.raises(ValueError, match=r"QTensor\.pack\(\) packs a matrix"):
-        qk.load_gguf(path, pack=True)
-
-
 def test_text_forms_say_what_is_inside(path: Path) -> None:
     keys = [
         key("general.name", "string", "small"),

@@ -4,13 +4,12 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import gguf
-import numpy as np
 import pytest
 
 import qkernels as qk
+from gguf_contents import array_of, matrix_of
 from gguf_files import (
     BYTES_32,
     NEVER_READ,
@@ -27,24 +26,10 @@ from gguf_files import (
 from gguf_wrong_head import WRONG_HEADS
 from gguf_wrong_tensors import WRONG_TENSORS
 
-NDArray = np.ndarray[Any, Any]
-
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "model.gguf"
-
-
-def array_of(file: qk.GGUFFile, name: str) -> NDArray:
-    tensor = file[name]
-    assert isinstance(tensor, np.ndarray)
-    return tensor
-
-
-def matrix_of(file: qk.GGUFFile, name: str) -> qk.QTensor:
-    tensor = file[name]
-    assert isinstance(tensor, qk.QTensor)
-    return tensor
 
 
 # Tensors of types that are not read here do not keep the file from opening.

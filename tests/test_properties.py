@@ -219,4 +219,6 @@ def test_what_the_gguf_package_writes_is_read(
                 assert file.metadata[name] == (value if isinstance(value, list) else value[1])
             assert list(file) == list(tensors)
             for name, w in tensors.items():
-                np.testing.assert_array_equal(np.asarray(file[name].data), np.asarray(w.data))
+                np.testing.assert_array_equal(
+                    np.asarray(file.unpacked(name).data), np.asarray(w.data)
+                )

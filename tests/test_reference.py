@@ -22,6 +22,9 @@ class Altered(dict[str, Any]):
         super().__init__(file)
         self.metadata = dict(file.metadata)
 
+    def unpacked(self, name: str) -> Any:
+        return self[name]
+
 
 def relative_error(y: Array, exact: Array) -> float:
     return float(np.linalg.norm(y - exact) / np.linalg.norm(exact))
@@ -32,7 +35,7 @@ def straightforward_logits(file: qk.GGUFFile, tokens: list[int]) -> Array:
     c = LlamaConfig.from_metadata(file.metadata)
 
     def w(name: str) -> Array:
-        tensor = file[f"{name}.weight"]
+        tensor = file.unpacked(f"{name}.weight")
         decoded = qk.dequantize(tensor) if isinstance(tensor, qk.QTensor) else tensor
         return cast(Array, decoded.astype(np.float64))
 
@@ -105,6 +108,19 @@ def test_a_prompt_at_once_equals_token_by_token(
     llama.reset()
     in_two = np.concatenate([llama.forward(PROMPT[:3]), llama.forward(PROMPT[3:])])
     assert relative_error(in_two, at_once) < bound
+
+
+def test_a_packed_model_chooses_the_same_tokens(
+    random_model: qk.GGUFFile, random_model_path: Path
+) -> None:
+    expected = list(Reference(random_model).greedy(PROMPT, 8))
+    assert len(set(expected)) > 1
+    with qk.load_gguf(random_model_path, pack=True) as packed:
+        assert isinstance(packed["token_embd.weight"], qk.PackedTensor)
+        assert list(Reference(packed).greedy(PROMPT, 8)) == expected
+        exact = Reference(random_model, "float64").forward(PROMPT)
+        np.testing.assert_array_equal(Reference(packed, "float64").forward(PROMPT), exact)
+        assert relative_error(Reference(packed).forward(PROMPT), exact) < 2e-3
 
 
 def test_reset_forgets(random_model: qk.GGUFFile) -> None:

@@ -249,8 +249,9 @@ def get_rows(
     """Decode chosen rows of a matrix, as an embedding look-up does; no other row is read.
 
     Args:
-        weights: a QTensor or PackedTensor of shape (n, k), or raw uint8 blocks (n, row_bytes) with
-            `fmt`.
+        weights: a QTensor of shape (n, k), or raw uint8 blocks (n, row_bytes) with `fmt`. A
+            PackedTensor is refused: its rows do not lie together (`GGUFFile.unpacked`,
+            `PackedTensor.unpack`).
         ids: integers in [0, n), of any shape.
         fmt: the format of raw weights.
         out: where the result goes, in float32, float16 or bfloat16. It is returned.
@@ -259,7 +260,7 @@ def get_rows(
         shape (*ids.shape, k), float32 unless `out` says otherwise; torch where ids is.
 
     Raises:
-        TypeError: ids are not integers.
+        TypeError: ids are not integers, or the weights are packed.
         IndexError: an id outside [0, n). `out` keeps its contents.
         ValueError: a wrong shape or format.
     """

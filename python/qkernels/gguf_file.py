@@ -1,38 +1,49 @@
-"""GGUF files as mappings of names to weights, opened without reading or converting them."""
+"""GGUF files as mappings of names to weights, opened without reading or converting them.
+
+With `pack=True` the matrices are copied into panels on opening; everything else stays as it lies.
+"""
 
 from __future__ import annotations
 
-import difflib
 import os
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core
+from . import _core, _threads
+from ._packing import has_panels, pack_all
+from .gguf_metadata import Metadata, Names, Source
+from .packed import PackedTensor
 from .tensor import QTensor
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 NDArray = np.ndarray[Any, Any]
-V = TypeVar("V")
-T = TypeVar("T")
 
 MATRIX_NDIMS = (2, 3)  # what a QTensor takes: a matrix, or a stack of one an expert
-MOST_COMPARED = 2000  # names that a misspelt one is compared with
-MOST_LISTED = 200  # keys in the text form of metadata
-MOST_SHOWN = 100  # characters of a name in a message, bytes of a value in the text form
 
 
-def load_gguf(path: str | os.PathLike[str], *, mmap: bool = True, pack: bool = False) -> GGUFFile:
+def load_gguf(
+    path: str | os.PathLike[str],
+    *,
+    mmap: bool = True,
+    pack: bool = False,
+    threads: int | None = None,
+) -> GGUFFile:
     """Open a GGUF file (version 2 or 3, little-endian).
 
     Nothing is copied or converted: tensors are views into the mapped file, which stays mapped as
     long as one of them lives, and metadata values become Python objects when they are asked for.
+
+    With `pack=True` every matrix is packed before this returns, as by `QTensor.pack()`: that reads
+    the whole file and takes as much memory again, and from then on a look-up costs nothing. Where
+    it takes long, a progress bar appears on a terminal's standard error. Stacks of experts,
+    quantised vectors, and matrices of formats without a packed layout (iq1, iq2, iq3, nvfp4) stay
+    QTensors, as without it. `GGUFFile.unpacked` has the blocks of a packed matrix, as
+    `get_rows` needs them.
 
     A mapped file must not be cut short while it is in use. Its size is compared before each tensor
     or value is handed out, and a file that shrank raises ValueError; but reading from an array
@@ -42,121 +53,24 @@ def load_gguf(path: str | os.PathLike[str], *, mmap: bool = True, pack: bool = F
     Args:
         path: the file.
         mmap: map the file; False reads all of it into memory.
-        pack: must be False: matrices are packed one by one, by `QTensor.pack()`.
+        pack: give matrices out as PackedTensors, for the ISA in use now.
+        threads: 1 to 256 for packing, instead of the default.
 
     Raises:
         OSError: the system refuses to open or map the file, as in FileNotFoundError.
         ValueError: the file is no GGUF file, or one at fault; the message names what is wrong. Also
-            a path with a null byte, and `pack=True`.
+            a path with a null byte, and `threads` out of range.
         TypeError: `path` is not a path.
+        MemoryError: the packed matrices do not fit.
     """
+    _threads.resolve(threads)  # refuses a wrong number, even where nothing is packed
+    file = GGUFFile(path, mmap=mmap)
     if pack:
-        raise ValueError("pack=True: a file is not packed whole; QTensor.pack() packs a matrix")
-    return GGUFFile(path, mmap=mmap)
+        file._packed.update(pack_all(file._matrices(), threads))
+    return file
 
 
-class _Source:
-    """The open file that a GGUFFile and its metadata share, until it is closed."""
-
-    __slots__ = ("core", "path", "values")
-
-    def __init__(self, path: str, core: _core.GGUF) -> None:
-        self.path = path
-        self.core: _core.GGUF | None = core
-        self.values: dict[str, object] = {}
-
-    def opened(self) -> _core.GGUF:
-        if self.core is None:
-            raise ValueError(f"{self.path} is closed")
-        return self.core
-
-
-class _Names(Mapping[str, V]):
-    """A mapping whose keys are names in the file, with near ones named where one is missing."""
-
-    __slots__ = ("_source",)
-    _what = "name"
-
-    def __init__(self, source: _Source) -> None:
-        self._source = source
-
-    @abstractmethod
-    def _find(self, name: str) -> int:
-        """The index of a name, or -1."""
-
-    def _index(self, name: str) -> int:
-        if not isinstance(name, str):
-            raise TypeError(f"a {self._what} is a str, not {type(name).__name__}")
-        index = self._find(name)
-        if index >= 0:
-            return index
-        message = f"{self._source.path} has no {self._what} {name[:MOST_SHOWN]!r}"
-        if near := difflib.get_close_matches(name[:200], islice(self, MOST_COMPARED)):
-            message += f"; near names: {', '.join(map(repr, near))}"
-        raise KeyError(message)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._find(name) >= 0
-
-    @overload
-    def get(self, name: str, /) -> V | None: ...
-    @overload
-    def get(self, name: str, /, default: V) -> V: ...
-    @overload
-    def get(self, name: str, /, default: T) -> V | T: ...
-    def get(self, name: str, /, default: object = None) -> object:
-        """Return the value of `name`, or `default` where the file has none."""
-        return self[name] if name in self else default  # noqa: SIM401 (this is get itself)
-
-
-class Metadata(_Names[object]):
-    """A file's key-value pairs. A value becomes a Python object when it is first asked for.
-
-    Values are str, int, float, bool, or a list of one of them. Strings are UTF-8; bytes that are
-    not become lone surrogates, so that `text.encode("utf-8", "surrogateescape")` is what the file
-    holds.
-    """
-
-    __slots__ = ()
-    _what = "key"
-
-    def _find(self, name: str) -> int:
-        return self._source.opened().find_key(name)
-
-    def __getitem__(self, key: str) -> object:
-        """Return a value.
-
-        Raises:
-            KeyError: the file has no such key; the message has near ones.
-            ValueError: the file is closed, or has shrunk.
-        """
-        core = self._source.opened()
-        values = self._source.values
-        if key not in values:
-            values[key] = core.value(self._index(key))
-        return values[key]
-
-    def __iter__(self) -> Iterator[str]:
-        """Go through the keys in the file's order."""
-        return iter(self._source.opened().keys())
-
-    def __len__(self) -> int:
-        """Count the keys."""
-        return self._source.opened().key_count
-
-    def __repr__(self) -> str:
-        """List the keys with their values; arrays by type and length."""
-        core = self._source.core
-        if core is None:
-            return f"Metadata of {self._source.path} (closed)"
-        keys = core.keys()
-        lines = [f"{key}: {_summary(core, i)}" for i, key in enumerate(keys[:MOST_LISTED])]
-        if len(keys) > MOST_LISTED:
-            lines.append(f"... and {len(keys) - MOST_LISTED} more")
-        return "\n".join([f"Metadata of {self._source.path}, {len(keys)} keys", *lines])
-
-
-class GGUFFile(_Names["QTensor | NDArray"]):
+class GGUFFile(Names["QTensor | PackedTensor | NDArray"]):
     """A GGUF file as a mapping of tensor names to weights.
 
     Tensors of two or three dimensions in one of `qkernels.formats()`, float ones included, are
@@ -164,18 +78,22 @@ class GGUFFile(_Names["QTensor | NDArray"]):
     read-only NumPy array: float vectors and float tensors of four dimensions (bf16 converted to
     float32), integers and float64. All but the converted ones are views into the file.
 
+    In a file that was opened with `pack=True`, matrices that have a packed layout are
+    `PackedTensor`s instead, and the same object at each look-up.
+
     See `load_gguf`, which opens one.
     """
 
-    __slots__ = ("_metadata", "_path")
+    __slots__ = ("_metadata", "_packed", "_path")
     _what = "tensor"
 
     def __init__(self, path: str | os.PathLike[str], *, mmap: bool = True) -> None:
         """Open `path`; see `load_gguf` for what is raised."""
         name = os.fsdecode(path)
-        super().__init__(_Source(name, _core.GGUF(name, mmap)))
+        super().__init__(Source(name, _core.GGUF(name, mmap)))
         self._path = Path(name)
         self._metadata = Metadata(self._source)
+        self._packed: dict[str, PackedTensor] = {}
 
     @property
     def path(self) -> Path:
@@ -196,6 +114,7 @@ class GGUFFile(_Names["QTensor | NDArray"]):
         """Refuse further look-ups. Tensors that were handed out stay valid and keep the map."""
         self._source.core = None
         self._source.values.clear()
+        self._packed = {}
 
     def __enter__(self) -> GGUFFile:
         """Return the file itself."""
@@ -214,7 +133,7 @@ class GGUFFile(_Names["QTensor | NDArray"]):
     def _find(self, name: str) -> int:
         return self._source.opened().find_tensor(name)
 
-    def __getitem__(self, name: str) -> QTensor | NDArray:
+    def __getitem__(self, name: str) -> QTensor | PackedTensor | NDArray:
         """Return a tensor.
 
         Raises:
@@ -223,6 +142,21 @@ class GGUFFile(_Names["QTensor | NDArray"]):
                 shrunk.
         """
         index = self._index(name)
+        packed = self._packed.get(name)
+        return self._tensor(index, name) if packed is None else packed
+
+    def unpacked(self, name: str) -> QTensor | NDArray:
+        """Return a tensor as it lies in the file, which is what an embedding look-up needs.
+
+        Without `pack=True` this is `file[name]`. It is a view whose bytes are read from the file
+        when they are used, so it takes no memory beside the packed matrix.
+
+        Raises:
+            KeyError, ValueError: as for `file[name]`.
+        """
+        return self._tensor(self._index(name), name)
+
+    def _tensor(self, index: int, name: str) -> QTensor | NDArray:
         core = self._source.opened()
         entry = core.tensor(index)
         ndim = len(entry.shape)
@@ -239,6 +173,16 @@ class GGUFFile(_Names["QTensor | NDArray"]):
             )
         shape = entry.shape if ndim > 1 else (1, *entry.shape)
         return QTensor(core.rows(index), entry.fmt, shape)
+
+    def _matrices(self) -> dict[str, QTensor]:
+        """The tensors that can be packed. Those of types that are not read are left alone."""
+        core = self._source.opened()
+        found: dict[str, QTensor] = {}
+        for index, name in enumerate(core.tensor_names()):
+            entry = core.tensor(index)
+            if len(entry.shape) == 2 and entry.fmt is not None and has_panels(entry.fmt):
+                found[name] = QTensor(core.rows(index), entry.fmt, entry.shape)
+        return found
 
     def __iter__(self) -> Iterator[str]:
         """Go through the tensors' names in the file's order."""
@@ -266,16 +210,6 @@ class GGUFFile(_Names["QTensor | NDArray"]):
             f"GGUFFile({self._source.path!r}, {core.nbytes:,} bytes, "
             f"{core.key_count} metadata keys, {core.tensor_count} tensors: {counts})"
         )
-
-
-def _summary(core: _core.GGUF, index: int) -> str:
-    """A value in a few words."""
-    type_name, length, nbytes = core.value_type(index)
-    if length is not None:
-        return f"{type_name}[{length}]"
-    if nbytes > MOST_SHOWN:
-        return f"{type_name} of {nbytes:,} bytes"
-    return repr(core.value(index))
 
 
 def _widen(bfloats: NDArray) -> NDArray:

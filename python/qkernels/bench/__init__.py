@@ -1,5 +1,9 @@
 """`qkernels bench`: matrix products beside their peers and the memory's own speed.
 
 `method` says how anything is timed, `problem` what, `peers` against what, `roof` what the machine
-could do at most; `run` puts them together and `report`, `show` and `plot` tell the results.
+could do at most; `run` puts them together and `report`, `summary`, `show` and `plot` tell the
+results.
 """
+
+# Here, where the command finds it without importing what measures.
+MIN_ROUNDS = 15

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import qkernels as qk
+from qkernels.bench import MIN_ROUNDS
 
 if TYPE_CHECKING:
     from qkernels.bench.run import Plan, Task
 
-MIN_ROUNDS = 15
 BATCHES = (1, 4, 32, 128)
 
 app = typer.Typer(

@@ -36,7 +36,6 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 T = TypeVar("T")
 
-MIN_ROUNDS = 15
 MAX_SPREAD = 0.25
 # Cold weights rotate over more bytes than this many last-level caches.
 CACHES = 4
@@ -66,12 +65,14 @@ class Candidate:
         call: computes the product once, with the next copy of the weights.
         rest: sends threads that `call` keeps spinning to sleep.
         array: what `call` returned as an array of shape (n,) or (m, n).
+        products: how many times `call` computes it, each with another copy; its time is divided.
     """
 
     name: str
     call: Callable[[], Any]
     rest: Callable[[], None] = _nothing
     array: Callable[[Any], Array] = _as_array
+    products: int = 1
 
 
 class Rotation(Generic[T]):
@@ -98,7 +99,7 @@ def copies_needed(nbytes: int, cache_bytes: int, cold: bool) -> int:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds a call, one sample a round, and what they come to."""
+    """Seconds a product, one sample a round, and what they come to."""
 
     samples: list[float]
     low: float
@@ -172,14 +173,14 @@ def _plan_turn(candidate: Candidate, clock: Callable[[], float]) -> _TurnPlan:
 
 
 def _turn(candidate: Candidate, plan: _TurnPlan, clock: Callable[[], float]) -> float:
-    """Seconds a call."""
+    """Seconds a product."""
     call = candidate.call
     if plan.wake:
         call()
     begin = clock()
     for _ in range(plan.calls):
         call()
-    seconds = (clock() - begin) / plan.calls
+    seconds = (clock() - begin) / (plan.calls * candidate.products)
     candidate.rest()
     return seconds
 

@@ -9,9 +9,12 @@ from typing import Any
 
 from qkernels.bench.method import MAX_SPREAD, Timing, doubts
 from qkernels.bench.roof import Roof
+from qkernels.bench.summary import summaries
 
 # Stolen processor time above which a run says that it was disturbed.
 MAX_STEAL = 0.02
+# And the share of the processors that other programs wanted.
+MAX_OTHERS = 0.5
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Case:
 
     def verdicts(self) -> list[str]:
         """A sentence for each row of qkernels: how it compares with the best peer, or why not;
-        and one where the roof is unsafe.
+        and one where the roof is unsafe, or none.
         """
         peer = self.best_peer
         ours = [row for row in self.rows if not row.is_peer]
@@ -71,6 +74,12 @@ class Case:
                 f"no safe roof: {roof.variant} spreads by {roof.timing.spread:.1%} of its median,"
                 f" over {MAX_SPREAD:.0%}"
             )
+        else:
+            found += [
+                f"the roof is too low: {row.name} reaches {row.of_roof:.0%} of it"
+                for row in self.rows
+                if row.timing.high < roof.timing.low
+            ]
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -130,13 +139,22 @@ class Report:
     load: float | None = None
 
     def disturbance(self) -> str | None:
-        """What the host took away, in words, where it was more than MAX_STEAL."""
-        if self.steal is None or self.steal <= MAX_STEAL:
-            return None
-        return (
-            f"the host took away {self.steal:.1%} of the processor time during this run:"
-            " no number here is safe"
-        )
+        """Why no number of this run is safe, in words; None where nothing speaks against them."""
+        found = []
+        if self.steal is not None and self.steal > MAX_STEAL:
+            found.append(f"the host took away {self.steal:.1%} of the processor time")
+        processors = self.machine["processors"]
+        own = max((case.threads for case in self.cases), default=0)
+        if self.load is not None and self.load - own > MAX_OTHERS * processors:
+            found.append(
+                f"programs wanted {self.load:.1f} of {processors} processors, this one {own}"
+            )
+        return f"{' and '.join(found)}: no number here is safe" if found else None
+
+    def summaries(self) -> dict[int, list[str]]:
+        """What the cases come to, by number of threads."""
+        counts = sorted({case.threads for case in self.cases})
+        return {n: summaries([case for case in self.cases if case.threads == n]) for n in counts}
 
     def to_json(self) -> str:
         """The report as indented JSON."""
@@ -145,6 +163,7 @@ class Report:
             **plain,
             "disturbance": self.disturbance(),
             "cases": [case.to_dict() for case in self.cases],
+            "summaries": self.summaries(),
         }
         return json.dumps(whole, indent=2, default=str)
 

@@ -20,7 +20,7 @@ NAME_WIDTH = 24  # of the longest name of a way, indented
 
 
 def report(console: Console, report: Report) -> None:
-    """A table for each number of threads, the verdicts, and what the run was."""
+    """A table for each number of threads, verdicts, what they come to, and what the run was."""
     cases = sorted(report.cases, key=lambda case: case.threads)
     for threads, group in groupby(cases, key=lambda case: case.threads):
         some = list(group)
@@ -28,6 +28,8 @@ def report(console: Console, report: Report) -> None:
         for case in some:
             for verdict in case.verdicts():
                 console.print(f"{escape(case.label)}: {escape(verdict)}.", soft_wrap=True)
+        for line in report.summaries()[threads]:
+            console.print(f"[bold]{escape(line)}.[/bold]", soft_wrap=True)
         console.print()
     _absences(console, report)
     _circumstances(console, report)

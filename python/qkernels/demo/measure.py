@@ -7,7 +7,6 @@ with the way there is without qkernels: `gguf` decodes the matrix, NumPy or torc
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -72,8 +71,9 @@ class Comparison:
 
 
 def matrices_of(file: qk.GGUFFile) -> dict[str, qk.QTensor]:
-    """The matrices of a file, by name."""
-    return {name: w for name, w in file.items() if isinstance(w, qk.QTensor) and len(w.shape) == 2}
+    """The matrices of a file, by name, as they lie in it."""
+    tensors = {name: file.unpacked(name) for name in file}
+    return {n: w for n, w in tensors.items() if isinstance(w, qk.QTensor) and len(w.shape) == 2}
 
 
 def describe(path: Path, matrices: Matrices) -> Model:
@@ -194,13 +194,6 @@ def resident_bytes() -> int | None:
         return None
     fields = dict(line.partition(":")[::2] for line in status.splitlines())
     return int(fields["VmRSS"].split()[0]) * 1024
-
-
-def load_per_processor() -> float:
-    """How many programs wanted each processor, on average over the last minute."""
-    if not hasattr(os, "getloadavg"):
-        return 0.0
-    return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 def _best(measured: Callable[[], object], repeats: int) -> float:

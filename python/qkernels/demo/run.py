@@ -14,6 +14,7 @@ import numpy as np
 
 import qkernels as qk
 from qkernels import models
+from qkernels.bench import machine
 from qkernels.demo import measure, show
 from qkernels.demo.report import MemoryBytes, OpenSeconds, Report, TokenSeconds
 from qkernels.llama import Reference, Tokenizer
@@ -85,7 +86,7 @@ def _measure(path: Path, file: qk.GGUFFile, random: bool, console: Console) -> R
     model = measure.describe(path, matrices)
     show.model(console, model)
 
-    load = measure.load_per_processor()
+    load = (machine.load() or 0.0) / qk.info()["processors"]
     # No spinner beside short measurements: on two cores its thread would be measured too.
     opened = measure.open_seconds(path)
     # The first product maps the weights; nothing else may allocate in between.

@@ -155,7 +155,7 @@ class Reference:
         return turned
 
     def _embed(self, tokens: Sequence[int]) -> Array:
-        rows: Array = qk.get_rows(self._matrix("token_embd.weight"), tokens)
+        rows: Array = qk.get_rows(_blocks(self._file, "token_embd.weight"), tokens)
         return rows.astype(self._dtype)
 
     def _product(self, x: Array, name: str) -> Array:
@@ -169,15 +169,22 @@ class Reference:
             y = qk.gemm(self._matrix(name), x, act=self.act)
         return y
 
-    def _matrix(self, name: str) -> qk.QTensor:
+    def _matrix(self, name: str) -> qk.QTensor | qk.PackedTensor:
         weights = self._file[name]
-        assert isinstance(weights, qk.QTensor)  # _check_tensors saw to it
+        assert isinstance(weights, (qk.QTensor, qk.PackedTensor))  # _check_tensors saw to it
         return weights
 
     def _decode(self, name: str) -> Array:
         if name not in self._decoded:
-            self._decoded[name] = qk.dequantize(self._matrix(name)).astype(np.float64)
+            self._decoded[name] = qk.dequantize(_blocks(self._file, name)).astype(np.float64)
         return self._decoded[name]
+
+
+def _blocks(file: qk.GGUFFile, name: str) -> qk.QTensor:
+    """A matrix as it lies in the file, packed or not."""
+    weights = file.unpacked(name)
+    assert isinstance(weights, qk.QTensor)  # _check_tensors saw to it
+    return weights
 
 
 def _check_tensors(file: qk.GGUFFile, config: LlamaConfig) -> int:
@@ -191,7 +198,7 @@ def _check_tensors(file: qk.GGUFFile, config: LlamaConfig) -> int:
     shapes: dict[str, tuple[int, ...]] = {**config.matrix_shapes()}
     shapes |= dict.fromkeys(config.vector_names(), (config.width,))
     embedding = file.get("token_embd.weight")
-    if not isinstance(embedding, qk.QTensor) or not embedding.shape[0]:
+    if not isinstance(embedding, (qk.QTensor, qk.PackedTensor)) or not embedding.shape[0]:
         raise ValueError("token_embd.weight is missing or is no matrix with rows")
     vocabulary = embedding.shape[0]
     shapes["token_embd.weight"] = (vocabulary, config.width)
@@ -201,7 +208,8 @@ def _check_tensors(file: qk.GGUFFile, config: LlamaConfig) -> int:
         if name not in file:
             raise ValueError(f"the file has no tensor {name}")
         tensor = file[name]
-        if tuple(tensor.shape) != shape or isinstance(tensor, qk.QTensor) != (len(shape) == 2):
+        is_matrix = isinstance(tensor, (qk.QTensor, qk.PackedTensor))
+        if tuple(tensor.shape) != shape or is_matrix != (len(shape) == 2):
             raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape}")
     if unknown := sorted(set(file) - set(shapes)):
         raise ValueError(f"tensor {unknown[0]} is not part of a plain Llama model")

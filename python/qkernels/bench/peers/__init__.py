@@ -5,10 +5,20 @@ from __future__ import annotations
 from qkernels.bench.peers.base import Peer, UnsuitedError
 from qkernels.bench.peers.dense import DecodeNumpy, GgufNumpy, TorchDense
 from qkernels.bench.peers.ggml import Ggml
+from qkernels.bench.peers.onnx_runtime import OnnxRuntime
+from qkernels.bench.peers.torch_int4 import TorchInt4
 
 __all__ = ["Peer", "UnsuitedError", "all_peers"]
 
 
 def all_peers() -> list[Peer]:
     """Every peer that there is, whether it is installed or not."""
-    return [DecodeNumpy(), GgufNumpy(), TorchDense("float32"), TorchDense("bfloat16"), Ggml()]
+    return [
+        DecodeNumpy(),
+        GgufNumpy(),
+        TorchDense("float32"),
+        TorchDense("bfloat16"),
+        TorchInt4(),
+        OnnxRuntime(),
+        Ggml(),
+    ]
