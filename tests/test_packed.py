@@ -14,7 +14,7 @@ from weights import bound, dense, random_bytes, relative_error, tensor
 
 NDArray = np.ndarray[Any, Any]
 
-UNPACKABLE = {"iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s", "nvfp4"}
+UNPACKABLE = {"iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s"}
 SHAPES = [(1, 32), (3, 100), (16, 256), (17, 288), (64, 576), (129, 1280)]
 
 
@@ -62,6 +62,17 @@ def test_unpacking_restores_every_byte(packable: str, isa: str) -> None:
         assert packed.isa == isa
         assert weights.nbytes <= packed.nbytes < weights.nbytes + 16 * weights.row_bytes
         np.testing.assert_array_equal(packed.unpack().data, raw)
+
+
+def test_every_scale_of_nvfp4_is_exact_in_panels(isa: str) -> None:
+    # All groups of block b have byte b as their scale, and all of its weights the code 7.
+    raw = np.full((256, 36), 0x77, np.uint8)
+    raw[:, :4] = np.arange(256, dtype=np.uint8)[:, None]
+    weights = qk.QTensor(raw, "nvfp4", (256, 64))
+    exact = np.asarray(weights.dequantize())[:, 37]
+    assert exact[0x7F] == 0 < exact[1]
+    one = np.eye(1, 64, 37, np.float32)[0]
+    np.testing.assert_array_equal(qk.gemv(weights.pack(), one, act="float32"), exact)
 
 
 def test_threads_do_not_change_a_bit(packable: str, act: str) -> None:

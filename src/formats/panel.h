@@ -45,6 +45,9 @@ class PanelBlock {
 
   // The quants of weights 4 quad .. 4 quad + 3 in the layouts that the idioms of the same names
   // load row by row (isa/idioms.h), from `offset` on.
+  QK_INLINE Words nibbles_of_16(int offset, int quad) const {
+    return bits_of_bytes(offset + 8 * (quad / 4) + 4 * (quad % 2), 4 * (quad / 2 % 2), 15);
+  }
   QK_INLINE Words nibbles_of_32(int offset, int quad) const {
     return bits_of_bytes(offset + 4 * (quad % 4), 4 * (quad / 4), 15);
   }

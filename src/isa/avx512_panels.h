@@ -48,6 +48,7 @@ struct Panels {
   }
   static QK_INLINE __m512 floats_of(Words w) { return _mm512_cvtepi32_ps(w); }
   static QK_INLINE __m512 as_floats(Words w) { return _mm512_castsi512_ps(w); }
+  static QK_INLINE __m512 halves_of(Words w) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(w)); }
   static QK_INLINE __m512 negate(__m512 a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
 
   // The sums of each plane: 32 * 255 * 127 * 256 = 2.7e8 where the high one is shifted.
