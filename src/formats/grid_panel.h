@@ -37,15 +37,17 @@ constexpr uint8_t kIq3SCodeQuants[16] = {65, 67, 69, 71, 73, 75, 77, 79,
                                          63, 61, 59, 57, 55, 53, 51, 49};
 
 // A grid's rows as codes without signs, a byte each, and what a recoded block has of them.
-template <const auto& kGrid, int kShift>
+template <class F>
 struct GridCodes {
-  static constexpr int kRows = sizeof(kGrid) / sizeof(kGrid[0]);
-  static constexpr int kRowsPerOctet = 8 / sizeof(kGrid[0]);
-  uint32_t words[kRows];
+  static constexpr int kRows = sizeof(F::kGrid) / sizeof(F::kGrid[0]);
+  static constexpr int kRowsPerOctet = 8 / sizeof(F::kGrid[0]);
+  uint32_t words[kRows] = {};
 
-  static constexpr uint64_t codes(int row) { return kGrid[row] >> kShift & (7 * kOneEach); }
+  static constexpr uint64_t codes(int row) {
+    return F::kGrid[row] >> F::kCodeShift & (7 * kOneEach);
+  }
 
-  constexpr GridCodes() : words() {
+  constexpr GridCodes() {
     for (int row = 0; row < kRows; ++row) {
       words[row] = static_cast<uint32_t>(codes(row) | codes(row) >> 28);
     }
@@ -72,9 +74,9 @@ struct GridCodes {
 
 // Eight signs, a bit each, to the highest bits of a word's codes.
 struct SignCodes {
-  uint32_t words[256];
+  uint32_t words[256] = {};
 
-  constexpr SignCodes() : words() {
+  constexpr SignCodes() {
     for (uint32_t signs = 0; signs < 256; ++signs) {
       for (uint32_t i = 0; i < 8; ++i) {
         words[signs] |= (signs >> i & 1) << (8 * (i % 4) + 4 * (i / 4) + 3);
@@ -112,7 +114,7 @@ struct GridPanels {
 
   template <class Block>
   static QK_INLINE void recode(const Block& block, Recoded& to) {
-    static constexpr GridCodes<F::kGrid, F::kCodeShift> kGrid;
+    static constexpr GridCodes<F> kGrid;
     static constexpr SignCodes kSigns;
     QK_UNROLL(8)
     for (int g = 0; g < kUnit / 32; ++g) {
@@ -136,7 +138,7 @@ struct GridPanels {
 
   template <class Block>
   static QK_INLINE void restore(const Recoded& from, Block& block) {
-    using Grid = GridCodes<F::kGrid, F::kCodeShift>;
+    using Grid = GridCodes<F>;
     block = {};
     for (int e = 0; e < kUnit / 8; ++e) {
       const uint64_t word = from.codes[e].get();
