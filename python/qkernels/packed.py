@@ -16,8 +16,9 @@ class PackedTensor:
     """A matrix of quantised weights in panels: the blocks of 4 to 16 rows, side by side.
 
     `QTensor.pack()` makes one; `gemv` and `gemm` take it wherever they take a QTensor. It has the
-    same bytes as the blocks, rearranged, and zeros where the last panel has fewer rows. How many
-    rows a panel has depends on the ISA: products refuse weights that were packed for another.
+    same bytes as the blocks, rearranged, or for iq1, iq2 and iq3 four bits a weight instead of
+    their grids' indices, and zeros where the last panel has fewer rows. How many rows a panel has
+    depends on the ISA: products refuse weights that were packed for another.
     """
 
     __slots__ = ("_shape", "_weights")

@@ -134,12 +134,12 @@ int64_t weight_bytes(const WeightView& view) {
   int64_t rows = 0;
   int64_t experts = 0;
   int64_t bytes = 0;
-  raise_if_failed(row_bytes(view.format, view.k, &bytes));
   if (view.layout == Layout::kPanels) {
-    raise_if_failed(
-        packed_bytes(view.n, bytes, panel_rows(current_kernels(), view.format), &bytes));
+    const int panel = panel_rows(current_kernels(), view.format);
+    raise_if_failed(packed_bytes(view.n, view.row_stride, panel, &bytes));
     return bytes;
   }
+  raise_if_failed(row_bytes(view.format, view.k, &bytes));
   if (!checked_mul(view.n - 1, view.row_stride, &rows) ||
       !checked_mul(view.experts - 1, view.expert_stride, &experts) ||
       !checked_add(bytes, rows, &bytes) || !checked_add(bytes, experts, &bytes)) {

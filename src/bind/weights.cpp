@@ -27,6 +27,7 @@ namespace {
 const FormatInfo& info_of(const Weights& weights) { return format_at(weights.view.format).info; }
 
 int64_t row_bytes_of(const Weights& weights) {
+  if (weights.view.layout == Layout::kPanels) return weights.view.row_stride;
   int64_t bytes = 0;
   raise_if_failed(row_bytes(weights.view.format, weights.view.k, &bytes));
   return bytes;
@@ -63,7 +64,8 @@ Weights pack_weights(const Weights& weights, int threads, bool huge_pages) {
   Weights packed = weights;
   packed.kernels = &current_kernels();
   packed.view.layout = Layout::kPanels;
-  packed.view.row_stride = row_bytes_of(weights);
+  const WeightView& view = weights.view;
+  raise_if_failed(packed_row_bytes(view.format, view.k, &packed.view.row_stride));
   const int rows = panel_rows(*packed.kernels, packed.view.format);
   if (rows == 0)
     throw py::value_error(std::string(info_of(weights).name) + " has no packed layout");
@@ -92,7 +94,9 @@ py::array_t<uint8_t> unpack_weights(const Weights& weights, int threads) {
   if (weights.kernels == nullptr) throw py::type_error("the weights are not packed");
   const WeightView& view = weights.view;
   const Parallel parallel = parallel_of(threads);
-  py::array_t<uint8_t> out({view.n, view.row_stride});
+  int64_t bytes = 0;
+  raise_if_failed(row_bytes(view.format, view.k, &bytes));
+  py::array_t<uint8_t> out({view.n, bytes});
   const int rows = panel_rows(*weights.kernels, view.format);
   uint8_t* blocks = out.mutable_data();
   Status status;

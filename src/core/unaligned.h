@@ -17,6 +17,7 @@ struct Unaligned {
     __builtin_memcpy(&value, bytes, sizeof(T));
     return value;
   }
+  QK_INLINE void set(T value) { __builtin_memcpy(bytes, &value, sizeof(T)); }
 };
 
 using U16 = Unaligned<uint16_t>;

@@ -1,7 +1,9 @@
 // What the IQ formats share: grids of magnitudes, signs, and scales that are odd numbers.
 //
 // A grid format gives, beside what formats/octets.h asks for,
-//   signs(block, g)         the signs of the g-th 32 weights, a bit each, set for minus
+//   kGrid, index(block, i)  its grid, and the i-th of the block's rows there, each of 8 or 4
+//   weights signs(block, g)         the signs of the g-th 32 weights, a bit each, set for minus; or
+//   for iq1 has_minus(block, e)     whether the e-th eight weights have a negative delta, 0 or 1
 //   scale_codes(block, v)   the codes of the v-th eight scales, a byte each; a scale is
 //                           d * kScaleUnit * (2 * code + 1)
 // and d_bits(block), the bits of d, where no field `d` of the block has them.
@@ -10,6 +12,7 @@
 #include <cstdint>
 
 #include "core/macros.h"
+#include "formats/grid_panel.h"
 #include "formats/grid_tables.h"
 #include "formats/octets.h"
 
@@ -49,6 +52,10 @@ struct OddScales {
   static QK_INLINE uint16_t d_bits(const Block& block) {
     return block.d.get();
   }
+  template <class Block>
+  static QK_INLINE void put_d(Block& block, uint16_t bits) {
+    block.d.set(bits);
+  }
 
   template <class I, class Block, int kGroup, int kMinGroup>
   static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
@@ -62,6 +69,16 @@ struct OddScales {
 
 template <class F>
 struct SignedGrid : Octets<F>, OddScales<F> {
+  template <class Block>
+  static QK_INLINE uint64_t row(const Block& block, int e) {
+    if constexpr (sizeof(F::kGrid[0]) == 8) {
+      return F::kGrid[F::index(block, e)];
+    } else {
+      const uint64_t second = F::kGrid[F::index(block, 2 * e + 1)];
+      return F::kGrid[F::index(block, 2 * e)] | second << 32;
+    }
+  }
+
   template <class Block>
   static QK_INLINE uint64_t octet(const Block& block, int e) {
     return signed_quants(F::row(block, e), F::signs(block, e / 4) >> (8 * (e % 4)));
@@ -81,15 +98,29 @@ struct SignedGrid : Octets<F>, OddScales<F> {
 
 constexpr int kIq1Bias = 16;
 
-// Eight bytes 16 + 8 * grid + 1, or with a negative delta - 1, of a row of iq1's grid.
-QK_INLINE uint64_t iq1_quants(uint32_t row, bool negative_delta) {
-  // The grid holds value + 1: 8 * (value + 1) + 8 +- 1, at most 25.
-  return 8 * kIq1Grid[row] + kOneEach * (negative_delta ? 7 : 9);
-}
-
-// The quants of iq1 are whole numbers as they come from the grid.
+// The quants of iq1 are whole numbers as they come from the grid: 16 + 8 * grid + 1, or with a
+// negative delta - 1.
 template <class F>
 struct Iq1Grid : Octets<F>, OddScales<F> {
+  static constexpr auto& kGrid = kIq1Grid;
+  static constexpr int kCodeShift = 0;
+  static constexpr auto& kCodeQuants = kIq1CodeQuants;
+
+  template <class Block>
+  static QK_INLINE uint64_t row(const Block& block, int e) {
+    // The grid holds value + 1: 8 * (value + 1) + 8 +- 1, at most 25.
+    const uint64_t delta = F::has_minus(block, e) != 0 ? 7 : 9;
+    return 8 * kGrid[F::index(block, e)] + kOneEach * delta;
+  }
+
+  // Of the deltas of the g-th 32 weights, a bit each.
+  template <class Block>
+  static QK_INLINE uint32_t signs(const Block& block, int g) {
+    uint32_t signs = 0;
+    for (int i = 0; i < 4; ++i) signs |= F::has_minus(block, 4 * g + i) * 255 << (8 * i);
+    return signs;
+  }
+
   template <class Block>
   static QK_INLINE uint64_t octet(const Block& block, int e) {
     return F::row(block, e);

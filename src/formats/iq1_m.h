@@ -10,13 +10,14 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/grid_panel.h"
 #include "formats/grid_tables.h"
 #include "formats/iq.h"
 #include "formats/octets.h"
 
 namespace qk {
 
-struct IQ1_M : Iq1Grid<IQ1_M> {
+struct IQ1_M : Iq1Grid<IQ1_M>, GridPanels<IQ1_M, 16> {
   static constexpr FormatInfo kInfo{"iq1_m", 29, 256, 56};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 16;
@@ -32,9 +33,12 @@ struct IQ1_M : Iq1Grid<IQ1_M> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
-  static QK_INLINE uint64_t row(const Block& block, int e) {
-    const uint32_t high = block.qh[e / 2] >> (4 * (e % 2)) & 15u;
-    return iq1_quants(block.qs[e] | (high & 7) << 8, (high & 8) != 0);
+  static QK_INLINE uint32_t index(const Block& block, int i) {
+    const uint32_t high = block.qh[i / 2] >> (4 * (i % 2)) & 7u;
+    return block.qs[i] | high << 8;
+  }
+  static QK_INLINE uint32_t has_minus(const Block& block, int e) {
+    return block.qh[e / 2] >> (4 * (e % 2) + 3) & 1u;
   }
   static QK_INLINE uint64_t scale_codes(const Block& block, int v) {
     uint64_t codes = 0;
@@ -48,6 +52,24 @@ struct IQ1_M : Iq1Grid<IQ1_M> {
     int d = 0;
     for (int i = 0; i < 4; ++i) d |= (block.scales[i].get() & 0xf000) >> (12 - 4 * i);
     return static_cast<uint16_t>(d);
+  }
+
+  static QK_INLINE void put_index(Block& block, int i, uint32_t index) {
+    block.qs[i] = static_cast<uint8_t>(index);
+    block.qh[i / 2] |= static_cast<uint8_t>(index >> 8 << (4 * (i % 2)));
+  }
+  static QK_INLINE void put_signs(Block& block, int e, uint32_t signs) {
+    block.qh[e / 2] |= static_cast<uint8_t>((signs & 1) << (4 * (e % 2) + 3));
+  }
+  static QK_INLINE void put_scale(Block& block, int g, uint32_t code) {
+    U16& word = block.scales[g / 4];
+    word.set(static_cast<uint16_t>(word.get() | code << (3 * (g % 4))));
+  }
+  static QK_INLINE void put_d(Block& block, uint16_t bits) {
+    for (int i = 0; i < 4; ++i) {
+      U16& word = block.scales[i];
+      word.set(static_cast<uint16_t>(word.get() | (bits >> (4 * i) & 15) << 12));
+    }
   }
 
   static QK_INLINE float group_scale(const Block& block, int g) {

@@ -10,13 +10,14 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/grid_panel.h"
 #include "formats/grid_tables.h"
 #include "formats/iq.h"
 #include "formats/octets.h"
 
 namespace qk {
 
-struct IQ1_S : Iq1Grid<IQ1_S> {
+struct IQ1_S : Iq1Grid<IQ1_S>, GridPanels<IQ1_S, 32> {
   static constexpr FormatInfo kInfo{"iq1_s", 19, 256, 50};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
@@ -32,10 +33,12 @@ struct IQ1_S : Iq1Grid<IQ1_S> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
-  static QK_INLINE uint64_t row(const Block& block, int e) {
-    const uint32_t high = block.qh[e / 4].get();
-    const uint32_t row = block.qs[e] | (high >> (3 * (e % 4)) & 7) << 8;
-    return iq1_quants(row, (high & 0x8000) != 0);
+  static QK_INLINE uint32_t index(const Block& block, int i) {
+    const uint32_t high = block.qh[i / 4].get();
+    return block.qs[i] | (high >> (3 * (i % 4)) & 7) << 8;
+  }
+  static QK_INLINE uint32_t has_minus(const Block& block, int e) {
+    return block.qh[e / 4].get() >> 15;
   }
   static QK_INLINE uint64_t scale_codes(const Block& block, int) {
     uint64_t codes = 0;
@@ -43,6 +46,19 @@ struct IQ1_S : Iq1Grid<IQ1_S> {
       codes |= static_cast<uint64_t>(block.qh[g].get() >> 12 & 7) << (8 * g);
     }
     return codes;
+  }
+
+  static QK_INLINE void put_index(Block& block, int i, uint32_t index) {
+    block.qs[i] = static_cast<uint8_t>(index);
+    U16& high = block.qh[i / 4];
+    high.set(static_cast<uint16_t>(high.get() | index >> 8 << (3 * (i % 4))));
+  }
+  static QK_INLINE void put_signs(Block& block, int e, uint32_t signs) {
+    U16& high = block.qh[e / 4];
+    high.set(static_cast<uint16_t>(high.get() | (signs & 1) << 15));
+  }
+  static QK_INLINE void put_scale(Block& block, int g, uint32_t code) {
+    block.qh[g].set(static_cast<uint16_t>(block.qh[g].get() | code << 12));
   }
 
   static QK_INLINE float group_scale(const Block& block, int g) {

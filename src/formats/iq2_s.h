@@ -11,13 +11,14 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/grid_panel.h"
 #include "formats/grid_tables.h"
 #include "formats/iq.h"
 #include "formats/octets.h"
 
 namespace qk {
 
-struct IQ2_S : SignedGrid<IQ2_S> {
+struct IQ2_S : SignedGrid<IQ2_S>, GridPanels<IQ2_S, 16> {
   static constexpr FormatInfo kInfo{"iq2_s", 22, 256, 82};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 16;
@@ -26,6 +27,9 @@ struct IQ2_S : SignedGrid<IQ2_S> {
   static constexpr int kBias = kIqBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 0.125f;
+  static constexpr auto& kGrid = kIq2SGrid;
+  static constexpr int kCodeShift = 3;
+  static constexpr auto& kCodeQuants = kIq2CodeQuants;
   struct Block {
     U16 d;
     uint8_t qs[32];
@@ -35,15 +39,26 @@ struct IQ2_S : SignedGrid<IQ2_S> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
-  static QK_INLINE uint64_t row(const Block& block, int e) {
-    const int high = block.qh[e / 4] >> (2 * (e % 4)) & 3;
-    return kIq2SGrid[block.qs[e] | high << 8];
+  static QK_INLINE uint32_t index(const Block& block, int i) {
+    const uint32_t high = block.qh[i / 4] >> (2 * (i % 4)) & 3u;
+    return block.qs[i] | high << 8;
   }
   static QK_INLINE uint32_t signs(const Block& block, int g) {
     return load_u32(block.signs + 4 * g);
   }
   static QK_INLINE uint64_t scale_codes(const Block& block, int v) {
     return spread_nibbles(load_u32(block.scales + 4 * v));
+  }
+
+  static QK_INLINE void put_index(Block& block, int i, uint32_t index) {
+    block.qs[i] = static_cast<uint8_t>(index);
+    block.qh[i / 4] |= static_cast<uint8_t>(index >> 8 << (2 * (i % 4)));
+  }
+  static QK_INLINE void put_signs(Block& block, int e, uint32_t signs) {
+    block.signs[e] = static_cast<uint8_t>(signs);
+  }
+  static QK_INLINE void put_scale(Block& block, int g, uint32_t code) {
+    block.scales[g / 2] |= static_cast<uint8_t>(code << (4 * (g % 2)));
   }
 
   static QK_INLINE float group_scale(const Block& block, int g) {

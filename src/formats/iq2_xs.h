@@ -10,13 +10,14 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/grid_panel.h"
 #include "formats/grid_tables.h"
 #include "formats/iq.h"
 #include "formats/octets.h"
 
 namespace qk {
 
-struct IQ2_XS : SignedGrid<IQ2_XS> {
+struct IQ2_XS : SignedGrid<IQ2_XS>, GridPanels<IQ2_XS, 16> {
   static constexpr FormatInfo kInfo{"iq2_xs", 17, 256, 74};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 16;
@@ -25,6 +26,9 @@ struct IQ2_XS : SignedGrid<IQ2_XS> {
   static constexpr int kBias = kIqBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 0.125f;
+  static constexpr auto& kGrid = kIq2XsGrid;
+  static constexpr int kCodeShift = 3;
+  static constexpr auto& kCodeQuants = kIq2CodeQuants;
   struct Block {
     U16 d;
     U16 qs[32];
@@ -32,9 +36,7 @@ struct IQ2_XS : SignedGrid<IQ2_XS> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
-  static QK_INLINE uint64_t row(const Block& block, int e) {
-    return kIq2XsGrid[block.qs[e].get() & 511];
-  }
+  static QK_INLINE uint32_t index(const Block& block, int i) { return block.qs[i].get() & 511u; }
   static QK_INLINE uint32_t signs(const Block& block, int g) {
     uint64_t words;
     __builtin_memcpy(&words, block.qs + 4 * g, sizeof(words));
@@ -44,6 +46,16 @@ struct IQ2_XS : SignedGrid<IQ2_XS> {
   }
   static QK_INLINE uint64_t scale_codes(const Block& block, int v) {
     return spread_nibbles(load_u32(block.scales + 4 * v));
+  }
+
+  static QK_INLINE void put_index(Block& block, int i, uint32_t index) {
+    block.qs[i].set(static_cast<uint16_t>(index));
+  }
+  static QK_INLINE void put_signs(Block& block, int e, uint32_t signs) {
+    block.qs[e].set(static_cast<uint16_t>(block.qs[e].get() | (signs & 0x7f) << 9));
+  }
+  static QK_INLINE void put_scale(Block& block, int g, uint32_t code) {
+    block.scales[g / 2] |= static_cast<uint8_t>(code << (4 * (g % 2)));
   }
 
   static QK_INLINE float group_scale(const Block& block, int g) {

@@ -9,13 +9,14 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/grid_panel.h"
 #include "formats/grid_tables.h"
 #include "formats/iq.h"
 #include "formats/octets.h"
 
 namespace qk {
 
-struct IQ2_XXS : SignedGrid<IQ2_XXS> {
+struct IQ2_XXS : SignedGrid<IQ2_XXS>, GridPanels<IQ2_XXS, 32> {
   static constexpr FormatInfo kInfo{"iq2_xxs", 16, 256, 66};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
@@ -24,6 +25,9 @@ struct IQ2_XXS : SignedGrid<IQ2_XXS> {
   static constexpr int kBias = kIqBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 0.125f;
+  static constexpr auto& kGrid = kIq2XxsGrid;
+  static constexpr int kCodeShift = 3;
+  static constexpr auto& kCodeQuants = kIq2CodeQuants;
   struct Block {
     U16 d;
     struct {
@@ -33,8 +37,8 @@ struct IQ2_XXS : SignedGrid<IQ2_XXS> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
-  static QK_INLINE uint64_t row(const Block& block, int e) {
-    return kIq2XxsGrid[block.groups[e / 4].rows[e % 4]];
+  static QK_INLINE uint32_t index(const Block& block, int i) {
+    return block.groups[i / 4].rows[i % 4];
   }
   static QK_INLINE uint32_t signs(const Block& block, int g) {
     return spread_signs(block.groups[g].signs_and_scale.get());
@@ -45,6 +49,18 @@ struct IQ2_XXS : SignedGrid<IQ2_XXS> {
       codes |= static_cast<uint64_t>(block.groups[g].signs_and_scale.get() >> 28) << (8 * g);
     }
     return codes;
+  }
+
+  static QK_INLINE void put_index(Block& block, int i, uint32_t index) {
+    block.groups[i / 4].rows[i % 4] = static_cast<uint8_t>(index);
+  }
+  static QK_INLINE void put_signs(Block& block, int e, uint32_t signs) {
+    auto& word = block.groups[e / 4].signs_and_scale;
+    word.set(word.get() | (signs & 0x7f) << (7 * (e % 4)));
+  }
+  static QK_INLINE void put_scale(Block& block, int g, uint32_t code) {
+    auto& word = block.groups[g].signs_and_scale;
+    word.set(word.get() | code << 28);
   }
 
   static QK_INLINE float group_scale(const Block& block, int g) {

@@ -11,13 +11,14 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/grid_panel.h"
 #include "formats/grid_tables.h"
 #include "formats/iq.h"
 #include "formats/octets.h"
 
 namespace qk {
 
-struct IQ3_S : SignedGrid<IQ3_S> {
+struct IQ3_S : SignedGrid<IQ3_S>, GridPanels<IQ3_S, 32> {
   static constexpr FormatInfo kInfo{"iq3_s", 21, 256, 110};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
@@ -26,6 +27,9 @@ struct IQ3_S : SignedGrid<IQ3_S> {
   static constexpr int kBias = kIqBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 1.0f;
+  static constexpr auto& kGrid = kIq3SGrid;
+  static constexpr int kCodeShift = 1;
+  static constexpr auto& kCodeQuants = kIq3SCodeQuants;
   struct Block {
     U16 d;
     uint8_t qs[64];
@@ -35,16 +39,26 @@ struct IQ3_S : SignedGrid<IQ3_S> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
-  static QK_INLINE uint64_t row(const Block& block, int e) {
-    const int high = block.qh[e / 4] >> (2 * (e % 4));
-    const uint64_t second = kIq3SGrid[block.qs[2 * e + 1] | (high & 2) << 7];
-    return kIq3SGrid[block.qs[2 * e] | (high & 1) << 8] | second << 32;
+  static QK_INLINE uint32_t index(const Block& block, int i) {
+    const uint32_t high = block.qh[i / 8] >> (i % 8) & 1u;
+    return block.qs[i] | high << 8;
   }
   static QK_INLINE uint32_t signs(const Block& block, int g) {
     return load_u32(block.signs + 4 * g);
   }
   static QK_INLINE uint64_t scale_codes(const Block& block, int) {
     return spread_nibbles(load_u32(block.scales));
+  }
+
+  static QK_INLINE void put_index(Block& block, int i, uint32_t index) {
+    block.qs[i] = static_cast<uint8_t>(index);
+    block.qh[i / 8] |= static_cast<uint8_t>(index >> 8 << (i % 8));
+  }
+  static QK_INLINE void put_signs(Block& block, int e, uint32_t signs) {
+    block.signs[e] = static_cast<uint8_t>(signs);
+  }
+  static QK_INLINE void put_scale(Block& block, int g, uint32_t code) {
+    block.scales[g / 2] |= static_cast<uint8_t>(code << (4 * (g % 2)));
   }
 
   static QK_INLINE float group_scale(const Block& block, int g) {

@@ -10,13 +10,14 @@
 #include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/grid_panel.h"
 #include "formats/grid_tables.h"
 #include "formats/iq.h"
 #include "formats/octets.h"
 
 namespace qk {
 
-struct IQ3_XXS : SignedGrid<IQ3_XXS> {
+struct IQ3_XXS : SignedGrid<IQ3_XXS>, GridPanels<IQ3_XXS, 32> {
   static constexpr FormatInfo kInfo{"iq3_xxs", 18, 256, 98};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
@@ -25,6 +26,9 @@ struct IQ3_XXS : SignedGrid<IQ3_XXS> {
   static constexpr int kBias = kIqBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 0.25f;
+  static constexpr auto& kGrid = kIq3XxsGrid;
+  static constexpr int kCodeShift = 3;
+  static constexpr auto& kCodeQuants = kIq3XxsCodeQuants;
   struct Block {
     U16 d;
     uint8_t qs[64];
@@ -32,10 +36,7 @@ struct IQ3_XXS : SignedGrid<IQ3_XXS> {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
 
-  static QK_INLINE uint64_t row(const Block& block, int e) {
-    const uint64_t second = kIq3XxsGrid[block.qs[2 * e + 1]];
-    return kIq3XxsGrid[block.qs[2 * e]] | second << 32;
-  }
+  static QK_INLINE uint32_t index(const Block& block, int i) { return block.qs[i]; }
   static QK_INLINE uint32_t signs(const Block& block, int g) {
     return spread_signs(block.signs_and_scale[g].get());
   }
@@ -45,6 +46,18 @@ struct IQ3_XXS : SignedGrid<IQ3_XXS> {
       codes |= static_cast<uint64_t>(block.signs_and_scale[g].get() >> 28) << (8 * g);
     }
     return codes;
+  }
+
+  static QK_INLINE void put_index(Block& block, int i, uint32_t index) {
+    block.qs[i] = static_cast<uint8_t>(index);
+  }
+  static QK_INLINE void put_signs(Block& block, int e, uint32_t signs) {
+    auto& word = block.signs_and_scale[e / 4];
+    word.set(word.get() | (signs & 0x7f) << (7 * (e % 4)));
+  }
+  static QK_INLINE void put_scale(Block& block, int g, uint32_t code) {
+    auto& word = block.signs_and_scale[g];
+    word.set(word.get() | code << 28);
   }
 
   static QK_INLINE float group_scale(const Block& block, int g) {

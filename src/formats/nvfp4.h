@@ -12,6 +12,7 @@
 #include "formats/code_tables.h"
 #include "formats/format.h"
 #include "formats/octets.h"
+#include "formats/panel.h"
 
 namespace qk {
 
@@ -28,6 +29,7 @@ struct NVFP4 : Octets<NVFP4> {
     uint8_t qs[32];
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{1, 4}, {4, 8}};
 
   static QK_INLINE uint64_t row(const Block& block, int e) {
     uint64_t codes;
@@ -82,6 +84,20 @@ struct NVFP4 : Octets<NVFP4> {
       const auto eight = I::halves8(small_scales(unit[2 * i]), small_scales(unit[2 * i + 1]));
       scale.v[i] = I::mul8(unit_scale, eight);
     }
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    return I::look_up_bytes(block.nibbles_of_16(4, quad), kE2m1Values);
+  }
+
+  // As small_scales, times 128 or, for what would be NaN, times 0.
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
+    const auto bits = block.u8(g);
+    const auto small = I::halves_of(I::shift_left(I::and_bits(bits, 0x7f), 7));
+    const auto carry = I::add_bits(I::xor_bits(bits, 0x7f), 0xff);  // bit 8, unless it is 0x7f
+    return I::fmul(small, I::floats_of(I::and_bits(I::shift_right(carry, 1), 128)));
   }
 };
 

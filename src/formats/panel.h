@@ -3,13 +3,15 @@
 // The blocks of I::kLanes rows lie side by side, element by element: what lies at byte o of a block
 // in the file, in elements of s bytes, lies in the panel at byte rows * o as one run of `rows`
 // elements. A panel is the blocks of its rows in order of depth; matrices are filled up with rows
-// of zeros. Panels so have every byte of the blocks, and unpacking restores them.
+// of zeros. Unpacking restores every byte of the blocks.
 //
 // A format that can be packed says
 //   kPanel                        the elements of a block, in order
 //   panel_quants<I>(block, quad)  the quants of weights 4 quad .. 4 quad + 3, a word a row
 //   panel_scale<I>(block, g), panel_min<I>(block, g)  of its g-th group, a float a row
-// or, with float weights, panel_floats<I>(block).
+// or, with float weights, panel_floats<I>(block). Where no idiom unpacks its blocks, it says
+//   Recoded                       a block that idioms do unpack, of which all of the above speaks
+//   recode(block, recoded), restore(recoded, block)  from one to the other, losing nothing
 #pragma once
 
 #include <cstdint>
@@ -28,6 +30,17 @@ struct PanelElements {
 };
 
 inline constexpr int kMostPanelElements = 4;
+inline constexpr int kMostRecodedBytes = 160;
+
+// The bytes of a row's block in panels.
+template <class F>
+consteval int panel_block_bytes() {
+  if constexpr (requires { typename F::Recoded; }) {
+    return sizeof(typename F::Recoded);
+  } else {
+    return F::kInfo.bytes;
+  }
+}
 
 // The block of a panel: native offsets go in, vectors of one element a row come out.
 template <class I>
@@ -45,6 +58,12 @@ class PanelBlock {
 
   // The quants of weights 4 quad .. 4 quad + 3 in the layouts that the idioms of the same names
   // load row by row (isa/idioms.h), from `offset` on.
+  QK_INLINE Words nibbles_of_8(int offset, int quad) const {
+    return bits_of_bytes(offset + 4 * (quad / 2), 4 * (quad % 2), 15);
+  }
+  QK_INLINE Words nibbles_of_16(int offset, int quad) const {
+    return bits_of_bytes(offset + 8 * (quad / 4) + 4 * (quad % 2), 4 * (quad / 2 % 2), 15);
+  }
   QK_INLINE Words nibbles_of_32(int offset, int quad) const {
     return bits_of_bytes(offset + 4 * (quad % 4), 4 * (quad / 4), 15);
   }

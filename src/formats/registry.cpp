@@ -12,11 +12,26 @@ template <class F>
 Format describe() {
   static_assert(F::kInfo.block == 1 || F::kInfo.block <= kUnit);
   static_assert(kUnit % F::kInfo.block == 0, "a unit holds whole blocks");
-  const PanelElements* panel = nullptr;
-  if constexpr (requires { F::kPanel; }) panel = F::kPanel;
-  return {F::kInfo, F::kFloat, panel, [](const void* block, float* out) {
-            F::decode(*static_cast<const typename F::Block*>(block), out);
-          }};
+  using Block = typename F::Block;
+  Format format{};
+  format.info = F::kInfo;
+  format.is_float = F::kFloat;
+  format.decode = [](const void* block, float* out) {
+    F::decode(*static_cast<const Block*>(block), out);
+  };
+  format.panel_bytes = panel_block_bytes<F>();
+  if constexpr (requires { F::kPanel; }) format.panel = F::kPanel;
+  if constexpr (requires { typename F::Recoded; }) {
+    using Recoded = typename F::Recoded;
+    static_assert(sizeof(Recoded) <= kMostRecodedBytes && alignof(Recoded) == 1);
+    format.recode = [](const void* block, void* recoded) {
+      F::recode(*static_cast<const Block*>(block), *static_cast<Recoded*>(recoded));
+    };
+    format.restore = [](const void* recoded, void* block) {
+      F::restore(*static_cast<const Recoded*>(recoded), *static_cast<Block*>(block));
+    };
+  }
+  return format;
 }
 
 struct Table {
@@ -31,6 +46,16 @@ Table describe_all(FormatList<Fs...>) {
 const Table& table() {
   static const Table kTable = describe_all(AllFormats{});
   return kTable;
+}
+
+// The bytes of ceil(k / block) blocks of `bytes` each.
+Status bytes_of_blocks(const FormatInfo& info, int64_t k, int bytes, int64_t* out) {
+  if (k < 0) return Status::value_error("k=%lld is negative", static_cast<long long>(k));
+  if (!checked_mul(ceil_div(k, info.block), bytes, out)) {
+    return Status::value_error("a row of k=%lld %s weights passes 2^63 bytes",
+                               static_cast<long long>(k), info.name);
+  }
+  return {};
 }
 
 }  // namespace
@@ -56,12 +81,11 @@ int find_format_by_gguf_id(int64_t gguf_id) {
 
 Status row_bytes(int format, int64_t k, int64_t* out) {
   const FormatInfo& info = format_at(format).info;
-  if (k < 0) return Status::value_error("k=%lld is negative", static_cast<long long>(k));
-  if (!checked_mul(ceil_div(k, info.block), info.bytes, out)) {
-    return Status::value_error("a row of k=%lld %s weights passes 2^63 bytes",
-                               static_cast<long long>(k), info.name);
-  }
-  return {};
+  return bytes_of_blocks(info, k, info.bytes, out);
+}
+
+Status packed_row_bytes(int format, int64_t k, int64_t* out) {
+  return bytes_of_blocks(format_at(format).info, k, format_at(format).panel_bytes, out);
 }
 
 }  // namespace qk

@@ -12,8 +12,12 @@ namespace qk {
 struct Format {
   FormatInfo info;
   bool is_float;               // f32, f16, bf16: always multiplied with float32 activations
-  const PanelElements* panel;  // the elements of a block, kMostPanelElements; null: no panels
+  const PanelElements* panel;  // a block's elements in panels, kMostPanelElements; null: no panels
+  int panel_bytes;             // a block's bytes in panels
   void (*decode)(const void* block, float* out);
+  // Between a block and what panels hold of it; null where that is its own bytes.
+  void (*recode)(const void* block, void* recoded);
+  void (*restore)(const void* recoded, void* block);
 };
 
 int format_count();
@@ -25,5 +29,8 @@ int find_format_by_gguf_id(int64_t gguf_id);
 
 // The bytes of a row of k weights: ceil(k / block) blocks. Fails where that passes 2^63.
 Status row_bytes(int format, int64_t k, int64_t* out);
+
+// The bytes of a row of k weights in panels.
+Status packed_row_bytes(int format, int64_t k, int64_t* out);
 
 }  // namespace qk

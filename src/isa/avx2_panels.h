@@ -50,6 +50,10 @@ struct Panels {
   }
   static QK_INLINE __m256 floats_of(Words w) { return _mm256_cvtepi32_ps(w); }
   static QK_INLINE __m256 as_floats(Words w) { return _mm256_castsi256_ps(w); }
+  static QK_INLINE __m256 halves_of(Words w) {
+    const __m128i high = _mm256_extracti128_si256(w, 1);
+    return _mm256_cvtph_ps(_mm_packus_epi32(_mm256_castsi256_si128(w), high));
+  }
   static QK_INLINE __m256 negate(__m256 a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
 
   // 32 * 255 * 32639 = 2.7e8 a row. Under int8, pairs of products fit 16 bits: 2 * 128 * 127.

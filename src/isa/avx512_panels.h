@@ -68,6 +68,7 @@ struct Panels : PlaneSums<Vnni512> {
   }
   static QK_INLINE __m512 floats_of(Words w) { return _mm512_cvtepi32_ps(w); }
   static QK_INLINE __m512 as_floats(Words w) { return _mm512_castsi512_ps(w); }
+  static QK_INLINE __m512 halves_of(Words w) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(w)); }
   static QK_INLINE __m512 negate(__m512 a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
 };
 

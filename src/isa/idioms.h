@@ -48,7 +48,8 @@
 //   and_bits, xor_bits, add_bits(w, bits)  with the same bits in every word
 //   or_words, sub_words(a, b), shift_left, shift_right(w, count), signed_byte(w, i)
 //   centre_bytes<kBias>(w), look_up_bytes(w, table), digits_of_bytes(w, power)  byte by byte
-//   floats_of(w), as_floats(w), negate(Floats)  of signed integers, and of bits
+//   floats_of(w), as_floats(w), halves_of(w), negate(Floats)  of signed integers, of bits, and of
+//                              the binary16 in each word's low half, the other being 0
 //   panel_start<F, kPlanes>(minus_bias), panel_add<F>(sum, quants, planes, quad), panel_total
 //                              a PanelSum<kPlanes>: exact sums, a row each, of the quants' products
 //                              with activations 4 quad .. 4 quad + 3

@@ -50,6 +50,9 @@ struct Panels {
     return vcvtq_f32_s32(vreinterpretq_s32_u32(w));
   }
   static QK_INLINE float32x4_t as_floats(Words w) { return vreinterpretq_f32_u32(w); }
+  static QK_INLINE float32x4_t halves_of(Words w) {
+    return vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(w)));
+  }
   static QK_INLINE float32x4_t negate(float32x4_t a) { return vnegq_f32(a); }
 
   // int16: sums of four neighbours' products, a row each; int8: of two each, rows 0, 1 and 2, 3.

@@ -245,6 +245,11 @@ struct Isa : Panels {
     __builtin_memcpy(r.v, w.v, sizeof(r.v));
     return r;
   }
+  static QK_INLINE Floats halves_of(Words w) {
+    Floats r;
+    for (int i = 0; i < kLanes; ++i) r.v[i] = half_to_float(static_cast<uint16_t>(w.v[i]));
+    return r;
+  }
   static QK_INLINE Floats negate(Floats a) {
     for (float& v : a.v) v = -v;
     return a;

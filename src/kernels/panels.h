@@ -140,7 +140,7 @@ QK_INLINE void add_panel_floats(const uint8_t* weights, int count,
 template <class F, class I, Act A, int kColumns>
 QK_INLINE void add_panel(const LinearArgs& args, const uint8_t* panel,
                          const Unit<A>* (&x)[kColumns], PanelSums<I, kColumns>& sums) {
-  constexpr int kBlockBytes = I::kLanes * F::kInfo.bytes;
+  constexpr int kBlockBytes = I::kLanes * panel_block_bytes<F>();
   constexpr int kBlocksPerUnit = kUnit / F::kInfo.block;
   for (int64_t b = 0; b < args.blocks; b += kBlocksPerUnit) {
     const auto left =

@@ -1,9 +1,11 @@
 #include "ops/pack.h"
 
 #include <cstring>
+#include <type_traits>
 
 #include "core/checked.h"
 #include "formats/registry.h"
+#include "ops/transpose.h"
 
 namespace qk {
 namespace {
@@ -33,62 +35,142 @@ uint32_t gather_bits(uint32_t spread) {
   return word;
 }
 
-// Copies `count` elements of kBytes, `from_step` and `to_step` bytes apart.
-template <int kBytes>
-void copy_elements(const uint8_t* from, int64_t from_step, uint8_t* to, int64_t to_step,
-                   int64_t count) {
-  for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * to_step, from + i * from_step, kBytes);
-}
+// The bytes of a row that are moved at once, at most: a block, or a unit of float weights.
+constexpr int kMostBytes = 4 * kUnit;
 
-// One run of elements between the file's layout and a panel's, in either direction.
-template <bool kPacks>
-void move_elements(const PanelElements& elements, int64_t count, uint8_t* native, uint8_t* lane,
-                   int rows) {
-  if (elements.kind == PanelElements::kBits) {
-    uint32_t word;
-    std::memcpy(&word, kPacks ? native : lane, 4);
-    word = kPacks ? spread_bits(word) : gather_bits(word);
-    std::memcpy(kPacks ? lane : native, &word, 4);
-    return;
+// `count` elements of kRows rows, from byte `at` of each on, to their runs in a panel.
+template <class T, int kRows>
+void pack_run(const uint8_t* const (&rows)[kRows], int64_t at, int64_t count, uint8_t* panel) {
+  constexpr int64_t kBytes = sizeof(T);
+  constexpr int64_t kAtOnce = kTurnedBytes / kBytes;
+  int64_t turned = 0;
+  for (; turned + kAtOnce <= count; turned += kAtOnce) {
+    turn_rows<T>(rows, at + turned * kBytes, panel + turned * kBytes * kRows);
   }
-  const int bytes = elements.bytes;
-  const int64_t step = static_cast<int64_t>(rows) * bytes;
-  const uint8_t* from = kPacks ? native : lane;
-  uint8_t* to = kPacks ? lane : native;
-  const int64_t from_step = kPacks ? bytes : step;
-  const int64_t to_step = kPacks ? step : bytes;
-  if (bytes == 4) copy_elements<4>(from, from_step, to, to_step, count);
-  if (bytes == 2) copy_elements<2>(from, from_step, to, to_step, count);
-  if (bytes == 1) copy_elements<1>(from, from_step, to, to_step, count);
+  for (int64_t i = turned; i < count; ++i) {
+    for (int r = 0; r < kRows; ++r) {
+      std::memcpy(panel + (i * kRows + r) * kBytes, rows[r] + at + i * kBytes, kBytes);
+    }
+  }
 }
 
-// `blocks` blocks of one row; more than one only where their elements are all alike.
-template <bool kPacks>
-void move_blocks(const PanelElements* elements, int64_t blocks, uint8_t* native, uint8_t* panel,
-                 int rows, int row) {
+template <class T, int kRows>
+void unpack_run(const uint8_t* panel, int64_t count, uint8_t* const (&rows)[kRows], int64_t at) {
+  constexpr int64_t kBytes = sizeof(T);
+  constexpr int64_t kAtOnce = kTurnedBytes / kBytes;
+  int64_t turned = 0;
+  for (; turned + kAtOnce <= count; turned += kAtOnce) {
+    turn_back<T>(panel + turned * kBytes * kRows, rows, at + turned * kBytes);
+  }
+  for (int64_t i = turned; i < count; ++i) {
+    for (int r = 0; r < kRows; ++r) {
+      std::memcpy(rows[r] + at + i * kBytes, panel + (i * kRows + r) * kBytes, kBytes);
+    }
+  }
+}
+
+// Changes the words of a panel from the file's order of bits to that of PanelElements::kBits, or
+// back.
+template <class Change>
+void change_words(uint8_t* at, int64_t count, Change change) {
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t word;
+    std::memcpy(&word, at + 4 * i, 4);
+    word = change(word);
+    std::memcpy(at + 4 * i, &word, 4);
+  }
+}
+
+// `blocks` blocks of each row; more than one only where their elements are all alike.
+template <int kRows>
+void pack_blocks(const PanelElements* elements, int64_t blocks, const uint8_t* const (&rows)[kRows],
+                 uint8_t* panel) {
+  int64_t at = 0;
   for (int e = 0; e < kMostPanelElements && elements[e].count != 0; ++e) {
     const int64_t count = elements[e].count * blocks;
-    const int64_t bytes = elements[e].bytes;
-    move_elements<kPacks>(elements[e], count, native, panel + row * bytes, rows);
-    native += bytes * count;
-    panel += bytes * count * rows;
+    uint8_t* run = panel + at * kRows;
+    if (elements[e].bytes == 4) pack_run<uint32_t>(rows, at, count, run);
+    if (elements[e].bytes == 2) pack_run<uint16_t>(rows, at, count, run);
+    if (elements[e].bytes == 1) pack_run<uint8_t>(rows, at, count, run);
+    if (elements[e].kind == PanelElements::kBits) change_words(run, count * kRows, spread_bits);
+    at += elements[e].bytes * count;
   }
 }
 
-template <bool kPacks>
-void move_panel(const Format& format, const WeightView& view, uint8_t* native, uint8_t* panel,
-                int panel_rows, int64_t index) {
-  const int64_t first = index * panel_rows;
-  const int64_t rows = view.n - first < panel_rows ? view.n - first : panel_rows;
-  const int64_t blocks = ceil_div(view.k, format.info.block);
-  const int64_t panel_bytes = static_cast<int64_t>(panel_rows) * format.info.bytes;
-  const int64_t at_once = format.is_float ? blocks : 1;
-  for (int64_t b = 0; b < blocks; b += at_once) {
-    for (int64_t r = 0; r < rows; ++r) {
-      uint8_t* block = native + (first + r) * view.row_stride + b * format.info.bytes;
-      move_blocks<kPacks>(format.panel, at_once, block, panel + b * panel_bytes, panel_rows,
-                          static_cast<int>(r));
+template <int kRows>
+void unpack_blocks(const PanelElements* elements, int64_t blocks, const uint8_t* panel,
+                   uint8_t* const (&rows)[kRows]) {
+  int64_t at = 0;
+  for (int e = 0; e < kMostPanelElements && elements[e].count != 0; ++e) {
+    const int64_t count = elements[e].count * blocks;
+    const uint8_t* run = panel + at * kRows;
+    if (elements[e].bytes == 4) unpack_run<uint32_t>(run, count, rows, at);
+    if (elements[e].bytes == 2) unpack_run<uint16_t>(run, count, rows, at);
+    if (elements[e].bytes == 1) unpack_run<uint8_t>(run, count, rows, at);
+    if (elements[e].kind == PanelElements::kBits) {
+      for (uint8_t* row : rows) change_words(row + at, count, gather_bits);
     }
+    at += elements[e].bytes * count;
+  }
+}
+
+// The blocks that are moved at once.
+int64_t blocks_at_once(const Format& format) { return format.is_float ? kUnit : 1; }
+
+template <int kRows>
+void pack_panel(const Format& format, const WeightView& weights, int64_t first, uint8_t* panel) {
+  static constexpr uint8_t kZeros[kMostBytes] = {};
+  uint8_t recoded[kRows][kMostRecodedBytes];
+  const uint8_t* rows[kRows];
+  const int64_t blocks = ceil_div(weights.k, format.info.block);
+  const int64_t at_once = blocks_at_once(format);
+  for (int64_t b = 0; b < blocks; b += at_once) {
+    for (int r = 0; r < kRows; ++r) {
+      rows[r] = weights.data + (first + r) * weights.row_stride + b * format.info.bytes;
+      if (first + r >= weights.n) {
+        rows[r] = kZeros;
+      } else if (format.recode != nullptr) {
+        format.recode(rows[r], recoded[r]);
+        rows[r] = recoded[r];
+      }
+    }
+    const int64_t count = blocks - b < at_once ? blocks - b : at_once;
+    pack_blocks(format.panel, count, rows, panel + b * kRows * format.panel_bytes);
+  }
+}
+
+template <int kRows>
+void unpack_panel(const Format& format, const WeightView& packed, int64_t first, uint8_t* out,
+                  int64_t row_bytes) {
+  uint8_t fill[kMostBytes];  // what rows past the last become
+  uint8_t recoded[kRows][kMostRecodedBytes];
+  uint8_t* rows[kRows];
+  const uint8_t* panel = packed.data + first * packed.row_stride;
+  const int64_t blocks = ceil_div(packed.k, format.info.block);
+  const int64_t at_once = blocks_at_once(format);
+  for (int64_t b = 0; b < blocks; b += at_once) {
+    const int64_t at = b * format.info.bytes;
+    for (int r = 0; r < kRows; ++r) {
+      rows[r] = first + r < packed.n ? out + (first + r) * row_bytes + at : fill;
+      if (format.restore != nullptr) rows[r] = recoded[r];
+    }
+    const int64_t count = blocks - b < at_once ? blocks - b : at_once;
+    unpack_blocks(format.panel, count, panel + b * kRows * format.panel_bytes, rows);
+    if (format.restore == nullptr) continue;
+    for (int r = 0; r < kRows && first + r < packed.n; ++r) {
+      format.restore(recoded[r], out + (first + r) * row_bytes + at);
+    }
+  }
+}
+
+// Calls body with the rows of a panel as a constant.
+template <class Body>
+Status with_rows(int rows, Body body) {
+  switch (rows) {
+    case 4: body(std::integral_constant<int, 4>{}); return {};
+    case 8: body(std::integral_constant<int, 8>{}); return {};
+    case 16: body(std::integral_constant<int, 16>{}); return {};
+    default: return Status::value_error("no panels have %d rows", rows);
   }
 }
 
@@ -110,29 +192,29 @@ Status packed_bytes(int64_t n, int64_t row_bytes, int panel_rows, int64_t* out) 
 Status pack(const Parallel& parallel, const WeightView& weights, int panel_rows, uint8_t* out) {
   const Format& format = format_at(weights.format);
   int64_t row = 0;
-  QK_TRY(row_bytes(weights.format, weights.k, &row));
-  auto panels = [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      uint8_t* panel = out + p * panel_rows * row;
-      if ((p + 1) * panel_rows > weights.n)
-        std::memset(panel, 0, static_cast<size_t>(panel_rows * row));
-      move_panel<true>(format, weights, const_cast<uint8_t*>(weights.data), panel, panel_rows, p);
-    }
-  };
-  parallel(ceil_div(weights.n, panel_rows), 1, panels);
-  return {};
+  QK_TRY(packed_row_bytes(weights.format, weights.k, &row));
+  return with_rows(panel_rows, [&](auto rows) {
+    auto panels = [&](int64_t begin, int64_t end) {
+      for (int64_t first = begin * rows; first < end * rows; first += rows) {
+        pack_panel<rows>(format, weights, first, out + first * row);
+      }
+    };
+    parallel(ceil_div(weights.n, rows), 1, panels);
+  });
 }
 
 Status unpack(const Parallel& parallel, const WeightView& packed, int panel_rows, uint8_t* out) {
   const Format& format = format_at(packed.format);
-  auto panels = [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      auto* panel = const_cast<uint8_t*>(packed.data) + p * panel_rows * packed.row_stride;
-      move_panel<false>(format, packed, out, panel, panel_rows, p);
-    }
-  };
-  parallel(ceil_div(packed.n, panel_rows), 1, panels);
-  return {};
+  int64_t row = 0;
+  QK_TRY(row_bytes(packed.format, packed.k, &row));
+  return with_rows(panel_rows, [&](auto rows) {
+    auto panels = [&](int64_t begin, int64_t end) {
+      for (int64_t first = begin * rows; first < end * rows; first += rows) {
+        unpack_panel<rows>(format, packed, first, out, row);
+      }
+    };
+    parallel(ceil_div(packed.n, rows), 1, panels);
+  });
 }
 
 }  // namespace qk

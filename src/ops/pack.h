@@ -1,4 +1,4 @@
-// Packing: native blocks to panels and back, byte for byte.
+// Packing: native blocks to panels and back, with nothing lost.
 #pragma once
 
 #include <cstddef>
@@ -14,14 +14,15 @@ namespace qk {
 // The rows of a panel of a format on an ISA; 0 where the format has no panels.
 int panel_rows(const KernelTable& kernels, int format);
 
-// The bytes of n rows of `row_bytes` in panels of `panel_rows`. Fails where that passes 2^63.
+// The bytes of n rows of `row_bytes`, which packed_row_bytes says, in panels of `panel_rows`. Fails
+// where that passes 2^63.
 Status packed_bytes(int64_t n, int64_t row_bytes, int panel_rows, int64_t* out);
 
 // Native rows of `weights` to panels at `out`, of packed_bytes; the rows that fill up the last
 // panel are zeros. `weights.format` must have panels, and experts be 1.
 Status pack(const Parallel& parallel, const WeightView& weights, int panel_rows, uint8_t* out);
 
-// The reverse: panels to n rows of `row_stride` bytes, without gaps.
+// The reverse: panels to n rows of row_bytes, without gaps.
 Status unpack(const Parallel& parallel, const WeightView& packed, int panel_rows, uint8_t* out);
 
 }  // namespace qk

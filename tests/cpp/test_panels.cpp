@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "core/pool.h"
+#include "formats/registry.h"
 #include "kernel_data.h"
 #include "ops/pack.h"
 #include "products.h"
@@ -28,11 +29,17 @@ struct Packed {
       : bytes(size_of(weights.view, rows), 0), view(weights.view) {
     view.layout = Layout::kPanels;
     view.data = bytes.data();
+    view.row_stride = row_size(view);
     QK_CHECK_OK(pack(Pool::shared().parallel(2), weights.view, rows, bytes.data()));
+  }
+  static int64_t row_size(const WeightView& view) {
+    int64_t size = 0;
+    QK_CHECK_OK(packed_row_bytes(view.format, view.k, &size));
+    return size;
   }
   static int64_t size_of(const WeightView& view, int rows) {
     int64_t size = 0;
-    QK_CHECK_OK(packed_bytes(view.n, view.row_stride, rows, &size));
+    QK_CHECK_OK(packed_bytes(view.n, row_size(view), rows, &size));
     return size;
   }
 

@@ -235,15 +235,17 @@ void check_product(const KernelTable& kernels, const Case& c, const ProductBound
 Case pack_case(const KernelTable& kernels, const Case& c) {
   const int rows = panel_rows(kernels, c.weights.format);
   int64_t row = 0;
+  int64_t packed_row = 0;
   int64_t size = 0;
   Status status = row_bytes(c.weights.format, c.weights.k, &row);
-  if (status.ok()) status = packed_bytes(c.weights.n, row, rows, &size);
+  if (status.ok()) status = packed_row_bytes(c.weights.format, c.weights.k, &packed_row);
+  if (status.ok()) status = packed_bytes(c.weights.n, packed_row, rows, &size);
   QK_FINDING_UNLESS(status.ok(), "%s", status.message);
   uint8_t* panels = arenas().panels.take(size);
   uint8_t* back = arenas().unpacked.take(c.weights.n * row);
   Case packed = c;
   packed.weights.data = panels;
-  packed.weights.row_stride = row;
+  packed.weights.row_stride = packed_row;
   packed.weights.layout = Layout::kPanels;
   status = pack(one_by_one(), c.weights, rows, panels);
   if (status.ok()) status = unpack(one_by_one(), packed.weights, rows, back);
