@@ -5,10 +5,10 @@
 // grid's byte tell apart, with one of two signs (of itself, or of iq1's delta). A block of 256
 // weights becomes
 //
-//   byte   0..127  codes   byte i of word w: code of weight 8 w + i in the low nibble, of weight
+//   byte   0..1    d       binary16
+//          2..     scales  2 * scale + 1, a byte a group: 8 or 16
+//          then    codes   byte i of word w: code of weight 8 w + i in the low nibble, of weight
 //                          8 w + i + 4 in the high one; the sign is a code's highest bit
-//          128..   scales  2 * scale + 1, a byte a group: 8 or 16
-//          then    d       binary16
 //
 // which is 1.25 to 2.8 times as large, and multiplied as fast as other codes of four bits.
 // A format derives from GridPanels<itself, its kGroup> and gives, beside what formats/iq.h asks
@@ -87,9 +87,9 @@ struct SignCodes {
 
 template <int kGroup>
 struct RecodedGrid {
-  U32 codes[kUnit / 8];
-  uint8_t scales[kUnit / kGroup];
   U16 d;
+  uint8_t scales[kUnit / kGroup];
+  U32 codes[kUnit / 8];
 };
 
 template <class F, int kGroup>
@@ -97,19 +97,22 @@ struct GridPanels {
   using Recoded = RecodedGrid<kGroup>;
   static constexpr int kGroups = kUnit / kGroup;
   static constexpr PanelElements kPanel[kMostPanelElements] = {
-      {4, kUnit / 8}, {1, kGroups}, {2, 1}};
+      {2, 1}, {1, kGroups}, {4, kUnit / 8}};
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    return I::look_up_bytes(block.nibbles_of_8(0, quad), F::kCodeQuants);
+    return I::look_up_bytes(block.nibbles_of_8(2 + kGroups, quad), F::kCodeQuants);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
+    return I::fmul(block.half(0), I::broadcast(F::kScaleUnit));
   }
 
   template <class I>
   static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
     static_assert(F::kGroup == kGroup && F::kInfo.block == kUnit);
-    const auto unit_scale = I::broadcast(F::kScaleUnit);
-    const auto d = I::fmul(block.half(kUnit / 2 + kGroups), unit_scale);
-    return I::fmul(d, I::floats_of(block.u8(kUnit / 2 + g)));
+    return I::floats_of(block.u8(2 + g));
   }
 
   template <class Block>

@@ -72,11 +72,16 @@ struct IQ4_XS {
   }
 
   template <class I>
+  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
+    return block.half(0);
+  }
+
+  template <class I>
   static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
     const auto low = block.field(4, 4 * g, 15);
     const auto high = I::and_bits(I::shift_right(block.u16(2), 2 * g), 3);
     const auto scale = I::floats_of(I::or_words(low, I::shift_left(high, 4)));
-    return I::fmul(block.half(0), I::add(scale, I::broadcast(-32.0f)));
+    return I::add(scale, I::broadcast(-32.0f));
   }
 };
 

@@ -40,8 +40,6 @@ struct Octets {
   }
 };
 
-QK_INLINE uint32_t load_u32(const uint8_t* p) { return reinterpret_cast<const U32*>(p)->get(); }
-
 // The low nibble of each of four bytes, and then its high one, in a byte each.
 QK_INLINE uint64_t spread_nibbles(uint32_t bytes) {
   uint64_t spread = bytes;

@@ -9,6 +9,8 @@
 //   kPanel                        the elements of a block, in order
 //   panel_quants<I>(block, quad)  the quants of weights 4 quad .. 4 quad + 3, a word a row
 //   panel_scale<I>(block, g), panel_min<I>(block, g)  of its g-th group, a float a row
+//   panel_d<I>(block), panel_dmin<I>(block)  what all scales and mins of the block are multiplied
+//                                 by, where there is such a number
 // or, with float weights, panel_floats<I>(block). Where no idiom unpacks its blocks, it says
 //   Recoded                       a block that idioms do unpack, of which all of the above speaks
 //   recode(block, recoded), restore(recoded, block)  from one to the other, losing nothing
@@ -30,7 +32,7 @@ struct PanelElements {
 };
 
 inline constexpr int kMostPanelElements = 4;
-inline constexpr int kMostRecodedBytes = 160;
+inline constexpr int kMostRecodedBytes = 288;
 
 // The bytes of a row's block in panels.
 template <class F>
@@ -54,6 +56,7 @@ class PanelBlock {
   QK_INLINE Words word(int offset) const { return I::load_words(at_ + I::kLanes * offset); }
   QK_INLINE Words u16(int offset) const { return I::load_u16s(at_ + I::kLanes * offset); }
   QK_INLINE Words u8(int offset) const { return I::load_u8s(at_ + I::kLanes * offset); }
+  QK_INLINE Words s8(int offset) const { return I::load_s8s(at_ + I::kLanes * offset); }
   QK_INLINE Floats half(int offset) const { return I::load_halves(at_ + I::kLanes * offset); }
 
   // The quants of weights 4 quad .. 4 quad + 3 in the layouts that the idioms of the same names

@@ -10,6 +10,7 @@
 
 #include "core/half.h"
 #include "core/unaligned.h"
+#include "formats/bundle.h"
 #include "formats/format.h"
 #include "formats/panel.h"
 
@@ -30,7 +31,13 @@ struct Q2_K {
     U16 dmin;
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
-  static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 20}, {2, 2}};
+  struct Recoded {
+    U16 d;
+    U16 dmin;
+    uint8_t scales[16];
+    U32 quants[16];  // a bundle a group
+  };
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 2}, {4, 20}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
@@ -67,19 +74,52 @@ struct Q2_K {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    return block.crumbs_of_128(16, quad);
+    return Bundle<2>::quants(block, 20, quad);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
+    return block.half(0);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_dmin(PanelBlock<I> block) {
+    return I::negate(block.half(2));
   }
 
   template <class I>
   static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
-    const auto scale = block.field(4 * (g / 4), 8 * (g % 4), 15);
-    return I::fmul(block.half(80), I::floats_of(scale));
+    const auto scale = block.field(4 + 4 * (g / 4), 8 * (g % 4), 15);
+    return I::floats_of(scale);
   }
 
   template <class I>
   static QK_INLINE typename I::Floats panel_min(PanelBlock<I> block, int g) {
-    const auto min = block.field(4 * (g / 4), 8 * (g % 4) + 4, 15);
-    return I::negate(I::fmul(block.half(82), I::floats_of(min)));
+    const auto min = block.field(4 + 4 * (g / 4), 8 * (g % 4) + 4, 15);
+    return I::floats_of(min);
+  }
+
+  static QK_INLINE void recode(const Block& block, Recoded& to) {
+    to.d = block.d;
+    to.dmin = block.dmin;
+    __builtin_memcpy(to.scales, block.scales, sizeof(to.scales));
+    uint32_t quads[64];
+    for (int i = 0; i < 64; ++i) {
+      const uint32_t four = load_u32(block.qs + 32 * (i / 32) + 4 * (i % 8));
+      quads[i] = four >> (2 * (i / 8 % 4)) & 0x03030303u;
+    }
+    Bundle<2>::pack(quads, 64, to.quants);
+  }
+  static QK_INLINE void restore(const Recoded& from, Block& block) {
+    block = {};
+    block.d = from.d;
+    block.dmin = from.dmin;
+    __builtin_memcpy(block.scales, from.scales, sizeof(from.scales));
+    uint32_t quads[64];
+    Bundle<2>::unpack(from.quants, 64, quads);
+    for (int i = 0; i < 64; ++i) {
+      or_u32(block.qs + 32 * (i / 32) + 4 * (i % 8), quads[i] << (2 * (i / 8 % 4)));
+    }
   }
 };
 

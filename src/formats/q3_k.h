@@ -11,6 +11,7 @@
 
 #include "core/half.h"
 #include "core/unaligned.h"
+#include "formats/bundle.h"
 #include "formats/format.h"
 #include "formats/panel.h"
 
@@ -34,6 +35,26 @@ QK_INLINE Q3_KScales unpack_q3_k_scales(const uint8_t (&packed)[12]) {
   return {(low & kNibbles) | first << 4, (low >> 4 & kNibbles) | second << 4};
 }
 
+// 32 less in every byte, as signed ones: without borrows from 32..95.
+QK_INLINE uint64_t minus_32_each(uint64_t bytes) {
+  constexpr uint64_t kGuard = 0x8080808080808080;
+  return ((bytes | kGuard) - 0x2020202020202020) ^ kGuard;
+}
+
+// The reverse of unpack_q3_k_scales.
+QK_INLINE void pack_q3_k_scales(Q3_KScales scales, uint8_t (&packed)[12]) {
+  constexpr uint64_t kNibbles = 0x0f0f0f0f0f0f0f0f;
+  constexpr uint32_t kPairs = 0x03030303;
+  const uint64_t low = (scales.first & kNibbles) | (scales.second & kNibbles) << 4;
+  const auto pairs = [](uint64_t half, int shift) {
+    return static_cast<uint32_t>(half >> shift) >> 4 & kPairs;
+  };
+  const uint32_t high = pairs(scales.first, 0) | pairs(scales.first, 32) << 2 |
+                        pairs(scales.second, 0) << 4 | pairs(scales.second, 32) << 6;
+  __builtin_memcpy(packed, &low, sizeof(low));
+  __builtin_memcpy(packed + 8, &high, sizeof(high));
+}
+
 struct Q3_K {
   static constexpr FormatInfo kInfo{"q3_k", 11, 256, 110};
   static constexpr bool kFloat = false;
@@ -49,7 +70,12 @@ struct Q3_K {
     U16 d;
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
-  static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 27}, {2, 1}};
+  struct Recoded {
+    U16 d;
+    Unaligned<uint64_t> scales[2];  // int8 x 16, 32 less than in the file
+    U32 quants[24];                 // a bundle for two groups
+  };
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 1}, {1, 16}, {4, 24}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
@@ -77,29 +103,59 @@ struct Q3_K {
   template <class I>
   static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
                                PerGroup<I, kMinGroup>&) {
-    // A signed byte holds scale - 32: the subtraction is per byte, without borrows from 32..95.
-    constexpr uint64_t kOffset = 0x2020202020202020;
-    constexpr uint64_t kGuard = 0x8080808080808080;
     const Q3_KScales packed = unpack_q3_k_scales(unit->scales);
     const typename I::F8 d = I::broadcast8(I::half(unit->d.get()));
-    const uint64_t first = ((packed.first | kGuard) - kOffset) ^ kGuard;
-    const uint64_t second = ((packed.second | kGuard) - kOffset) ^ kGuard;
-    scale.v[0] = I::mul8(d, I::signed_bytes8(first));
-    scale.v[1] = I::mul8(d, I::signed_bytes8(second));
+    scale.v[0] = I::mul8(d, I::signed_bytes8(minus_32_each(packed.first)));
+    scale.v[1] = I::mul8(d, I::signed_bytes8(minus_32_each(packed.second)));
   }
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    const auto high = I::shift_left(block.bits_of_256(0, quad), 2);
-    return I::or_words(block.crumbs_of_128(32, quad), high);
+    return Bundle<3>::quants(block, 18, quad);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
+    return block.half(0);
   }
 
   template <class I>
   static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
-    const auto low = block.field(96 + 4 * (g / 4 % 2), 8 * (g % 4) + 4 * (g / 8), 15);
-    const auto high = I::shift_left(block.field(104, 8 * (g % 4) + 2 * (g / 4), 3), 4);
-    const auto scale = I::floats_of(I::or_words(low, high));
-    return I::fmul(block.half(108), I::add(scale, I::broadcast(-32.0f)));
+    return I::floats_of(block.s8(2 + g));
+  }
+
+  static QK_INLINE void recode(const Block& block, Recoded& to) {
+    to.d = block.d;
+    const Q3_KScales packed = unpack_q3_k_scales(block.scales);
+    to.scales[0].set(minus_32_each(packed.first));
+    to.scales[1].set(minus_32_each(packed.second));
+    uint32_t quads[64];
+    for (int g = 0; g < 8; ++g) {
+      for (int i = 0; i < 8; ++i) {
+        const uint32_t low = load_u32(block.qs + 32 * (g / 4) + 4 * i) >> (2 * (g % 4));
+        const uint32_t high = load_u32(block.hmask + 4 * i) >> g;
+        quads[8 * g + i] = (low & 0x03030303u) | (high & 0x01010101u) << 2;
+      }
+    }
+    Bundle<3>::pack(quads, 64, to.quants);
+  }
+  static QK_INLINE void restore(const Recoded& from, Block& block) {
+    block = {};
+    block.d = from.d;
+    // Adding 32 is subtracting it from what lies 64 above: the bits that count are the lower six.
+    constexpr uint64_t kSixBits = 0x3f3f3f3f3f3f3f3f;
+    pack_q3_k_scales({minus_32_each(from.scales[0].get()) & kSixBits,
+                      minus_32_each(from.scales[1].get()) & kSixBits},
+                     block.scales);
+    uint32_t quads[64];
+    Bundle<3>::unpack(from.quants, 64, quads);
+    for (int g = 0; g < 8; ++g) {
+      for (int i = 0; i < 8; ++i) {
+        const uint32_t quad = quads[8 * g + i];
+        or_u32(block.qs + 32 * (g / 4) + 4 * i, (quad & 0x03030303u) << (2 * (g % 4)));
+        or_u32(block.hmask + 4 * i, (quad >> 2 & 0x01010101u) << g);
+      }
+    }
   }
 };
 

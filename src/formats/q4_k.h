@@ -98,13 +98,23 @@ struct Q4_K {
   }
 
   template <class I>
+  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
+    return block.half(0);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_dmin(PanelBlock<I> block) {
+    return I::negate(block.half(2));
+  }
+
+  template <class I>
   static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
-    return I::fmul(block.half(0), I::floats_of(panel_6bit_scale(block, 4, 0, g)));
+    return I::floats_of(panel_6bit_scale(block, 4, 0, g));
   }
 
   template <class I>
   static QK_INLINE typename I::Floats panel_min(PanelBlock<I> block, int g) {
-    return I::negate(I::fmul(block.half(2), I::floats_of(panel_6bit_scale(block, 4, 1, g))));
+    return I::floats_of(panel_6bit_scale(block, 4, 1, g));
   }
 };
 

@@ -10,6 +10,7 @@
 
 #include "core/half.h"
 #include "core/unaligned.h"
+#include "formats/bundle.h"
 #include "formats/format.h"
 #include "formats/panel.h"
 #include "formats/q4_k.h"
@@ -32,6 +33,12 @@ struct Q5_K {
     uint8_t qs[128];
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
+  struct Recoded {
+    U16 d;
+    U16 dmin;
+    uint8_t scales[12];
+    U32 quants[40];  // a bundle a group
+  };
   static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 2}, {4, 43}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
@@ -65,18 +72,53 @@ struct Q5_K {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    const auto high = I::shift_left(block.bits_of_256(16, quad), 4);
-    return I::or_words(block.nibbles_of_64(48, quad), high);
+    return Bundle<5>::quants(block, 16, quad);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
+    return block.half(0);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_dmin(PanelBlock<I> block) {
+    return I::negate(block.half(2));
   }
 
   template <class I>
   static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
-    return I::fmul(block.half(0), I::floats_of(panel_6bit_scale(block, 4, 0, g)));
+    return I::floats_of(panel_6bit_scale(block, 4, 0, g));
   }
 
   template <class I>
   static QK_INLINE typename I::Floats panel_min(PanelBlock<I> block, int g) {
-    return I::negate(I::fmul(block.half(2), I::floats_of(panel_6bit_scale(block, 4, 1, g))));
+    return I::floats_of(panel_6bit_scale(block, 4, 1, g));
+  }
+
+  static QK_INLINE void recode(const Block& block, Recoded& to) {
+    __builtin_memcpy(&to, &block, 16);  // what comes before the quants
+    uint32_t quads[64];
+    for (int g = 0; g < 8; ++g) {
+      for (int i = 0; i < 8; ++i) {
+        const uint32_t low = load_u32(block.qs + 32 * (g / 2) + 4 * i) >> (4 * (g % 2));
+        const uint32_t high = load_u32(block.qh + 4 * i) >> g;
+        quads[8 * g + i] = (low & 0x0f0f0f0fu) | (high & 0x01010101u) << 4;
+      }
+    }
+    Bundle<5>::pack(quads, 64, to.quants);
+  }
+  static QK_INLINE void restore(const Recoded& from, Block& block) {
+    block = {};
+    __builtin_memcpy(&block, &from, 16);
+    uint32_t quads[64];
+    Bundle<5>::unpack(from.quants, 64, quads);
+    for (int g = 0; g < 8; ++g) {
+      for (int i = 0; i < 8; ++i) {
+        const uint32_t quad = quads[8 * g + i];
+        or_u32(block.qs + 32 * (g / 2) + 4 * i, (quad & 0x0f0f0f0fu) << (4 * (g % 2)));
+        or_u32(block.qh + 4 * i, (quad >> 4 & 0x01010101u) << g);
+      }
+    }
   }
 };
 

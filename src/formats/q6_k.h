@@ -11,6 +11,7 @@
 
 #include "core/half.h"
 #include "core/unaligned.h"
+#include "formats/bundle.h"
 #include "formats/format.h"
 #include "formats/panel.h"
 
@@ -31,7 +32,12 @@ struct Q6_K {
     U16 d;
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
-  static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 52}, {2, 1}};
+  struct Recoded {
+    U16 d;
+    uint8_t scales[16];
+    U32 quants[48];  // a bundle a group
+  };
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 1}, {1, 16}, {4, 48}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
@@ -64,14 +70,49 @@ struct Q6_K {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    const auto high = I::shift_left(block.crumbs_of_128(128, quad), 4);
-    return I::or_words(block.nibbles_of_128(0, quad), high);
+    return Bundle<6>::quants(block, 18, quad);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
+    return block.half(0);
   }
 
   template <class I>
   static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
-    const auto scale = I::signed_byte(block.word(192 + 4 * (g / 4)), g % 4);
-    return I::fmul(block.half(208), I::floats_of(scale));
+    return I::floats_of(block.s8(2 + g));
+  }
+
+  static QK_INLINE void recode(const Block& block, Recoded& to) {
+    to.d = block.d;
+    __builtin_memcpy(to.scales, block.scales, sizeof(to.scales));
+    uint32_t quads[64];
+    for (int run = 0; run < 2; ++run) {
+      for (int i = 0; i < 32; ++i) {
+        const int part = i / 8;
+        const uint32_t low = load_u32(block.ql + 64 * run + 32 * (part % 2) + 4 * (i % 8));
+        const uint32_t high = load_u32(block.qh + 32 * run + 4 * (i % 8));
+        quads[32 * run + i] =
+            (low >> (4 * (part / 2)) & 0x0f0f0f0fu) | (high >> (2 * part) & 0x03030303u) << 4;
+      }
+    }
+    Bundle<6>::pack(quads, 64, to.quants);
+  }
+  static QK_INLINE void restore(const Recoded& from, Block& block) {
+    block = {};
+    block.d = from.d;
+    __builtin_memcpy(block.scales, from.scales, sizeof(from.scales));
+    uint32_t quads[64];
+    Bundle<6>::unpack(from.quants, 64, quads);
+    for (int run = 0; run < 2; ++run) {
+      for (int i = 0; i < 32; ++i) {
+        const int part = i / 8;
+        const uint32_t quad = quads[32 * run + i];
+        or_u32(block.ql + 64 * run + 32 * (part % 2) + 4 * (i % 8), (quad & 0x0f0f0f0fu)
+                                                                        << (4 * (part / 2)));
+        or_u32(block.qh + 32 * run + 4 * (i % 8), (quad >> 4 & 0x03030303u) << (2 * part));
+      }
+    }
   }
 };
 

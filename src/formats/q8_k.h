@@ -28,7 +28,11 @@ struct Q8_K {
     U16 bsums[16];
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
-  static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 1}, {4, 64}, {2, 16}};
+  struct Recoded {
+    Unaligned<float> d;
+    int8_t qs[256];
+  };
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 65}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = block.d.get();
@@ -54,6 +58,20 @@ struct Q8_K {
   template <class I>
   static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int) {
     return I::as_floats(block.word(0));
+  }
+
+  static QK_INLINE void recode(const Block& block, Recoded& to) {
+    to.d = block.d;
+    __builtin_memcpy(to.qs, block.qs, sizeof(to.qs));
+  }
+  static QK_INLINE void restore(const Recoded& from, Block& block) {
+    block.d = from.d;
+    __builtin_memcpy(block.qs, from.qs, sizeof(from.qs));
+    for (int g = 0; g < 16; ++g) {
+      int sum = 0;
+      for (int i = 16 * g; i < 16 * g + 16; ++i) sum += from.qs[i];
+      block.bsums[g].set(static_cast<uint16_t>(sum));
+    }
   }
 };
 

@@ -33,7 +33,13 @@ struct Q8_KS {
     U16 dmin;
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
-  static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 72}, {2, 2}};
+  struct Recoded {
+    U16 d;
+    U16 dmin;
+    uint8_t scales[16];
+    int8_t qs[256];
+  };
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 2}, {4, 68}};
 
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
@@ -65,18 +71,42 @@ struct Q8_KS {
 
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    return block.signed_bytes(0, quad);
+    return block.signed_bytes(20, quad);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
+    return block.half(0);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_dmin(PanelBlock<I> block) {
+    return block.half(2);
   }
 
   template <class I>
   static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
-    const auto scale = block.field(256 + 4 * (g / 8), 4 * (g % 8), 15);
-    return I::fmul(block.half(288), I::floats_of(scale));
+    const auto scale = block.field(4 + 4 * (g / 8), 4 * (g % 8), 15);
+    return I::floats_of(scale);
   }
 
   template <class I>
-  static QK_INLINE typename I::Floats panel_min(PanelBlock<I> block, int) {
-    return block.half(290);
+  static QK_INLINE typename I::Floats panel_min(PanelBlock<I>, int) {
+    return I::broadcast(1.0f);
+  }
+
+  static QK_INLINE void recode(const Block& block, Recoded& to) {
+    to.d = block.d;
+    to.dmin = block.dmin;
+    __builtin_memcpy(to.scales, block.scales, sizeof(to.scales));
+    __builtin_memcpy(to.qs, block.qs, sizeof(to.qs));
+  }
+  static QK_INLINE void restore(const Recoded& from, Block& block) {
+    block = {};
+    block.d = from.d;
+    block.dmin = from.dmin;
+    __builtin_memcpy(block.scales, from.scales, sizeof(from.scales));
+    __builtin_memcpy(block.qs, from.qs, sizeof(from.qs));
   }
 };
 

@@ -11,6 +11,7 @@
 
 #include "core/half.h"
 #include "core/unaligned.h"
+#include "formats/bundle.h"
 #include "formats/format.h"
 #include "formats/octets.h"
 #include "formats/panel.h"
@@ -43,7 +44,6 @@ struct TQ1_0 : Octets<TQ1_0> {
     U16 d;
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
-  static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 13}, {2, 1}};
 
   // The bytes that hold the e-th eight weights, in their order. What the words have in common is
   // kept from GCC, which would put them together in memory: a wide load waits for narrow stores.
@@ -88,21 +88,71 @@ struct TQ1_0 : Octets<TQ1_0> {
     return half_to_float(block.d.get());
   }
 
-  // Digit n of the words that hold it: 8 words of 5 digits, 4 words of 5, and one of 4.
+  // Panels have two bits a weight, as no idiom finds the digits of a byte as fast as memory brings
+  // it.
+  struct Recoded {
+    U16 d;
+    U32 quants[16];
+  };
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 1}, {4, 16}};
+
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    int at = 12;
-    if (quad < 40) {
-      at = quad % 8;
-    } else if (quad < 60) {
-      at = 8 + quad % 4;
-    }
-    return I::digits_of_bytes(block.word(4 * at), kTritPowers.of[4 * quad]);
+    return Bundle<2>::quants(block, 2, quad);
   }
 
   template <class I>
-  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int) {
-    return block.half(52);
+  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
+    return block.half(0);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I>, int) {
+    return I::broadcast(1.0f);
+  }
+
+  // Calls body(bytes, first, step, digits) for each four bytes: the quad of their first digit, how
+  // many quads on the next digit's is, and how many there are.
+  template <class AnyBlock, class Body>
+  static QK_INLINE void for_bytes(AnyBlock& block, Body body) {
+    for (int i = 0; i < 8; ++i) body(block.qs + 4 * i, i, 8, 5);
+    for (int i = 0; i < 4; ++i) body(block.qs + 32 + 4 * i, 40 + i, 4, 5);
+    body(block.qh, 60, 1, 4);
+  }
+
+  static QK_INLINE void recode(const Block& block, Recoded& to) {
+    uint32_t quads[64];
+    for_bytes(block, [&](const uint8_t* bytes, int first, int step, int digits) {
+      // Four bytes in 16 bits each, so that three times a byte has room.
+      const uint64_t four = load_u32(bytes);
+      uint64_t rest = (four | four << 16) & 0x0000ffff0000ffff;
+      rest = (rest | rest << 8) & 0x00ff00ff00ff00ff;
+      for (int n = 0; n < digits; ++n) {
+        const uint64_t three = 3 * rest;
+        uint64_t digit = three >> 8 & 0x0003000300030003;
+        digit = (digit | digit >> 8) & 0x0000ffff0000ffff;
+        quads[first + step * n] = static_cast<uint32_t>(digit | digit >> 16);
+        rest = three & 0x00ff00ff00ff00ff;
+      }
+    });
+    to.d = block.d;
+    Bundle<2>::pack(quads, 64, to.quants);
+  }
+
+  // Several bytes have the same digits: what comes back is the one of the formula above.
+  static QK_INLINE void restore(const Recoded& from, Block& block) {
+    uint32_t quads[64];
+    Bundle<2>::unpack(from.quants, 64, quads);
+    for_bytes(block, [&](uint8_t* bytes, int first, int step, int digits) {
+      for (int i = 0; i < 4; ++i) {
+        uint32_t number = 0;
+        for (int n = 0; n < 5; ++n) {
+          number = 3 * number + (n < digits ? quads[first + step * n] >> (8 * i) & 3 : 0);
+        }
+        bytes[i] = static_cast<uint8_t>((256 * number + 242) / 243);
+      }
+    });
+    block.d = from.d;
   }
 };
 

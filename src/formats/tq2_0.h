@@ -52,8 +52,13 @@ struct TQ2_0 {
   }
 
   template <class I>
-  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int) {
+  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
     return block.half(64);
+  }
+
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I>, int) {
+    return I::broadcast(1.0f);
   }
 };
 

@@ -17,9 +17,11 @@ struct Panels {
     return vmovl_u16(vreinterpret_u16_u8(vld1_u8(p)));
   }
   static QK_INLINE Words load_u8s(const uint8_t* p) {
-    uint32_t four;
-    __builtin_memcpy(&four, p, sizeof(four));
-    return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four))));
+    return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(load_u32(p)))));
+  }
+  static QK_INLINE Words load_s8s(const uint8_t* p) {
+    const int16x8_t wide = vmovl_s8(vcreate_s8(load_u32(p)));
+    return vreinterpretq_u32_s32(vmovl_s16(vget_low_s16(wide)));
   }
   static QK_INLINE float32x4_t load_halves(const uint8_t* p) {
     return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)));

@@ -17,6 +17,13 @@ template <class I, int kColumns>
 struct PanelSums {
   typename I::Floats products[kColumns];
   typename I::Floats mins[kColumns];
+
+  QK_INLINE void clear() {
+    for (int j = 0; j < kColumns; ++j) {
+      products[j] = I::zero();
+      mins[j] = I::zero();
+    }
+  }
 };
 
 // -bias * (sum of the activations of the kGroup values from `at` on), in int32: 128 * 32 * 32639.
@@ -81,18 +88,27 @@ QK_INLINE void add_group_float(PanelBlock<I> block, int g, int first,
   for (int j = 0; j < kColumns; ++j) sums.products[j] = I::fma(group[j], scale, sums.products[j]);
 }
 
-// One block of quantised weights, whose first value is the `first` of the activations' unit.
 template <class F, class I, class AnyUnit, int kColumns>
-QK_INLINE void add_panel_block(PanelBlock<I> block, int first, const AnyUnit* const (&x)[kColumns],
-                               PanelSums<I, kColumns>& sums) {
+QK_INLINE void add_groups(PanelBlock<I> block, int first, const AnyUnit* const (&x)[kColumns],
+                          PanelSums<I, kColumns>& sums) {
   constexpr int kGroups = F::kInfo.block / F::kGroup;
-  if constexpr (__is_same(AnyUnit, FloatUnit)) {
-    for (int g = 0; g < kGroups; ++g) add_group_float<F, I>(block, g, first, x, sums);
-  } else if constexpr (kColumns > 1) {
-    for (int g = 0; g < kGroups; ++g) add_group_integer<F, I>(block, g, first, x, sums);
-  } else {
+  const auto add = [&](int g) __attribute__((always_inline)) {
+    if constexpr (__is_same(AnyUnit, FloatUnit)) {
+      add_group_float<F, I>(block, g, first, x, sums);
+    } else {
+      add_group_integer<F, I>(block, g, first, x, sums);
+    }
+  };
+  if constexpr (kColumns == 1 && !__is_same(AnyUnit, FloatUnit)) {
     QK_UNROLL(32)
-    for (int g = 0; g < kGroups; ++g) add_group_integer<F, I>(block, g, first, x, sums);
+    for (int g = 0; g < kGroups; ++g) add(g);
+  } else {
+    // 32 weights at a time, so that a quad's place in its bundle is a constant.
+    constexpr int kAtOnce = F::kGroup < 32 ? 32 / F::kGroup : 1;
+    for (int some = 0; some < kGroups / kAtOnce; ++some) {
+      QK_UNROLL(4)
+      for (int i = 0; i < kAtOnce; ++i) add(kAtOnce * some + i);
+    }
   }
   if constexpr (F::kHasMin) {
     constexpr int kMins = F::kInfo.block / F::kMinGroup;
@@ -104,6 +120,29 @@ QK_INLINE void add_panel_block(PanelBlock<I> block, int first, const AnyUnit* co
         sums.mins[j] = I::fma(min, x_sum, sums.mins[j]);
       }
     }
+  }
+}
+
+// One block of quantised weights, whose first value is the `first` of the activations' unit.
+template <class F, class I, class AnyUnit, int kColumns>
+QK_INLINE void add_panel_block(PanelBlock<I> block, int first, const AnyUnit* const (&x)[kColumns],
+                               PanelSums<I, kColumns>& sums) {
+  if constexpr (requires { F::template panel_d<I>(block); }) {
+    PanelSums<I, kColumns> block_sums;
+    block_sums.clear();
+    add_groups<F, I>(block, first, x, block_sums);
+    const typename I::Floats d = F::template panel_d<I>(block);
+    for (int j = 0; j < kColumns; ++j) {
+      sums.products[j] = I::fma(block_sums.products[j], d, sums.products[j]);
+    }
+    if constexpr (F::kHasMin) {
+      const typename I::Floats dmin = F::template panel_dmin<I>(block);
+      for (int j = 0; j < kColumns; ++j) {
+        sums.mins[j] = I::fma(block_sums.mins[j], dmin, sums.mins[j]);
+      }
+    }
+  } else {
+    add_groups<F, I>(block, first, x, sums);
   }
 }
 
@@ -169,10 +208,7 @@ struct PanelProduct {
     const Unit<A>* x[C];
     first_units<A>(args, columns, x);
     PanelSums<I, C> sums;
-    for (int j = 0; j < C; ++j) {
-      sums.products[j] = I::zero();
-      sums.mins[j] = I::zero();
-    }
+    sums.clear();
     add_panel<F, I, A>(args, args.weights + panel * args.row_stride, x, sums);
     const int64_t row = panel * I::kLanes;
     const int64_t rows = args.n - row < I::kLanes ? args.n - row : I::kLanes;

@@ -92,7 +92,17 @@ QK_TEST(every_packed_kernel_is_within_the_bound_of_its_activations) {
   QK_CHECK(formats > 0);
 }
 
-QK_TEST(unpacking_restores_every_byte_and_writes_no_other) {
+std::vector<float> decoded(const RandomWeights& weights, const uint8_t* bytes) {
+  const Format& format = format_at(weights.view.format);
+  const int64_t blocks = weights.bytes.size() / format.info.bytes;
+  std::vector<float> out(static_cast<size_t>(blocks * format.info.block));
+  for (int64_t b = 0; b < blocks; ++b) {
+    format.decode(bytes + b * format.info.bytes, out.data() + b * format.info.block);
+  }
+  return out;
+}
+
+QK_TEST(unpacking_restores_every_weight_and_writes_every_byte) {
   Random random(2);
   for_each_kernel([&](const KernelTable& kernels, int format, Act act) {
     const int rows = panel_rows(kernels, format);
@@ -103,8 +113,14 @@ QK_TEST(unpacking_restores_every_byte_and_writes_no_other) {
       const Bytes back(weights.bytes.size(), 0);
       std::memset(back.data(), 0xa5, static_cast<size_t>(back.size()));
       QK_REQUIRE_OK(unpack(one_by_one(), packed.view, rows, back.data()));
-      const auto size = static_cast<size_t>(back.size());
-      QK_CHECK(std::memcmp(back.data(), weights.bytes.data(), size) == 0);
+      const std::vector<float> before = decoded(weights, weights.bytes.data());
+      const std::vector<float> after = decoded(weights, back.data());
+      QK_CHECK(std::memcmp(after.data(), before.data(), before.size() * sizeof(float)) == 0);
+      // What decoding ignores is written too: whatever was there, the same bytes are now.
+      const Bytes again(back.size(), 0);
+      std::memset(again.data(), 0x5a, static_cast<size_t>(again.size()));
+      QK_REQUIRE_OK(unpack(one_by_one(), packed.view, rows, again.data()));
+      QK_CHECK(std::memcmp(again.data(), back.data(), static_cast<size_t>(back.size())) == 0);
     }
   });
 }

@@ -231,7 +231,7 @@ void check_product(const KernelTable& kernels, const Case& c, const ProductBound
   }
 }
 
-// The same case with its weights in panels, after they came out of them unchanged.
+// The same case with its weights in panels, after their values came out of them unchanged.
 Case pack_case(const KernelTable& kernels, const Case& c) {
   const int rows = panel_rows(kernels, c.weights.format);
   int64_t row = 0;
@@ -250,11 +250,19 @@ Case pack_case(const KernelTable& kernels, const Case& c) {
   status = pack(one_by_one(), c.weights, rows, panels);
   if (status.ok()) status = unpack(one_by_one(), packed.weights, rows, back);
   QK_FINDING_UNLESS(status.ok(), "%s", status.message);
+  const Format& format = format_at(c.weights.format);
   for (int64_t i = 0; i < c.weights.n; ++i) {
     const uint8_t* native = c.weights.data + i * c.weights.row_stride;
-    QK_FINDING_UNLESS(std::memcmp(native, back + i * row, static_cast<size_t>(row)) == 0,
-                      "%s %s: row %lld changed in panels", kernels.isa,
-                      format_at(c.weights.format).info.name, static_cast<long long>(i));
+    for (int64_t at = 0; at < row; at += format.info.bytes) {
+      float before[kUnit];
+      float after[kUnit];
+      format.decode(native + at, before);
+      format.decode(back + i * row + at, after);
+      const auto size = sizeof(float) * static_cast<size_t>(format.info.block);
+      QK_FINDING_UNLESS(std::memcmp(before, after, size) == 0,
+                        "%s %s: the block at byte %lld of row %lld changed in panels", kernels.isa,
+                        format.info.name, static_cast<long long>(at), static_cast<long long>(i));
+    }
   }
   return packed;
 }
