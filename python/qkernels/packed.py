@@ -57,7 +57,12 @@ class PackedTensor:
         return -(-self._shape[0] // rows) * rows * self._weights.row_bytes
 
     def unpack(self, *, threads: int | None = None) -> QTensor:
-        """The weights as they were before: every byte of every block is the same."""
+        """The weights as they were before, with the same bytes in their blocks.
+
+        Only what decoding ignores is not kept: the unused bytes of q8_ks come back as zeros, the
+        sums of q8_k as those of its quants, and a byte of tq1_0 that has the digits of another as
+        the one that a quantiser writes.
+        """
         from .tensor import QTensor
 
         return QTensor(self._weights.unpack(_threads.resolve(threads)), self.fmt, self._shape)

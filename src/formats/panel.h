@@ -3,7 +3,7 @@
 // The blocks of I::kLanes rows lie side by side, element by element: what lies at byte o of a block
 // in the file, in elements of s bytes, lies in the panel at byte rows * o as one run of `rows`
 // elements. A panel is the blocks of its rows in order of depth; matrices are filled up with rows
-// of zeros. Unpacking restores every byte of the blocks.
+// of zeros. Unpacking restores every byte that decoding reads.
 //
 // A format that can be packed says
 //   kPanel                        the elements of a block, in order
@@ -13,7 +13,7 @@
 //                                 by, where there is such a number
 // or, with float weights, panel_floats<I>(block). Where no idiom unpacks its blocks, it says
 //   Recoded                       a block that idioms do unpack, of which all of the above speaks
-//   recode(block, recoded), restore(recoded, block)  from one to the other, losing nothing
+//   recode(block, recoded), restore(recoded, block)  from one to the other, with all that decoding reads
 #pragma once
 
 #include <cstdint>
