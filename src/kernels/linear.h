@@ -103,17 +103,22 @@ QK_INLINE void add_unit_float(const typename F::Block* weights, int steps,
   if constexpr (F::kHasMin) {
     for (int j = 0; j < kColumns; ++j) sums.mins[j] = add_mins<F, I>(min, *x[j], sums.mins[j]);
   }
-  for (int step = 0; step < steps; ++step) {
+  // Two chains of sums, so that additions do not wait for one another.
+  typename I::Floats second[kColumns];
+  for (int j = 0; j < kColumns; ++j) second[j] = I::zero();
+  for_steps<I>(steps, [&](int step) __attribute__((always_inline)) {
     const typename I::Quants quants = F::template quants<I>(weights, step);
     for (int v = 0; v < kVectors; ++v) {
       const int at = step * I::kStep + v * I::kLanes;
       const typename I::Floats weight = I::fmul(I::template quant_floats<F::kBias>(quants, v),
                                                 I::template spread_floats<F::kGroup>(scales, at));
       for (int j = 0; j < kColumns; ++j) {
-        sums.lanes[j] = I::fma(weight, I::load(x[j]->x + at), sums.lanes[j]);
+        auto& sum = v % 2 == 0 ? sums.lanes[j] : second[j];
+        sum = I::fma(weight, I::load(x[j]->x + at), sum);
       }
     }
-  }
+  });
+  for (int j = 0; j < kColumns; ++j) sums.lanes[j] = I::add(sums.lanes[j], second[j]);
 }
 
 // Float weights: `steps` native vectors, in four chains so that additions do not wait.
