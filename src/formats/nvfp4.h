@@ -31,24 +31,20 @@ struct NVFP4 : Octets<NVFP4> {
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
   static constexpr PanelElements kPanel[kMostPanelElements] = {{1, 4}, {4, 8}};
 
-  static QK_INLINE uint64_t row(const Block& block, int e) {
-    uint64_t codes;
-    __builtin_memcpy(&codes, block.qs + 8 * (e / 2), sizeof(codes));
-    return codes >> (4 * (e % 2)) & (15 * kOneEach);
-  }
-
   static QK_INLINE uint64_t octet(const Block& block, int e) {
-    const uint64_t codes = row(block, e);
     uint64_t quants = 0;
     for (int i = 0; i < 8; ++i) {
-      quants |= static_cast<uint64_t>(kE2m1Values[codes >> (8 * i) & 15]) << (8 * i);
+      const int code = block.qs[8 * (e / 2) + i] >> (4 * (e % 2)) & 15;
+      quants |= static_cast<uint64_t>(kE2m1Values[code]) << (8 * i);
     }
     return quants;
   }
 
   template <class I>
-  static QK_INLINE typename I::Quants finish(typename I::Quants rows, const Block*, int) {
-    return I::look_up(rows, kE2m1Values);
+  static QK_INLINE typename I::Quants quants(const Block* unit, int step) {
+    const int weight = I::kStep * step;
+    const uint8_t* codes = unit[weight / kInfo.block].qs + weight % kInfo.block / 2;
+    return I::look_up(I::nibbles_of_16(codes), kE2m1Values);
   }
 
   // e4m3 without its sign: exponent bias 7; 0x7f, which would be NaN, counts as zero.

@@ -1,6 +1,7 @@
 // Formats that unpack eight weights at a time: grids, base 3 and other codes with no vector form.
 //
-// A format derives from Octets<itself> and gives, for decoding,
+// A format derives from Octets<itself> and gives, for decoding (all that it need give where it has
+// quants<I>() of its own),
 //   octet(block, e)        the e-th eight quants of the block, one byte each, lowest first
 //   group_scale(block, g)  the scale of its g-th group of kGroup weights
 // and, for the kernels,

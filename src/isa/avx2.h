@@ -22,6 +22,12 @@ struct Isa : AvxCommon, Panels {
   using Ints = __m256i;
   using Floats = __m256;
 
+  static QK_INLINE Quants nibbles_of_16(const uint8_t* p) {
+    const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m256i twice = _mm256_permute4x64_epi64(_mm256_castsi128_si256(packed), 0x50);
+    const __m256i shifted = _mm256_srlv_epi64(twice, _mm256_setr_epi64x(0, 4, 0, 4));
+    return _mm256_and_si256(shifted, _mm256_set1_epi8(15));
+  }
   template <int kStride>
   static QK_INLINE Quants nibbles_of_32(const uint8_t* p) {
     const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));

@@ -24,6 +24,12 @@ struct Isa : AvxCommon, Panels {
   using Ints = __m512i;
   using Floats = __m512;
 
+  static QK_INLINE Quants nibbles_of_16(const uint8_t* p) {
+    const __m512i twice = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3),
+                                                   _mm512_castsi256_si512(load32(p)));
+    const __m512i counts = _mm512_setr_epi64(0, 4, 0, 4, 0, 4, 0, 4);
+    return _mm512_and_si512(_mm512_srlv_epi64(twice, counts), _mm512_set1_epi8(15));
+  }
   template <int kStride>
   static QK_INLINE Quants nibbles_of_32(const uint8_t* p) {
     const __m256i first = _mm256_broadcastsi128_si256(load16(p));

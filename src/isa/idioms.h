@@ -13,6 +13,7 @@
 //   Floats   kLanes float lanes, the native vector
 //   F8       eight floats, one a group of a unit
 // Loading weights (any address, nothing past the last byte named)
+//   nibbles_of_16(p)           runs of 16 nibbles: 8 bytes, low nibbles first
 //   nibbles_of_32<kStride>(p)  blocks of 32 nibbles, kStride bytes apart: 16 bytes, low ones first
 //   nibbles_of_64(p, step)     runs of 64 nibbles: 32 bytes, low nibbles first
 //   nibbles_of_128(p, step)    runs of 128 nibbles: 64 bytes, low nibbles first

@@ -28,6 +28,13 @@ struct Isa : Panels {
   using Floats = float32x4_t;
   using F8 = float32x4x2_t;
 
+  static QK_INLINE Quants nibbles_of_16(const uint8_t* p) {
+    const uint8x16_t packed = vld1q_u8(p);
+    const uint8x16_t low = vandq_u8(packed, vdupq_n_u8(15));
+    const uint8x16_t high = vshrq_n_u8(packed, 4);
+    return {{vcombine_u8(vget_low_u8(low), vget_low_u8(high)),
+             vcombine_u8(vget_high_u8(low), vget_high_u8(high))}};
+  }
   template <int kStride>
   static QK_INLINE Quants nibbles_of_32(const uint8_t* p) {
     const uint8x16_t packed = vld1q_u8(p);

@@ -29,6 +29,15 @@ struct Isa : Panels {
     float v[8];
   };
 
+  static QK_INLINE Quants nibbles_of_16(const uint8_t* p) {
+    Quants q;
+    for (int i = 0; i < 16; ++i) {
+      const int at = 16 * (i / 8) + i % 8;
+      q.v[at] = p[i] & 15;
+      q.v[at + 8] = p[i] >> 4;
+    }
+    return q;
+  }
   template <int kStride>
   static QK_INLINE Quants nibbles_of_32(const uint8_t* p) {
     Quants q;
