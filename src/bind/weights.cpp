@@ -72,9 +72,9 @@ Weights pack_weights(const Weights& weights, int threads, bool huge_pages) {
   const Parallel parallel = parallel_of(threads);
   int64_t bytes = 0;
   raise_if_failed(packed_bytes(packed.view.n, packed.view.row_stride, rows, &bytes));
-  auto buffer = std::make_unique<AlignedBuffer>();
   const bool is_large = huge_pages && bytes >= kHugePage;
-  raise_if_failed(buffer->reserve(bytes, is_large ? kHugePage : kCacheLine));
+  auto buffer = std::make_unique<AlignedBuffer>(is_large ? kHugePage : kCacheLine);
+  raise_if_failed(buffer->reserve(bytes));
   if (is_large) advise_huge_pages(buffer->data(), buffer->capacity());
   auto* panels = reinterpret_cast<uint8_t*>(buffer->data());
   packed.owner = py::capsule(buffer.release(), [](void* p) {
