@@ -67,8 +67,6 @@ Weights pack_weights(const Weights& weights, int threads, bool huge_pages) {
   const WeightView& view = weights.view;
   raise_if_failed(packed_row_bytes(view.format, view.k, &packed.view.row_stride));
   const int rows = panel_rows(*packed.kernels, packed.view.format);
-  if (rows == 0)
-    throw py::value_error(std::string(info_of(weights).name) + " has no packed layout");
   const Parallel parallel = parallel_of(threads);
   int64_t bytes = 0;
   raise_if_failed(packed_bytes(packed.view.n, packed.view.row_stride, rows, &bytes));
@@ -81,12 +79,10 @@ Weights pack_weights(const Weights& weights, int threads, bool huge_pages) {
     std::unique_ptr<AlignedBuffer>(static_cast<AlignedBuffer*>(p));
   });
   packed.view.data = panels;
-  Status status;
   {
     const py::gil_scoped_release unlocked;
-    status = pack(parallel, weights.view, rows, panels);
+    pack(parallel, weights.view, rows, panels);
   }
-  raise_if_failed(status);
   return packed;
 }
 
@@ -99,12 +95,10 @@ py::array_t<uint8_t> unpack_weights(const Weights& weights, int threads) {
   py::array_t<uint8_t> out({view.n, bytes});
   const int rows = panel_rows(*weights.kernels, view.format);
   uint8_t* blocks = out.mutable_data();
-  Status status;
   {
     const py::gil_scoped_release unlocked;
-    status = unpack(parallel, view, rows, blocks);
+    unpack(parallel, view, rows, blocks);
   }
-  raise_if_failed(status);
   return out;
 }
 
