@@ -79,14 +79,15 @@ def test_what_is_no_matrix_stays_as_it_is(path: Path) -> None:
     assert isinstance(file["matrix"], qk.PackedTensor)
 
 
-def test_embeddings_are_looked_up_in_the_blocks(path: Path) -> None:
+def test_embeddings_are_looked_up_in_panels_and_in_blocks(path: Path) -> None:
     path.write_bytes(image([], [matrix("token_embd.weight", Q8_0)]))
     file = qk.load_gguf(path, pack=True)
-    with pytest.raises(TypeError, match="get_rows does not take packed weights"):
-        qk.get_rows(file["token_embd.weight"], [3])  # type: ignore[arg-type]
-    rows = qk.get_rows(file.unpacked("token_embd.weight"), [3, 0])
+    packed = file["token_embd.weight"]
+    assert isinstance(packed, qk.PackedTensor)
     expected = matrix_of(qk.load_gguf(path), "token_embd.weight").dequantize()
-    np.testing.assert_array_equal(rows, np.asarray(expected)[[3, 0]])
+    for weights in (packed, file.unpacked("token_embd.weight")):
+        rows = qk.get_rows(weights, [3, 0])
+        np.testing.assert_array_equal(rows, np.asarray(expected)[[3, 0]])
     with pytest.raises(KeyError, match=r"near names: 'token_embd\.weight'"):
         file.unpacked("token_embed.weight")
 

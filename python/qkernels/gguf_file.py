@@ -42,7 +42,7 @@ def load_gguf(
     the whole file and takes as much memory again, and from then on a look-up costs nothing. Where
     it takes long, a progress bar appears on a terminal's standard error. Stacks of experts and
     quantised vectors stay QTensors, as without it. `GGUFFile.unpacked` has the blocks of a packed
-    matrix, as `get_rows` needs them.
+    matrix.
 
     A mapped file must not be cut short while it is in use. Its size is compared before each tensor
     or value is handed out, and a file that shrank raises ValueError; but reading from an array
@@ -145,7 +145,7 @@ class GGUFFile(Names["QTensor | PackedTensor | NDArray"]):
         return self._tensor(index, name) if packed is None else packed
 
     def unpacked(self, name: str) -> QTensor | NDArray:
-        """Return a tensor as it lies in the file, which is what an embedding look-up needs.
+        """Return a tensor as it lies in the file, in blocks.
 
         Without `pack=True` this is `file[name]`. It is a view whose bytes are read from the file
         when they are used, so it takes no memory beside the packed matrix.

@@ -56,7 +56,7 @@ py::typing::Tuple<py::int_, py::ellipsis> shape_of(const Weights& weights) {
 
 // The panels of a matrix, in memory that the result keeps.
 Weights pack_weights(const Weights& weights, int threads, bool huge_pages) {
-  refuse_packed(weights, "pack");
+  if (weights.kernels != nullptr) throw py::type_error("the weights are packed already");
   if (weights.ndim != 2) {
     throw py::value_error("pack takes a matrix, not " + std::to_string(weights.view.experts) +
                           " experts; w[e].pack() packs expert e");
@@ -112,11 +112,6 @@ void check_isa(const Weights& weights) {
   if (weights.kernels == nullptr || weights.kernels == &current_kernels()) return;
   throw py::value_error(std::string("the weights were packed for ") + weights.kernels->isa +
                         "; the ISA in use is " + current_kernels().isa);
-}
-
-void refuse_packed(const Weights& weights, const char* what) {
-  if (weights.kernels == nullptr) return;
-  throw py::type_error(std::string(what) + " does not take packed weights; unpack() them first");
 }
 
 int format_of(py::handle fmt) {

@@ -82,37 +82,54 @@ void change_words(uint8_t* at, int64_t count, Change change) {
   }
 }
 
-// `blocks` blocks of each row; more than one only where their elements are all alike.
-template <int kRows>
-void pack_blocks(const PanelElements* elements, int64_t blocks, const uint8_t* const (&rows)[kRows],
-                 uint8_t* panel) {
+// Calls run(zero, at, count, kind) for each kind of elements in `blocks` blocks: `zero` is of their
+// type, `at` the byte of a row where they start. More than one block is taken only where its
+// elements are all alike.
+template <class Run>
+void for_elements(const PanelElements* elements, int64_t blocks, Run run) {
   int64_t at = 0;
   for (int e = 0; e < kMostPanelElements && elements[e].count != 0; ++e) {
     const int64_t count = elements[e].count * blocks;
-    uint8_t* run = panel + at * kRows;
-    if (elements[e].bytes == 4) pack_run<uint32_t>(rows, at, count, run);
-    if (elements[e].bytes == 2) pack_run<uint16_t>(rows, at, count, run);
-    if (elements[e].bytes == 1) pack_run<uint8_t>(rows, at, count, run);
-    if (elements[e].kind == PanelElements::kBits) change_words(run, count * kRows, spread_bits);
+    if (elements[e].bytes == 4) run(uint32_t{}, at, count, elements[e].kind);
+    if (elements[e].bytes == 2) run(uint16_t{}, at, count, elements[e].kind);
+    if (elements[e].bytes == 1) run(uint8_t{}, at, count, elements[e].kind);
     at += elements[e].bytes * count;
   }
 }
 
 template <int kRows>
+void pack_blocks(const PanelElements* elements, int64_t blocks, const uint8_t* const (&rows)[kRows],
+                 uint8_t* panel) {
+  const auto run = [&](auto zero, int64_t at, int64_t count, PanelElements::Kind kind) {
+    pack_run<decltype(zero)>(rows, at, count, panel + at * kRows);
+    if (kind == PanelElements::kBits) change_words(panel + at * kRows, count * kRows, spread_bits);
+  };
+  for_elements(elements, blocks, run);
+}
+
+template <int kRows>
 void unpack_blocks(const PanelElements* elements, int64_t blocks, const uint8_t* panel,
                    uint8_t* const (&rows)[kRows]) {
-  int64_t at = 0;
-  for (int e = 0; e < kMostPanelElements && elements[e].count != 0; ++e) {
-    const int64_t count = elements[e].count * blocks;
-    const uint8_t* run = panel + at * kRows;
-    if (elements[e].bytes == 4) unpack_run<uint32_t>(run, count, rows, at);
-    if (elements[e].bytes == 2) unpack_run<uint16_t>(run, count, rows, at);
-    if (elements[e].bytes == 1) unpack_run<uint8_t>(run, count, rows, at);
-    if (elements[e].kind == PanelElements::kBits) {
-      for (uint8_t* row : rows) change_words(row + at, count, gather_bits);
+  const auto run = [&](auto zero, int64_t at, int64_t count, PanelElements::Kind kind) {
+    unpack_run<decltype(zero)>(panel + at * kRows, count, rows, at);
+    if (kind != PanelElements::kBits) return;
+    for (uint8_t* row : rows) change_words(row + at, count, gather_bits);
+  };
+  for_elements(elements, blocks, run);
+}
+
+// The blocks of one row of a panel alone.
+void unpack_blocks_of(const PanelElements* elements, int64_t blocks, const uint8_t* panel,
+                      int panel_rows, int64_t row, uint8_t* out) {
+  const auto run = [&](auto zero, int64_t at, int64_t count, PanelElements::Kind kind) {
+    constexpr int64_t kBytes = sizeof(zero);
+    const uint8_t* first = panel + at * panel_rows + row * kBytes;
+    for (int64_t i = 0; i < count; ++i) {
+      std::memcpy(out + at + i * kBytes, first + i * panel_rows * kBytes, kBytes);
     }
-    at += elements[e].bytes * count;
-  }
+    if (kind == PanelElements::kBits) change_words(out + at, count, gather_bits);
+  };
+  for_elements(elements, blocks, run);
 }
 
 // The blocks that are moved at once.
@@ -214,6 +231,23 @@ void unpack(const Parallel& parallel, const WeightView& packed, int panel_rows, 
     };
     parallel(ceil_div(packed.n, rows), 1, panels);
   });
+}
+
+void unpack_row(const WeightView& packed, int panel_rows, int64_t row, int64_t first_block,
+                int64_t blocks, uint8_t* out) {
+  const Format& format = format_at(packed.format);
+  const int64_t place = row % panel_rows;
+  const uint8_t* panel = packed.data + (row - place) * packed.row_stride;
+  uint8_t recoded[kMostRecodedBytes];
+  const int64_t at_once = blocks_at_once(format);
+  for (int64_t b = 0; b < blocks; b += at_once) {
+    uint8_t* block = out + b * format.info.bytes;
+    const int64_t count = blocks - b < at_once ? blocks - b : at_once;
+    unpack_blocks_of(format.panel, count,
+                     panel + (first_block + b) * panel_rows * format.panel_bytes, panel_rows, place,
+                     format.restore != nullptr ? recoded : block);
+    if (format.restore != nullptr) format.restore(recoded, block);
+  }
 }
 
 }  // namespace qk

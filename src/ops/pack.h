@@ -25,4 +25,8 @@ void pack(const Parallel& parallel, const WeightView& weights, int panel_rows, u
 // The reverse: panels to n rows of row_bytes, without gaps.
 void unpack(const Parallel& parallel, const WeightView& packed, int panel_rows, uint8_t* out);
 
+// The native blocks [first_block, first_block + blocks) of one row.
+void unpack_row(const WeightView& packed, int panel_rows, int64_t row, int64_t first_block,
+                int64_t blocks, uint8_t* out);
+
 }  // namespace qk

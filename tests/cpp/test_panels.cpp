@@ -110,5 +110,28 @@ QK_TEST(unpacking_restores_every_weight_and_writes_every_byte) {
   });
 }
 
+QK_TEST(a_row_unpacked_alone_has_the_bytes_of_all_rows_unpacked) {
+  Random random(3);
+  for_each_kernel([&](const KernelTable& kernels, int format, Act act) {
+    if (effective_act(format, Act::kInt16) != act) return;
+    constexpr int64_t kRows = 19;
+    const int rows = panel_rows(kernels, format);
+    const RandomWeights weights(random, format, kRows, 800, 0);
+    const Packed packed(weights, rows);
+    const Bytes all(weights.bytes.size(), 0);
+    unpack(one_by_one(), packed.view, rows, all.data());
+    const int64_t bytes = format_at(format).info.bytes;
+    const int64_t blocks = weights.bytes.size() / kRows / bytes;
+    for (int64_t row = 0; row < kRows; ++row) {
+      for (const int64_t first : {int64_t{0}, blocks - 2}) {
+        const Bytes part((blocks - first) * bytes, 0);
+        unpack_row(packed.view, rows, row, first, blocks - first, part.data());
+        const uint8_t* expected = all.data() + (row * blocks + first) * bytes;
+        QK_CHECK(std::memcmp(part.data(), expected, static_cast<size_t>(part.size())) == 0);
+      }
+    }
+  });
+}
+
 }  // namespace
 }  // namespace qk

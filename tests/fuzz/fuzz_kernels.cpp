@@ -279,7 +279,9 @@ void check(const Case& c) {
       check_decoded(kernels, c.weights, decoded);
       check_product(kernels, c, bound, expected);
     }
-    check_product(kernels, pack_case(kernels, c), bound, expected);
+    const Case packed = pack_case(kernels, c);
+    check_decoded(kernels, packed.weights, decoded);
+    check_product(kernels, packed, bound, expected);
   }
 }
 
