@@ -203,9 +203,7 @@ def test_every_candidate_computes_the_product(fmt: str, m: int) -> None:
         for act in ("int16", "float32")
         for packed in ("", "packed ")
     }
-    assert ("qkernels packed int16" in {row.name for row in report.cases[0].rows}) == (
-        fmt != "iq2_xs"
-    )
+    assert "qkernels packed int16" in {row.name for row in report.cases[0].rows}
     for row in report.cases[0].rows:
         assert row.error < limits.get(row.name, loosest(row.name)), row.name
 

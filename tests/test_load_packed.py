@@ -18,8 +18,6 @@ from qkernels import _core, _packing
 from weights import random_weights
 
 N, K = 40, 512
-# These need not have panels; the others must.
-GRIDS = {fmt for fmt in qk.formats() if fmt.startswith("iq")} - {"iq4_nl", "iq4_xs"} | {"nvfp4"}
 KINDS = {_core.format_info(fmt)[1]: fmt for fmt in qk.formats() if fmt != "q8_ks"}
 
 
@@ -45,27 +43,21 @@ def tensors_of_every_format() -> list[Tensor]:
 
 
 @pytest.mark.parametrize("mmap", [True, False], ids=["mapped", "copied"])
-def test_every_matrix_with_panels_is_packed_as_by_itself(path: Path, mmap: bool) -> None:
+def test_every_matrix_is_packed_as_by_itself(path: Path, mmap: bool) -> None:
     path.write_bytes(image([], tensors_of_every_format()))
     plain = qk.load_gguf(path)
     file = qk.load_gguf(path, mmap=mmap, pack=True, threads=2)
     assert list(file) == list(plain) == list(KINDS.values())
     x = np.random.default_rng(0).standard_normal((3, K), np.float32)
-    unpackable = set()
     for name, got in file.items():
         stored = matrix_of(plain, name)
         assert bytes(np.asarray(file.unpacked(name).data)) == bytes(np.asarray(stored.data))
-        if isinstance(got, qk.QTensor):
-            unpackable.add(name)
-            with pytest.raises(ValueError, match=f"{name} has no packed layout"):
-                stored.pack()
-            continue
         assert isinstance(got, qk.PackedTensor)
         assert file[name] is got
         assert (got.fmt, got.shape, got.isa) == (name, (N, K), _core.isa())
-        np.testing.assert_array_equal(qk.gemm(got, x), qk.gemm(stored.pack(), x))
-        np.testing.assert_array_equal(got.unpack().data, stored.data)
-    assert unpackable <= GRIDS
+        alone = stored.pack()
+        np.testing.assert_array_equal(qk.gemm(got, x), qk.gemm(alone, x))
+        np.testing.assert_array_equal(got.unpack().data, alone.unpack().data)
 
 
 def test_what_is_no_matrix_stays_as_it_is(path: Path) -> None:
@@ -87,14 +79,15 @@ def test_what_is_no_matrix_stays_as_it_is(path: Path) -> None:
     assert isinstance(file["matrix"], qk.PackedTensor)
 
 
-def test_embeddings_are_looked_up_in_the_blocks(path: Path) -> None:
+def test_embeddings_are_looked_up_in_panels_and_in_blocks(path: Path) -> None:
     path.write_bytes(image([], [matrix("token_embd.weight", Q8_0)]))
     file = qk.load_gguf(path, pack=True)
-    with pytest.raises(TypeError, match="get_rows does not take packed weights"):
-        qk.get_rows(file["token_embd.weight"], [3])  # type: ignore[arg-type]
-    rows = qk.get_rows(file.unpacked("token_embd.weight"), [3, 0])
+    packed = file["token_embd.weight"]
+    assert isinstance(packed, qk.PackedTensor)
     expected = matrix_of(qk.load_gguf(path), "token_embd.weight").dequantize()
-    np.testing.assert_array_equal(rows, np.asarray(expected)[[3, 0]])
+    for weights in (packed, file.unpacked("token_embd.weight")):
+        rows = qk.get_rows(weights, [3, 0])
+        np.testing.assert_array_equal(rows, np.asarray(expected)[[3, 0]])
     with pytest.raises(KeyError, match=r"near names: 'token_embd\.weight'"):
         file.unpacked("token_embed.weight")
 

@@ -81,6 +81,51 @@ def test_unpacking_restores_every_byte_that_decoding_reads(fmt: str, isa: str) -
         )
 
 
+def bits(floats: Any) -> NDArray:
+    return np.asarray(floats, np.float32).view(np.uint32)
+
+
+# Rows of several pieces, and panels of 16, 8 and 4 rows whose last one is partly filled.
+@pytest.mark.parametrize(("n", "k"), [(1, 32), (19, 100), (37, 544), (18, 4352)])
+def test_packed_rows_decode_bit_for_bit_as_blocks(fmt: str, isa: str, n: int, k: int) -> None:
+    weights = tensor(fmt, n, k, seed=n)
+    packed = weights.pack()
+    ids: Any
+    for ids in ([n - 1], [0, n // 2, 0, n - 1, n - 1], np.arange(2 * n).reshape(2, n) % n, []):
+        np.testing.assert_array_equal(
+            bits(qk.get_rows(packed, ids)), bits(qk.get_rows(weights, ids))
+        )
+    np.testing.assert_array_equal(bits(qk.dequantize(packed)), bits(weights.dequantize()))
+
+
+def test_any_bytes_decode_in_panels_as_in_blocks(fmt: str, isa: str) -> None:
+    raw = random_bytes(fmt, 64 * 5, seed=9).reshape(64, -1)
+    weights = qk.QTensor(raw, fmt, (64, 5 * _core.format_info(fmt)[2]))
+    np.testing.assert_array_equal(qk.dequantize(weights.pack()), weights.dequantize())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_packed_rows_are_written_where_they_are_asked_for(fmt: str, dtype: str) -> None:
+    weights = tensor(fmt, 21, 4352)
+    packed = weights.pack()
+    expected = np.asarray(qk.dequantize(weights, dtype=dtype))
+    np.testing.assert_array_equal(qk.dequantize(packed, dtype=dtype, threads=3), expected)
+    out = np.full((3, 2 * 4352), 7, dtype)
+    qk.get_rows(packed, [20, 4, 20], out=out[:, 1::2])
+    np.testing.assert_array_equal(out[:, 1::2], expected[[20, 4, 20]])
+    assert (out[:, ::2] == 7).all()
+
+
+def test_a_wrong_id_into_packed_weights_is_refused_as_into_blocks() -> None:
+    packed = tensor("q4_0", 12, 64).pack()
+    out = np.full((2, 64), 7, np.float32)
+    for ids, named in (([0, 12], "ids[1]=12"), ([-1, 0], "ids[0]=-1")):
+        message = re.escape(f"{named} is outside the 12 rows of the weights")
+        with pytest.raises(IndexError, match=message):
+            qk.get_rows(packed, ids, out=out)
+    assert (out == 7).all()
+
+
 def test_every_scale_of_nvfp4_is_exact_in_panels(isa: str) -> None:
     # All groups of block b have byte b as their scale, and all of its weights the code 7.
     raw = np.full((256, 36), 0x77, np.uint8)
@@ -134,8 +179,13 @@ def test_weights_packed_for_another_isa_are_refused() -> None:
         _core.force_isa(qk.isas()[0])
         packed = tensor("q4_0", 4, 64).pack()
         _core.force_isa(qk.isas()[1])
-        with pytest.raises(ValueError, match="packed for scalar; the ISA in use is"):
-            qk.gemv(packed, np.ones(64, np.float32))
+        for use in (
+            lambda: qk.gemv(packed, np.ones(64, np.float32)),
+            lambda: qk.get_rows(packed, [0]),
+            lambda: qk.dequantize(packed),
+        ):
+            with pytest.raises(ValueError, match="packed for scalar; the ISA in use is"):
+                use()
     finally:
         _core.force_isa(before)
 
@@ -143,9 +193,11 @@ def test_weights_packed_for_another_isa_are_refused() -> None:
 def test_what_packed_weights_cannot_do_is_refused() -> None:
     packed = tensor("q4_0", 4, 64).pack()
     x = np.ones(64, np.float32)
-    with pytest.raises(TypeError, match="dequantize does not take packed weights"):
-        qk.dequantize(packed)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=re.escape("call .unpack().dequantize()")):
+    with pytest.raises(TypeError, match="packed weights have no slices; get_rows decodes"):
+        qk.dequantize(packed, rows=slice(0, 2))
+    with pytest.raises(TypeError, match="the weights are packed already"):
+        packed._weights.pack(1, False)
+    with pytest.raises(TypeError, match=re.escape("call qkernels.dequantize()")):
         np.asarray(packed)
     with pytest.raises(TypeError, match=re.escape("pickle .unpack() instead")):
         pickle.dumps(packed)

@@ -196,7 +196,7 @@ def quantize_activations(
 
 
 def dequantize(
-    weights: QTensor | Array,
+    weights: QTensor | PackedTensor | Array,
     fmt: Format = None,
     *,
     rows: slice | None = None,
@@ -207,10 +207,11 @@ def dequantize(
     """Decode weights to floats, bit for bit as the format defines them.
 
     Args:
-        weights: a QTensor, or raw uint8 blocks (n, row_bytes) with `fmt`, whose k is all that
-            their rows hold.
+        weights: a QTensor, a PackedTensor, or raw uint8 blocks (n, row_bytes) with `fmt`, whose k
+            is all that their rows hold.
         fmt: the format of raw weights.
-        rows: a slice of the rows (of the experts, for a stack); all of them when None.
+        rows: a slice of the rows (of the experts, for a stack); all of them when None. Not for a
+            PackedTensor, of which `get_rows` decodes some.
         dtype: "float32", "float16", or for torch weights "bfloat16". Ignored with `out`.
         out: where the result goes, in float32, float16 or bfloat16. It is returned.
         threads: as for `gemv`.
@@ -226,6 +227,8 @@ def dequantize(
     if rows is not None:
         if not isinstance(rows, slice):
             raise TypeError(f"rows must be a slice, not {type(rows).__name__}")
+        if isinstance(weights, PackedTensor):
+            raise TypeError("packed weights have no slices; get_rows decodes some of their rows")
         tensor = weights if isinstance(weights, QTensor) else QTensor(weights, view.fmt, view.shape)
         view = tensor[rows]._weights
     if out is None:
@@ -240,18 +243,18 @@ def dequantize(
 
 
 def get_rows(
-    weights: QTensor | Array,
+    weights: QTensor | PackedTensor | Array,
     ids: int | Sequence[int] | Array,
     fmt: Format = None,
     *,
     out: Any = None,
 ) -> Any:
-    """Decode chosen rows of a matrix, as an embedding look-up does; no other row is read.
+    """Decode chosen rows of a matrix, as an embedding look-up does; no others are decoded.
 
     Args:
-        weights: a QTensor of shape (n, k), or raw uint8 blocks (n, row_bytes) with `fmt`. A
-            PackedTensor is refused: its rows do not lie together (`GGUFFile.unpacked`,
-            `PackedTensor.unpack`).
+        weights: a QTensor or PackedTensor of shape (n, k), or raw uint8 blocks (n, row_bytes)
+            with `fmt`. The result is the same; of packed weights the panel that a row lies in is
+            read, 4 to 16 times its bytes.
         ids: integers in [0, n), of any shape.
         fmt: the format of raw weights.
         out: where the result goes, in float32, float16 or bfloat16. It is returned.
@@ -260,9 +263,9 @@ def get_rows(
         shape (*ids.shape, k), float32 unless `out` says otherwise; torch where ids is.
 
     Raises:
-        TypeError: ids are not integers, or the weights are packed.
+        TypeError: ids are not integers.
         IndexError: an id outside [0, n). `out` keeps its contents.
-        ValueError: a wrong shape or format.
+        ValueError: a wrong shape or format, or weights that were packed for another ISA.
     """
     view = _resolve(weights, fmt)
     torch_out = is_torch(ids)

@@ -5,27 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from . import _core
-from .packed import PackedTensor
-from .tensor import QTensor
+if TYPE_CHECKING:
+    from .packed import PackedTensor
+    from .tensor import QTensor
 
 # Seconds before a bar appears: what is done sooner needs none.
 PATIENCE = 0.5
-
-
-@cache
-def has_panels(fmt: str) -> bool:
-    """Whether matrices of a format can be packed."""
-    _, _, block, nbytes = _core.format_info(fmt)
-    try:
-        QTensor(np.zeros((1, nbytes), np.uint8), fmt, (1, block)).pack(threads=1)
-    except ValueError:
-        return False
-    return True
 
 
 def pack_all(
@@ -35,7 +22,6 @@ def pack_all(
 
     Raises:
         MemoryError: the copies do not fit.
-        ValueError: a matrix without panels.
     """
     packed: dict[str, PackedTensor] = {}
     with _progress(sum(weights.nbytes for weights in matrices.values())) as advance:

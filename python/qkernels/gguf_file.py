@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core, _threads
-from ._packing import has_panels, pack_all
+from ._packing import pack_all
 from .gguf_metadata import Metadata, Names, Source
 from .packed import PackedTensor
 from .tensor import QTensor
@@ -40,10 +40,9 @@ def load_gguf(
 
     With `pack=True` every matrix is packed before this returns, as by `QTensor.pack()`: that reads
     the whole file and takes as much memory again, and from then on a look-up costs nothing. Where
-    it takes long, a progress bar appears on a terminal's standard error. Stacks of experts,
-    quantised vectors, and matrices of formats without a packed layout (iq1, iq2, iq3, nvfp4) stay
-    QTensors, as without it. `GGUFFile.unpacked` has the blocks of a packed matrix, as
-    `get_rows` needs them.
+    it takes long, a progress bar appears on a terminal's standard error. Stacks of experts and
+    quantised vectors stay QTensors, as without it. `GGUFFile.unpacked` has the blocks of a packed
+    matrix.
 
     A mapped file must not be cut short while it is in use. Its size is compared before each tensor
     or value is handed out, and a file that shrank raises ValueError; but reading from an array
@@ -78,8 +77,8 @@ class GGUFFile(Names["QTensor | PackedTensor | NDArray"]):
     read-only NumPy array: float vectors and float tensors of four dimensions (bf16 converted to
     float32), integers and float64. All but the converted ones are views into the file.
 
-    In a file that was opened with `pack=True`, matrices that have a packed layout are
-    `PackedTensor`s instead, and the same object at each look-up.
+    In a file that was opened with `pack=True`, matrices are `PackedTensor`s instead, and the same
+    object at each look-up.
 
     See `load_gguf`, which opens one.
     """
@@ -146,7 +145,7 @@ class GGUFFile(Names["QTensor | PackedTensor | NDArray"]):
         return self._tensor(index, name) if packed is None else packed
 
     def unpacked(self, name: str) -> QTensor | NDArray:
-        """Return a tensor as it lies in the file, which is what an embedding look-up needs.
+        """Return a tensor as it lies in the file, in blocks.
 
         Without `pack=True` this is `file[name]`. It is a view whose bytes are read from the file
         when they are used, so it takes no memory beside the packed matrix.
@@ -180,7 +179,7 @@ class GGUFFile(Names["QTensor | PackedTensor | NDArray"]):
         found: dict[str, QTensor] = {}
         for index, name in enumerate(core.tensor_names()):
             entry = core.tensor(index)
-            if len(entry.shape) == 2 and entry.fmt is not None and has_panels(entry.fmt):
+            if len(entry.shape) == 2 and entry.fmt is not None:
                 found[name] = QTensor(core.rows(index), entry.fmt, entry.shape)
         return found
 

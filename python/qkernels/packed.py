@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 class PackedTensor:
     """A matrix of quantised weights in panels: the blocks of 4 to 16 rows, side by side.
 
-    `QTensor.pack()` makes one; `gemv` and `gemm` take it wherever they take a QTensor. It has the
-    same bytes as the blocks, rearranged, or for iq1, iq2 and iq3 four bits a weight instead of
-    their grids' indices, and zeros where the last panel has fewer rows. How many rows a panel has
-    depends on the ISA: products refuse weights that were packed for another.
+    `QTensor.pack()` makes one; `gemv`, `gemm`, `get_rows` and `dequantize` take it where they take
+    a QTensor. It has the same bytes as the blocks, rearranged, or for iq1, iq2 and iq3 four bits a
+    weight instead of their grids' indices, and zeros where the last panel has fewer rows. How many
+    rows a panel has depends on the ISA: weights that were packed for another are refused.
     """
 
     __slots__ = ("_shape", "_weights")
@@ -79,7 +79,7 @@ class PackedTensor:
 
     def __array__(self, *args: object, **kwargs: object) -> Any:
         """Refused, so that weights are never inflated by accident."""
-        raise TypeError("packed weights do not turn into an array; call .unpack().dequantize()")
+        raise TypeError("packed weights do not turn into an array; call qkernels.dequantize()")
 
     def __reduce__(self) -> Any:
         """Refused: a panel is of use to one ISA only, and the file has the blocks."""

@@ -121,6 +121,7 @@ class QTensor:
         speed of memory outside it. The copy has the size of the blocks, except that iq1, iq2 and
         iq3 become 4.3 or 4.6 bits a weight, 1.25 to 2.8 times as large, and in cache four to ten
         times as fast: where many cores share little bandwidth, their blocks may be faster.
+        `get_rows` and `dequantize` take it too, with the same results.
 
         Args:
             threads: 1 to 256, instead of the default.

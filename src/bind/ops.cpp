@@ -228,7 +228,7 @@ py::object py_linear(const Weights& weights, py::handle x, py::handle bias, py::
 }
 
 void py_dequantize(const Weights& weights, py::handle out, int threads) {
-  refuse_packed(weights, "dequantize");
+  check_isa(weights);
   const HeldArray held = hold_array(out, "out");
   const Parallel parallel = parallel_of(threads);
   refuse_overlap(held, bytes_of(weights.view), "weights");
@@ -242,7 +242,7 @@ void py_dequantize(const Weights& weights, py::handle out, int threads) {
 
 void py_get_rows(const Weights& weights, const py::array_t<int64_t, py::array::c_style>& ids,
                  py::handle out, int threads) {
-  refuse_packed(weights, "get_rows");
+  check_isa(weights);
   std::vector<int64_t> shape(ids.shape(), ids.shape() + ids.ndim());
   shape.push_back(weights.view.k);
   const HeldArray held = hold_array(out, "out");

@@ -56,7 +56,7 @@ py::typing::Tuple<py::int_, py::ellipsis> shape_of(const Weights& weights) {
 
 // The panels of a matrix, in memory that the result keeps.
 Weights pack_weights(const Weights& weights, int threads, bool huge_pages) {
-  refuse_packed(weights, "pack");
+  if (weights.kernels != nullptr) throw py::type_error("the weights are packed already");
   if (weights.ndim != 2) {
     throw py::value_error("pack takes a matrix, not " + std::to_string(weights.view.experts) +
                           " experts; w[e].pack() packs expert e");
@@ -67,26 +67,22 @@ Weights pack_weights(const Weights& weights, int threads, bool huge_pages) {
   const WeightView& view = weights.view;
   raise_if_failed(packed_row_bytes(view.format, view.k, &packed.view.row_stride));
   const int rows = panel_rows(*packed.kernels, packed.view.format);
-  if (rows == 0)
-    throw py::value_error(std::string(info_of(weights).name) + " has no packed layout");
   const Parallel parallel = parallel_of(threads);
   int64_t bytes = 0;
   raise_if_failed(packed_bytes(packed.view.n, packed.view.row_stride, rows, &bytes));
-  auto buffer = std::make_unique<AlignedBuffer>();
   const bool is_large = huge_pages && bytes >= kHugePage;
-  raise_if_failed(buffer->reserve(bytes, is_large ? kHugePage : kCacheLine));
+  auto buffer = std::make_unique<AlignedBuffer>(is_large ? kHugePage : kCacheLine);
+  raise_if_failed(buffer->reserve(bytes));
   if (is_large) advise_huge_pages(buffer->data(), buffer->capacity());
   auto* panels = reinterpret_cast<uint8_t*>(buffer->data());
   packed.owner = py::capsule(buffer.release(), [](void* p) {
     std::unique_ptr<AlignedBuffer>(static_cast<AlignedBuffer*>(p));
   });
   packed.view.data = panels;
-  Status status;
   {
     const py::gil_scoped_release unlocked;
-    status = pack(parallel, weights.view, rows, panels);
+    pack(parallel, weights.view, rows, panels);
   }
-  raise_if_failed(status);
   return packed;
 }
 
@@ -99,12 +95,10 @@ py::array_t<uint8_t> unpack_weights(const Weights& weights, int threads) {
   py::array_t<uint8_t> out({view.n, bytes});
   const int rows = panel_rows(*weights.kernels, view.format);
   uint8_t* blocks = out.mutable_data();
-  Status status;
   {
     const py::gil_scoped_release unlocked;
-    status = unpack(parallel, view, rows, blocks);
+    unpack(parallel, view, rows, blocks);
   }
-  raise_if_failed(status);
   return out;
 }
 
@@ -118,11 +112,6 @@ void check_isa(const Weights& weights) {
   if (weights.kernels == nullptr || weights.kernels == &current_kernels()) return;
   throw py::value_error(std::string("the weights were packed for ") + weights.kernels->isa +
                         "; the ISA in use is " + current_kernels().isa);
-}
-
-void refuse_packed(const Weights& weights, const char* what) {
-  if (weights.kernels == nullptr) return;
-  throw py::type_error(std::string(what) + " does not take packed weights; unpack() them first");
 }
 
 int format_of(py::handle fmt) {

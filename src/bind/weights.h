@@ -18,9 +18,6 @@ struct Weights {
 // ValueError unless packed weights are of the ISA in use.
 void check_isa(const Weights& weights);
 
-// TypeError for packed weights, which nothing but products takes.
-void refuse_packed(const Weights& weights, const char* what);
-
 // The format of a name (in any case) or of a GGUF id; ValueError for an unknown one.
 int format_of(pybind11::handle fmt);
 

@@ -1,4 +1,4 @@
-// A growable block of memory aligned to a cache line, for scratch and for activations.
+// A growable block of aligned memory, for scratch, activations and packed weights.
 #pragma once
 
 #include <cstddef>
@@ -14,18 +14,21 @@ inline constexpr int64_t kCacheLine = 64;
 
 class AlignedBuffer {
  public:
-  // Makes at least `bytes` usable, at a multiple of `alignment`; what was stored before is lost
-  // when the buffer grows.
-  Status reserve(int64_t bytes, int64_t alignment = kCacheLine) {
+  AlignedBuffer() = default;
+  explicit AlignedBuffer(int64_t alignment) : alignment_(alignment) {}  // a power of two
+
+  // Makes at least `bytes` usable; what was stored before is lost when the buffer grows.
+  Status reserve(int64_t bytes) {
     if (bytes <= capacity_) return {};
+    const auto alignment = static_cast<size_t>(alignment_);
     int64_t rounded;
-    if (bytes < 0 || !checked_round_up(bytes, alignment, &rounded)) {
+    if (bytes < 0 || !checked_round_up(bytes, alignment_, &rounded)) {
       return Status::memory_error("cannot allocate %lld bytes", static_cast<long long>(bytes));
     }
     memory_.reset();
     capacity_ = 0;
     // NOLINTNEXTLINE(cppcoreguidelines-owning-memory): memory_ frees it
-    memory_.reset(std::aligned_alloc(static_cast<size_t>(alignment), static_cast<size_t>(rounded)));
+    memory_.reset(std::aligned_alloc(alignment, static_cast<size_t>(rounded)));
     if (!memory_) {
       return Status::memory_error("cannot allocate %lld bytes", static_cast<long long>(rounded));
     }
@@ -48,6 +51,7 @@ class AlignedBuffer {
   };
   std::unique_ptr<void, Free> memory_;
   int64_t capacity_ = 0;
+  int64_t alignment_ = kCacheLine;
 };
 
 }  // namespace qk

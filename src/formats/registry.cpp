@@ -20,7 +20,7 @@ Format describe() {
     F::decode(*static_cast<const Block*>(block), out);
   };
   format.panel_bytes = panel_block_bytes<F>();
-  if constexpr (requires { F::kPanel; }) format.panel = F::kPanel;
+  format.panel = F::kPanel;
   if constexpr (requires { typename F::Recoded; }) {
     using Recoded = typename F::Recoded;
     static_assert(sizeof(Recoded) <= kMostRecodedBytes && alignof(Recoded) == 1);

@@ -12,7 +12,7 @@ namespace qk {
 struct Format {
   FormatInfo info;
   bool is_float;               // f32, f16, bf16: always multiplied with float32 activations
-  const PanelElements* panel;  // a block's elements in panels, kMostPanelElements; null: no panels
+  const PanelElements* panel;  // a block's elements in panels, kMostPanelElements
   int panel_bytes;             // a block's bytes in panels
   void (*decode)(const void* block, float* out);
   // Between a block and what panels hold of it; null where that is its own bytes.

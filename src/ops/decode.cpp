@@ -3,32 +3,55 @@
 #include "core/array.h"
 #include "core/checked.h"
 #include "formats/registry.h"
+#include "ops/pack.h"
 #include "ops/shapes.h"
 
 namespace qk {
 namespace {
 
-constexpr int64_t kPieceWeights = 4096;  // decoded at once where `out` is not plain float32 rows
+// What is decoded at once of packed weights, and where `out` is not plain float32 rows. A multiple
+// of every block's weights, so that pieces start at block boundaries.
+constexpr int64_t kPieceWeights = 4096;
+constexpr int64_t kPieceBytes = 4 * kPieceWeights;  // of blocks, at most: float32
+static_assert(kPieceWeights % kUnit == 0);
+
+// Where a row of native weights lies, rows counted through all experts.
+const uint8_t* native_row(const WeightView& weights, int64_t row) {
+  return weights.data + row / weights.n * weights.expert_stride +
+         row % weights.n * weights.row_stride;
+}
+
+// The native blocks of `count` weights of a row from `begin` on: where they lie, or unpacked.
+const uint8_t* blocks_of(const KernelTable& kernels, const WeightView& weights, int64_t row,
+                         int64_t begin, int64_t count, uint8_t* unpacked) {
+  const FormatInfo& info = format_at(weights.format).info;
+  const int64_t first = begin / info.block;
+  if (weights.layout == Layout::kNative) return native_row(weights, row) + first * info.bytes;
+  unpack_row(weights, panel_rows(kernels, weights.format), row, first, ceil_div(count, info.block),
+             unpacked);
+  return unpacked;
+}
 
 // Decodes one row of weights to where row `index` of `out` lies.
-void decode_to(const KernelTable& kernels, const WeightView& weights, const uint8_t* row,
+void decode_to(const KernelTable& kernels, const WeightView& weights, int64_t row,
                const ArrayView& out, int64_t index) {
   const DecodeFn decode = kernels.decode[weights.format];
   uint8_t* first = row_address(out, index);
   const bool aligned = reinterpret_cast<uintptr_t>(first) % alignof(float) == 0;
-  if (out.type == ScalarType::kF32 && has_contiguous_rows(out) && aligned) {
-    decode(row, weights.k, reinterpret_cast<float*>(first));
+  const bool plain = out.type == ScalarType::kF32 && has_contiguous_rows(out) && aligned;
+  if (plain && weights.layout == Layout::kNative) {
+    decode(native_row(weights, row), weights.k, reinterpret_cast<float*>(first));
     return;
   }
-  // kPieceWeights is a multiple of every block size, so pieces start at block boundaries.
-  const FormatInfo& info = format_at(weights.format).info;
   const int64_t stride = out.strides[out.ndim - 1];
+  uint8_t unpacked[kPieceBytes];
   float piece[kPieceWeights];
   for (int64_t begin = 0; begin < weights.k; begin += kPieceWeights) {
     const int64_t left = weights.k - begin;
     const int64_t count = left < kPieceWeights ? left : kPieceWeights;
-    decode(row + begin / info.block * info.bytes, count, piece);
-    store_floats(piece, count, first + begin * stride, stride, out.type);
+    const uint8_t* blocks = blocks_of(kernels, weights, row, begin, count, unpacked);
+    decode(blocks, count, plain ? reinterpret_cast<float*>(first) + begin : piece);
+    if (!plain) store_floats(piece, count, first + begin * stride, stride, out.type);
   }
 }
 
@@ -48,11 +71,7 @@ Status dequantize(const Parallel& parallel, const KernelTable& kernels, const We
                                static_cast<long long>(weights.n));
   }
   auto body = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const uint8_t* row =
-          weights.data + i / weights.n * weights.expert_stride + i % weights.n * weights.row_stride;
-      decode_to(kernels, weights, row, out, i);
-    }
+    for (int64_t i = begin; i < end; ++i) decode_to(kernels, weights, i, out, i);
   };
   parallel(rows, grain_rows(weights.k), body);
   return {};
@@ -69,9 +88,7 @@ Status get_rows(const Parallel& parallel, const KernelTable& kernels, const Weig
     }
   }
   auto body = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      decode_to(kernels, weights, weights.data + ids[i] * weights.row_stride, out, i);
-    }
+    for (int64_t i = begin; i < end; ++i) decode_to(kernels, weights, ids[i], out, i);
   };
   parallel(count, grain_rows(weights.k), body);
   return {};

@@ -1,4 +1,5 @@
-// Weights back to float32: whole tensors and chosen rows.
+// Weights back to float32: whole tensors and chosen rows, of native blocks or of panels, which are
+// unpacked row by row. The kernels must be of the ISA whose panels they are.
 #pragma once
 
 #include "core/parallel.h"

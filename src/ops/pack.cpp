@@ -1,5 +1,6 @@
 #include "ops/pack.h"
 
+#include <cstdlib>
 #include <cstring>
 #include <type_traits>
 
@@ -81,37 +82,54 @@ void change_words(uint8_t* at, int64_t count, Change change) {
   }
 }
 
-// `blocks` blocks of each row; more than one only where their elements are all alike.
-template <int kRows>
-void pack_blocks(const PanelElements* elements, int64_t blocks, const uint8_t* const (&rows)[kRows],
-                 uint8_t* panel) {
+// Calls run(zero, at, count, kind) for each kind of elements in `blocks` blocks: `zero` is of their
+// type, `at` the byte of a row where they start. More than one block is taken only where its
+// elements are all alike.
+template <class Run>
+void for_elements(const PanelElements* elements, int64_t blocks, Run run) {
   int64_t at = 0;
   for (int e = 0; e < kMostPanelElements && elements[e].count != 0; ++e) {
     const int64_t count = elements[e].count * blocks;
-    uint8_t* run = panel + at * kRows;
-    if (elements[e].bytes == 4) pack_run<uint32_t>(rows, at, count, run);
-    if (elements[e].bytes == 2) pack_run<uint16_t>(rows, at, count, run);
-    if (elements[e].bytes == 1) pack_run<uint8_t>(rows, at, count, run);
-    if (elements[e].kind == PanelElements::kBits) change_words(run, count * kRows, spread_bits);
+    if (elements[e].bytes == 4) run(uint32_t{}, at, count, elements[e].kind);
+    if (elements[e].bytes == 2) run(uint16_t{}, at, count, elements[e].kind);
+    if (elements[e].bytes == 1) run(uint8_t{}, at, count, elements[e].kind);
     at += elements[e].bytes * count;
   }
 }
 
 template <int kRows>
+void pack_blocks(const PanelElements* elements, int64_t blocks, const uint8_t* const (&rows)[kRows],
+                 uint8_t* panel) {
+  const auto run = [&](auto zero, int64_t at, int64_t count, PanelElements::Kind kind) {
+    pack_run<decltype(zero)>(rows, at, count, panel + at * kRows);
+    if (kind == PanelElements::kBits) change_words(panel + at * kRows, count * kRows, spread_bits);
+  };
+  for_elements(elements, blocks, run);
+}
+
+template <int kRows>
 void unpack_blocks(const PanelElements* elements, int64_t blocks, const uint8_t* panel,
                    uint8_t* const (&rows)[kRows]) {
-  int64_t at = 0;
-  for (int e = 0; e < kMostPanelElements && elements[e].count != 0; ++e) {
-    const int64_t count = elements[e].count * blocks;
-    const uint8_t* run = panel + at * kRows;
-    if (elements[e].bytes == 4) unpack_run<uint32_t>(run, count, rows, at);
-    if (elements[e].bytes == 2) unpack_run<uint16_t>(run, count, rows, at);
-    if (elements[e].bytes == 1) unpack_run<uint8_t>(run, count, rows, at);
-    if (elements[e].kind == PanelElements::kBits) {
-      for (uint8_t* row : rows) change_words(row + at, count, gather_bits);
+  const auto run = [&](auto zero, int64_t at, int64_t count, PanelElements::Kind kind) {
+    unpack_run<decltype(zero)>(panel + at * kRows, count, rows, at);
+    if (kind != PanelElements::kBits) return;
+    for (uint8_t* row : rows) change_words(row + at, count, gather_bits);
+  };
+  for_elements(elements, blocks, run);
+}
+
+// The blocks of one row of a panel alone.
+void unpack_blocks_of(const PanelElements* elements, int64_t blocks, const uint8_t* panel,
+                      int panel_rows, int64_t row, uint8_t* out) {
+  const auto run = [&](auto zero, int64_t at, int64_t count, PanelElements::Kind kind) {
+    constexpr int64_t kBytes = sizeof(zero);
+    const uint8_t* first = panel + at * panel_rows + row * kBytes;
+    for (int64_t i = 0; i < count; ++i) {
+      std::memcpy(out + at + i * kBytes, first + i * panel_rows * kBytes, kBytes);
     }
-    at += elements[e].bytes * count;
-  }
+    if (kind == PanelElements::kBits) change_words(out + at, count, gather_bits);
+  };
+  for_elements(elements, blocks, run);
 }
 
 // The blocks that are moved at once.
@@ -165,12 +183,12 @@ void unpack_panel(const Format& format, const WeightView& packed, int64_t first,
 
 // Calls body with the rows of a panel as a constant.
 template <class Body>
-Status with_rows(int rows, Body body) {
+void with_rows(int rows, Body body) {
   switch (rows) {
-    case 4: body(std::integral_constant<int, 4>{}); return {};
-    case 8: body(std::integral_constant<int, 8>{}); return {};
-    case 16: body(std::integral_constant<int, 16>{}); return {};
-    default: return Status::value_error("no panels have %d rows", rows);
+    case 4: return body(std::integral_constant<int, 4>{});
+    case 8: return body(std::integral_constant<int, 8>{});
+    case 16: return body(std::integral_constant<int, 16>{});
+    default: std::abort();  // an ISA of other panels needs a line here
   }
 }
 
@@ -189,11 +207,10 @@ Status packed_bytes(int64_t n, int64_t row_bytes, int panel_rows, int64_t* out) 
   return {};
 }
 
-Status pack(const Parallel& parallel, const WeightView& weights, int panel_rows, uint8_t* out) {
+void pack(const Parallel& parallel, const WeightView& weights, int panel_rows, uint8_t* out) {
   const Format& format = format_at(weights.format);
-  int64_t row = 0;
-  QK_TRY(packed_row_bytes(weights.format, weights.k, &row));
-  return with_rows(panel_rows, [&](auto rows) {
+  const int64_t row = ceil_div(weights.k, format.info.block) * format.panel_bytes;
+  with_rows(panel_rows, [&](auto rows) {
     auto panels = [&](int64_t begin, int64_t end) {
       for (int64_t first = begin * rows; first < end * rows; first += rows) {
         pack_panel<rows>(format, weights, first, out + first * row);
@@ -203,11 +220,10 @@ Status pack(const Parallel& parallel, const WeightView& weights, int panel_rows,
   });
 }
 
-Status unpack(const Parallel& parallel, const WeightView& packed, int panel_rows, uint8_t* out) {
+void unpack(const Parallel& parallel, const WeightView& packed, int panel_rows, uint8_t* out) {
   const Format& format = format_at(packed.format);
-  int64_t row = 0;
-  QK_TRY(row_bytes(packed.format, packed.k, &row));
-  return with_rows(panel_rows, [&](auto rows) {
+  const int64_t row = ceil_div(packed.k, format.info.block) * format.info.bytes;
+  with_rows(panel_rows, [&](auto rows) {
     auto panels = [&](int64_t begin, int64_t end) {
       for (int64_t first = begin * rows; first < end * rows; first += rows) {
         unpack_panel<rows>(format, packed, first, out, row);
@@ -215,6 +231,23 @@ Status unpack(const Parallel& parallel, const WeightView& packed, int panel_rows
     };
     parallel(ceil_div(packed.n, rows), 1, panels);
   });
+}
+
+void unpack_row(const WeightView& packed, int panel_rows, int64_t row, int64_t first_block,
+                int64_t blocks, uint8_t* out) {
+  const Format& format = format_at(packed.format);
+  const int64_t place = row % panel_rows;
+  const uint8_t* panel = packed.data + (row - place) * packed.row_stride;
+  uint8_t recoded[kMostRecodedBytes];
+  const int64_t at_once = blocks_at_once(format);
+  for (int64_t b = 0; b < blocks; b += at_once) {
+    uint8_t* block = out + b * format.info.bytes;
+    const int64_t count = blocks - b < at_once ? blocks - b : at_once;
+    unpack_blocks_of(format.panel, count,
+                     panel + (first_block + b) * panel_rows * format.panel_bytes, panel_rows, place,
+                     format.restore != nullptr ? recoded : block);
+    if (format.restore != nullptr) format.restore(recoded, block);
+  }
 }
 
 }  // namespace qk

@@ -50,7 +50,7 @@ QK_INLINE uint64_t sum_streams(const uint8_t* data, int64_t size) {
         __builtin_prefetch(data + at + line + kAhead);
       }
     }
-#pragma GCC unroll 4
+    QK_UNROLL(4)
     for (int i = 0; i < kAccumulators; ++i) {
       V words;
       __builtin_memcpy(&words, data + i / kLoads * part + at + i % kLoads * kBytes, sizeof(V));

@@ -1,6 +1,7 @@
 #include "products.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "core/aligned.h"
@@ -63,5 +64,27 @@ Product multiply(const Parallel& parallel, const KernelTable& kernels, const Wei
   }
   return product;
 }
+
+double bound_of(Act act) {
+  switch (act) {
+    case Act::kInt16: return 1e-4;
+    case Act::kFloat32: return 2e-6;
+    case Act::kInt8: return 2e-2;
+  }
+  return 0.0;
+}
+
+void Error::add(const Product& product, const std::vector<double>& exact) {
+  const auto size = static_cast<int64_t>(exact.size());
+  for (int64_t index = 0; index < size; ++index) {
+    const double expected = exact[static_cast<size_t>(index)];
+    const auto actual = static_cast<double>(product.at(index / product.n, index % product.n));
+    difference += (actual - expected) * (actual - expected);
+    reference += expected * expected;
+  }
+  outputs += size;
+}
+
+double Error::relative() const { return std::sqrt(difference / reference); }
 
 }  // namespace qk::test

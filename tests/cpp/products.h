@@ -61,4 +61,18 @@ struct Product {
 Product multiply(const Parallel& parallel, const KernelTable& kernels, const WeightView& weights,
                  const ArrayView& x, Act act, const float* bias = nullptr);
 
+// The largest relative error that products with such activations may have.
+double bound_of(Act act);
+
+// A relative error over many outputs, since a single one may cancel.
+struct Error {
+  // Products of m batch rows, and what they are in double precision, (m, n).
+  void add(const Product& product, const std::vector<double>& exact);
+  double relative() const;
+
+  double difference = 0.0;
+  double reference = 0.0;
+  int64_t outputs = 0;
+};
+
 }  // namespace qk::test

@@ -6,23 +6,19 @@
 #include <vector>
 
 #include "check.h"
-#include "core/aligned.h"
 #include "dispatch/dispatch.h"
 #include "formats/registry.h"
-#include "ops/activations.h"
-#include "ops/linear.h"
+#include "products.h"
 
 namespace qk {
 namespace {
 
-constexpr int64_t kDepth = 512;
+using test::Context;
+using test::multiply;
+using test::one_by_one;
+using test::Product;
 
-Parallel alone() {
-  const auto run = [](void*, int, int64_t n, int64_t, RangeFn fn, void* context) {
-    if (n > 0) fn(context, 0, n);
-  };
-  return {run, nullptr, 1};
-}
+constexpr int64_t kDepth = 512;
 
 // A row of q8_0 (a scale a 32) or q8_ks (a scale of 4 bits a 8, all 1), all quants the same.
 std::vector<uint8_t> constant_row(int format, int quant) {
@@ -38,14 +34,17 @@ std::vector<uint8_t> constant_row(int format, int quant) {
   return row;
 }
 
-Status multiply(const KernelTable& kernels, int format, const std::vector<uint8_t>& row,
-                std::vector<float>& x, Act act, float* out) {
+WeightView view_row(int format, const std::vector<uint8_t>& row) {
   WeightView weights;
   weights.data = row.data();
   weights.n = 1;
   weights.k = kDepth;
   weights.row_stride = static_cast<int64_t>(row.size());
   weights.format = format;
+  return weights;
+}
+
+ArrayView view_vector(std::vector<float>& x) {
   ArrayView view;
   view.data = x.data();
   view.type = ScalarType::kF32;
@@ -54,30 +53,24 @@ Status multiply(const KernelTable& kernels, int format, const std::vector<uint8_
   view.shape[1] = kDepth;
   view.strides[0] = kDepth * 4;
   view.strides[1] = 4;
-  int64_t bytes = 0;
-  AlignedBuffer memory;
-  ActivationsView activations;
-  Status status = activations_bytes(act, 1, kDepth, &bytes);
-  if (status.ok()) status = memory.reserve(bytes);
-  if (status.ok()) {
-    status = quantize_activations(alone(), kernels, view, act, memory.data(), &activations);
-  }
-  return status.ok() ? linear(alone(), weights, activations, nullptr, out, 1) : status;
+  return view;
 }
 
 void check_extremes(const KernelTable& kernels, int format, Act act) {
   for (const int quant : {-128, 127}) {
     const std::vector<uint8_t> row = constant_row(format, quant);
     for (const float sign : {-1.0f, 1.0f}) {
-      const test::Context context("%s %s act=%d quant=%d sign=%g", kernels.isa,
-                                  format_at(format).info.name, static_cast<int>(act), quant,
-                                  static_cast<double>(sign));
+      const Context context("%s %s act=%d quant=%d sign=%g", kernels.isa,
+                            format_at(format).info.name, static_cast<int>(act), quant,
+                            static_cast<double>(sign));
       std::vector<float> x(kDepth, sign);
       const float expected = sign * static_cast<float>(quant) * static_cast<float>(kDepth);
-      float actual = 0.0f;
-      QK_REQUIRE_OK(multiply(kernels, format, row, x, act, &actual));
-      const test::Context values("actual %.9g, expected %.9g", static_cast<double>(actual),
-                                 static_cast<double>(expected));
+      const Product product =
+          multiply(one_by_one(), kernels, view_row(format, row), view_vector(x), act);
+      QK_REQUIRE_OK(product.status);
+      const float actual = product.at(0, 0);
+      const Context values("actual %.9g, expected %.9g", static_cast<double>(actual),
+                           static_cast<double>(expected));
       QK_CHECK(std::fabs(actual / expected - 1.0f) < 1e-6f);
     }
   }

@@ -2,7 +2,6 @@
 // written than asked for.
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -18,7 +17,9 @@
 namespace qk {
 namespace {
 
+using test::bound_of;
 using test::Context;
+using test::Error;
 using test::for_each_kernel;
 using test::multiply;
 using test::one_by_one;
@@ -26,29 +27,6 @@ using test::Product;
 using test::Random;
 using test::RandomActivations;
 using test::RandomWeights;
-
-double bound_of(Act act) {
-  switch (act) {
-    case Act::kInt16: return 1e-4;
-    case Act::kFloat32: return 2e-6;
-    case Act::kInt8: return 2e-2;
-  }
-  return 0.0;
-}
-
-// A relative error over many outputs, since a single one may cancel.
-struct Error {
-  double difference = 0.0;
-  double reference = 0.0;
-  int64_t outputs = 0;
-
-  void add(double actual, double expected) {
-    difference += (actual - expected) * (actual - expected);
-    reference += expected * expected;
-    ++outputs;
-  }
-  double relative() const { return std::sqrt(difference / reference); }
-};
 
 struct Shapes {
   std::vector<int64_t> n;
@@ -73,15 +51,10 @@ double check_shape(Random& random, const KernelTable& kernels, int format, Act a
   for (int shift = 0; error.outputs < kOutputs; shift = 1 - shift) {
     const RandomWeights weights(random, format, n, k, shift);
     const RandomActivations x(random, m, k, shift);
-    const std::vector<double> exact = exact_product(weights, x);
     const Product product =
         multiply(Pool::shared().parallel(2), kernels, weights.view, x.view, act);
     if (!QK_CHECK_OK(product.status) || !QK_CHECK(product.is_complete())) return 0.0;
-    for (int64_t j = 0; j < m; ++j) {
-      for (int64_t i = 0; i < n; ++i) {
-        error.add(static_cast<double>(product.at(j, i)), exact[static_cast<size_t>(j * n + i)]);
-      }
-    }
+    error.add(product, exact_product(weights, x));
   }
   const Context measured("relative error %.3g, bound %.3g", error.relative(), bound_of(act));
   QK_CHECK(error.relative() < bound_of(act));

@@ -134,13 +134,10 @@ class Problem:
         return Rotation([Copy(qk.QTensor(raw, self.fmt, shape), raw) for raw in copies])
 
     @cached_property
-    def packed(self) -> Rotation[qk.PackedTensor] | None:
-        """The weights in this ISA's panels; None for a format without them."""
+    def packed(self) -> Rotation[qk.PackedTensor]:
+        """The weights in this ISA's panels."""
         tensor = self.rotation.copies[0].tensor
-        try:
-            first = tensor.pack(huge_pages=self.huge_pages)
-        except ValueError:
-            return None
+        first = tensor.pack(huge_pages=self.huge_pages)
         rest = range(1, self.copies(first.nbytes))
         return Rotation([first, *(tensor.pack(huge_pages=self.huge_pages) for _ in rest)])
 

@@ -141,10 +141,6 @@ def _fused(problem: Problem, act: str, threads: int) -> list[Candidate]:
         return product(rotation.next().tensor, x, act=act, threads=threads)
 
     def panels() -> Array:
-        assert packed is not None
         return product(packed.next(), x, act=act, threads=threads)
 
-    found = [Candidate(f"qkernels {act}", native)]
-    if packed is not None:
-        found.append(Candidate(f"qkernels packed {act}", panels))
-    return found
+    return [Candidate(f"qkernels {act}", native), Candidate(f"qkernels packed {act}", panels)]
