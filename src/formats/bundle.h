@@ -71,11 +71,12 @@ struct Bundle : BundleShape<kBits> {
   using BundleShape<kBits>::kWords;
   using BundleShape<kBits>::kQuads;
   using Piece = BundlePiece;
-  static constexpr BundlePieces<kBits> kPieces{};
 
-  // Calls body(piece) for each piece of quad i.
+  // Calls body(piece) for each piece of quad i. The plan is no static member: that would be a
+  // symbol which kernel objects of several ISAs define.
   template <class Body>
   static QK_INLINE void for_pieces(int i, Body body) {
+    constexpr BundlePieces<kBits> kPieces;
     QK_UNROLL(3)
     for (int p = 0; p < kPieces.kMost; ++p) {
       if (const Piece piece = kPieces.of[i][p]; piece.bits != 0) body(piece);

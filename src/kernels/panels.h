@@ -225,8 +225,4 @@ struct PanelProduct {
   }
 };
 
-// Whether a format says how its blocks lie in panels.
-template <class F>
-inline constexpr bool kHasPanels = requires { F::kPanel; };
-
 }  // namespace qk

@@ -33,10 +33,8 @@ constexpr void fill_linear(KernelTable& table, int format) {
   constexpr int kEntry = static_cast<int>(A);
   auto& native = table.linear[static_cast<int>(Layout::kNative)][format][kEntry];
   fill_layout<RowProduct<F, Isa, kAct>>(native, 1);
-  if constexpr (kHasPanels<F>) {
-    auto& packed = table.linear[static_cast<int>(Layout::kPanels)][format][kEntry];
-    fill_layout<PanelProduct<F, Isa, kAct>>(packed, Isa::kLanes);
-  }
+  auto& packed = table.linear[static_cast<int>(Layout::kPanels)][format][kEntry];
+  fill_layout<PanelProduct<F, Isa, kAct>>(packed, Isa::kLanes);
 }
 
 template <class F>

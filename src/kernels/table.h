@@ -35,7 +35,7 @@ struct LinearArgs {
 using LinearFn = void (*)(const LinearArgs& args, int64_t begin, int64_t end);
 
 struct LinearKernel {
-  LinearFn run;    // null where the format has no such layout
+  LinearFn run;
   int panel_rows;  // rows that lie together in the layout; 1 in the native one
 };
 
