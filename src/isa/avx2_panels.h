@@ -59,7 +59,18 @@ struct Panels {
   }
   static QK_INLINE __m256 negate(__m256 a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
 
-  // 32 * 255 * 32639 = 2.7e8 a row. Under int8, pairs of products fit 16 bits: 2 * 128 * 127.
+  // How many pairs of products under int8 fit a 16-bit lane: a power of two, at most a group's; 0
+  // where not even one does.
+  template <class F>
+  static consteval int pairs_that_fit() {
+    constexpr int kPair = 2 * F::kMaxQuant * 127;
+    int count = 1;
+    while (2 * count <= F::kGroup / 4 && 2 * count * kPair <= 32767) count *= 2;
+    return kPair <= 32767 ? count : 0;
+  }
+
+  // int16: the two registers above; 32 * 255 * 32639 = 2.7e8. int8: sums of all pairs, and of those
+  // that are still in 16-bit lanes.
   template <int kPlanes>
   struct PanelSum {
     __m256i first;
@@ -72,7 +83,8 @@ struct Panels {
   }
   template <class F>
   static QK_INLINE void panel_add(PanelSum<2>& sum, Words q, const int8_t (&planes)[2][kUnit],
-                                  int quad) {
+                                  int first, int i) {
+    const int quad = first + i;
     const int eight = quad / 2 % 4;
     const int stored = eight / 2 + 2 * (eight % 2);  // in the order 0, 2, 1, 3
     int64_t four;
@@ -84,22 +96,27 @@ struct Panels {
   }
   template <class F>
   static QK_INLINE void panel_add(PanelSum<1>& sum, Words q, const int8_t (&planes)[1][kUnit],
-                                  int quad) {
+                                  int first, int i) {
     int32_t four;
-    __builtin_memcpy(&four, planes[0] + 4 * quad, sizeof(four));
+    __builtin_memcpy(&four, planes[0] + 4 * (first + i), sizeof(four));
     const __m256i x = _mm256_set1_epi32(four);
-    __m256i pairs;
-    if constexpr (F::kMaxQuant <= 127) {
-      pairs = _mm256_maddubs_epi16(q, x);
-    } else {
+    constexpr bool kSigned = pairs_that_fit<F>() == 0;
+    constexpr int kFitting = kSigned ? 1 : pairs_that_fit<F>();
+    if constexpr (kSigned) {
+      // A signed quant gives its sign to the activation: 2 * 128 * 127.
       const __m256i w = _mm256_xor_si256(q, _mm256_set1_epi8(-128));
-      pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+      sum.second = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    } else {
+      const __m256i pairs = _mm256_maddubs_epi16(q, x);
+      sum.second = i % kFitting == 0 ? pairs : _mm256_add_epi16(sum.second, pairs);
     }
-    sum.first = _mm256_add_epi32(sum.first, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    if (i % kFitting == kFitting - 1) {
+      sum.first = _mm256_add_epi32(sum.first, _mm256_madd_epi16(sum.second, _mm256_set1_epi16(1)));
+    }
   }
   template <class F, int kPlanes>
   static QK_INLINE Words panel_total(PanelSum<kPlanes> sum) {
-    if constexpr (kPlanes == 1 && F::kMaxQuant > 127) return sum.first;  // signed products
+    if constexpr (kPlanes == 1 && pairs_that_fit<F>() == 0) return sum.first;  // signed products
     const __m256i total = kPlanes == 1 ? sum.first : _mm256_hadd_epi32(sum.first, sum.second);
     return _mm256_add_epi32(total, _mm256_set1_epi32(sum.start));
   }

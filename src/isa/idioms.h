@@ -51,9 +51,9 @@
 //   look_up_bytes(w, table), digits_of_bytes(w, power)  byte by byte floats_of(w), as_floats(w),
 //   halves_of(w), negate(Floats)  of signed integers, of bits, and of
 //                              the binary16 in each word's low half, the other being 0
-//   panel_start<F, kPlanes>(minus_bias), panel_add<F>(sum, quants, planes, quad), panel_total
+//   panel_start<F, kPlanes>(minus_bias), panel_add<F>(sum, quants, planes, first, i), panel_total
 //                              a PanelSum<kPlanes>: exact sums, a row each, of the quants' products
-//                              with activations 4 quad .. 4 quad + 3
+//                              with activations 4 (first + i) .. + 3, i = 0, 1, .. of a group
 // Arithmetic
 //   zero, broadcast, load, add, fmul, fma(a, b, c) = a * b + c, to_floats(Ints), sum(Floats)
 //   store(p, Floats), broadcast8, load8, repeat8<kRepeat>, store8, mul8, fma8, sum8

@@ -68,9 +68,9 @@ struct Panels {
   }
   template <class F>
   static QK_INLINE void panel_add(PanelSum<2>& sum, Words q, const int8_t (&planes)[2][kUnit],
-                                  int quad) {
+                                  int first, int i) {
     const int8x16_t w = centre_words<F>(q);
-    const int16x4_t x = vreinterpret_s16_s8(vld1_s8(&planes[0][0] + 8 * quad));
+    const int16x4_t x = vreinterpret_s16_s8(vld1_s8(&planes[0][0] + 8 * (first + i)));
     const int16x8_t low = vmovl_s8(vget_low_s8(w));
     const int16x8_t high = vmovl_high_s8(w);
     sum.part[0] = vmlal_s16(sum.part[0], vget_low_s16(low), x);
@@ -80,9 +80,9 @@ struct Panels {
   }
   template <class F>
   static QK_INLINE void panel_add(PanelSum<1>& sum, Words q, const int8_t (&planes)[1][kUnit],
-                                  int quad) {
+                                  int first, int i) {
     int32_t four;
-    __builtin_memcpy(&four, planes[0] + 4 * quad, sizeof(four));
+    __builtin_memcpy(&four, planes[0] + 4 * (first + i), sizeof(four));
     const int8x16_t w = centre_words<F>(q);
     const int8x8_t x = vreinterpret_s8_s32(vdup_n_s32(four));
     sum.part[0] = vpadalq_s16(sum.part[0], vmull_s8(vget_low_s8(w), x));

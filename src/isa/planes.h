@@ -37,11 +37,11 @@ struct PlaneSums {
   }
   template <class F, int kPlanes>
   static QK_INLINE void panel_add(PanelSum<kPlanes>& sum, typename V::Words quants,
-                                  const int8_t (&planes)[kPlanes][kUnit], int quad) {
+                                  const int8_t (&planes)[kPlanes][kUnit], int first, int i) {
     const auto operand = V::template operand<F>(quants);
     for (int p = 0; p < kPlanes; ++p) {
       int32_t four;
-      __builtin_memcpy(&four, planes[p] + 4 * quad, sizeof(four));
+      __builtin_memcpy(&four, planes[p] + 4 * (first + i), sizeof(four));
       sum.plane[p] = V::dot(sum.plane[p], operand, V::splat(four));
     }
   }

@@ -87,7 +87,8 @@ struct Panels {
   }
   template <class F, int kPlanes>
   static QK_INLINE void panel_add(PanelSum<kPlanes>& sum, Words q,
-                                  const int8_t (&planes)[kPlanes][kUnit], int quad) {
+                                  const int8_t (&planes)[kPlanes][kUnit], int first, int index) {
+    const int quad = first + index;
     for (int i = 0; i < 4; ++i) {
       for (int r = 0; r < kPanelRows; ++r) {
         const auto quant = static_cast<int32_t>(q.v[r] >> (8 * i) & 255);

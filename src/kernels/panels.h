@@ -53,7 +53,7 @@ QK_INLINE void add_group_integer(PanelBlock<I> block, int g, int first,
   for (int q = 0; q < kQuads; ++q) {
     const typename I::Words quants = F::template panel_quants<I>(block, kQuads * g + q);
     for (int j = 0; j < kColumns; ++j) {
-      I::template panel_add<F>(group[j], quants, x[j]->planes, at / 4 + q);
+      I::template panel_add<F>(group[j], quants, x[j]->planes, at / 4, q);
     }
   }
   const typename I::Floats scale = F::template panel_scale<I>(block, g);
