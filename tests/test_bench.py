@@ -191,6 +191,32 @@ def test_a_roof_below_a_product_is_said() -> None:
     assert verdict == "the roof is too low: qkernels int16 reaches 190% of it"
 
 
+def test_panels_have_the_roof_of_the_bytes_that_they_read() -> None:
+    read = timing(1.0)
+    best = roof.Roof("one_stream", read, {"one_stream": read})
+    name = "qkernels packed int16"
+    timings = {name: timing(4.0)}
+    row = make_row(name, False, timings, [], best, 10**9, 0.0, 2 * 10**9)
+    assert (row.gigabytes, row.read_bytes, row.of_roof) == (0.25, 2 * 10**9, 0.5)
+    (case,) = cases_of({"a": timings}, read)
+    assert case.rows[0].of_roof == 0.25
+    # Three times the bytes in four times the time are no reason to doubt the roof; five are.
+    for factor, found in ((3, 0), (5, 1)):
+        rows = [dataclasses.replace(case.rows[0], read_bytes=factor * case.weight_bytes)]
+        assert len(dataclasses.replace(case, rows=rows).verdicts()) == found
+
+
+@pytest.mark.parametrize(("fmt", "recoded"), [("iq2_xxs", True), ("q4_0", False)])
+def test_bytes_that_are_read_are_those_of_the_layout(fmt: str, recoded: bool) -> None:
+    (case,) = small_run(fmt, peers=[DecodeNumpy()]).cases
+    rows = {row.name: row for row in case.rows}
+    packed = qk.QTensor(Problem(fmt, N, K, 1, False, CACHE).raw, fmt, (N, K)).pack()
+    assert rows["qkernels packed int16"].read_bytes == packed.nbytes
+    assert (packed.nbytes > case.weight_bytes) == recoded
+    others = {row.read_bytes for name, row in rows.items() if "packed" not in name}
+    assert others == {case.weight_bytes}
+
+
 # Whom it compares
 
 
@@ -203,9 +229,7 @@ def test_every_candidate_computes_the_product(fmt: str, m: int) -> None:
         for act in ("int16", "float32")
         for packed in ("", "packed ")
     }
-    assert ("qkernels packed int16" in {row.name for row in report.cases[0].rows}) == (
-        fmt != "iq2_xs"
-    )
+    assert limits.keys() <= {row.name for row in report.cases[0].rows}
     for row in report.cases[0].rows:
         assert row.error < limits.get(row.name, loosest(row.name)), row.name
 
