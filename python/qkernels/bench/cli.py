@@ -135,6 +135,33 @@ def gemm(
     _run(tasks, act, threads, rounds, cold, huge_pages, json, plot)
 
 
+@app.command()
+def calls(
+    busy: Annotated[
+        int, typer.Option(min=0, max=256, help="Processes that spin beside the large products.")
+    ] = 0,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="How long the large products are measured.")
+    ] = 10.0,
+    json: Json = None,
+) -> None:
+    """Measure what a call costs around its kernel, and among busy processes."""
+    from rich.console import Console
+
+    from qkernels.bench import show
+    from qkernels.bench.calls import measure
+    from qkernels.bench.machine import last_level_cache
+
+    command = " ".join(["qkernels", *sys.argv[1:]])
+    try:
+        found = measure(last_level_cache(), busy=busy, seconds=seconds, command=command)
+        show.calls(Console(stderr=json == "-", highlight=False), found)
+        _write(found.to_json(), json)
+    except (OSError, MemoryError) as error:
+        typer.echo(f"qkernels bench: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
 def _label(shape: str, fmt: str, chosen: Sequence[str]) -> str:
     return shape if len(chosen) == 1 else f"{shape} {fmt}"
 
@@ -180,9 +207,14 @@ def _report(tasks: Sequence[Task], plan: Plan, json: str | None, plot: Path | No
     command = " ".join(["qkernels", *sys.argv[1:]])
     report = run(tasks, plan, command=command, announce=announce)
     show.report(console, report)
-    if json == "-":
-        typer.echo(report.to_json())
-    elif json is not None:
-        Path(json).write_text(report.to_json() + "\n", encoding="utf-8")
+    _write(report.to_json(), json)
     if plot is not None:
         plots.save(report, plot)
+
+
+def _write(text: str, path: str | None) -> None:
+    """Write JSON where `--json` says."""
+    if path == "-":
+        typer.echo(text)
+    elif path is not None:
+        Path(path).write_text(text + "\n", encoding="utf-8")
