@@ -1,6 +1,6 @@
 """Count the instructions that kernels spend on 256 weights.
 
-    python scripts/count_instructions.py build/.../qk_kernels_avx2.dir/kernels/table.cpp.o
+    python scripts/count_instructions.py build/.../qk_kernels_avx2.dir/kernels/table.cpp.o ...
 
 For each format a line: the instructions of the inner loop of a matrix-vector product, a row at a
 time and in panels, per 256 weights. The loop is found in the control-flow graph (natural loops, by
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FORMATS = Path(__file__).parent.parent / "src/formats"
+OBJDUMP = ("objdump", "-dC", "--no-show-raw-insn")
 UNIT = 256
 ACTS = {"int16": 0, "int8": 2}
 LAYOUTS = {"native": "RowProduct", "packed": "PanelProduct"}
@@ -157,43 +158,42 @@ def inner_loop(body: Sequence[Instruction], act: str) -> tuple[int, float]:
 
 def cell(bodies: Iterable[Sequence[Instruction]], act: str, whole: int) -> str:
     """The count of a product, found in one of some functions; `whole` weights are a block."""
-    instructions, weights = max(
-        (inner_loop(b, act) for b in bodies), key=lambda f: f[1], default=(0, 0)
-    )
+    instructions, weights = max((inner_loop(b, act)[::-1] for b in bodies), default=(0, 0))[::-1]
     if weights == 0:
         return "-"
     return f"{instructions * UNIT / weights:.0f}" + ("" if weights >= whole else "+")
 
 
-def table(text: str, act: str, block_sizes: Mapping[str, int]) -> Iterator[str]:
-    """The lines of the table for what objdump printed, for formats by their numbers of weights."""
+def table(text: str, act: str, block_sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """The cells for what objdump printed, for formats by their blocks' numbers of weights."""
     found: dict[tuple[str, str], list[list[Instruction]]] = {}
     isas = set()
     for name, body in functions(text.splitlines()):
         if (product := PRODUCT.search(name)) and int(product[4]) == ACTS[act]:
             found.setdefault((product[1], product[2]), []).append(body)
             isas.add(product[3])
-    if len(isas) != 1:
-        raise ValueError(f"an object of one ISA's kernels is asked for; this is of {sorted(isas)}")
-    isa = isas.pop()
-    yield f"{isa + ' ' + act:20}" + "".join(f"{layout:>8}" for layout in LAYOUTS)
+    isa, *others = isas or {""}
+    if others or not isa:
+        raise ValueError(f"an object of one ISA's kernels is asked for, not of {sorted(isas)}")
+    yield [act, *(f"{isa} {layout}" for layout in LAYOUTS)]
     for fmt, block in block_sizes.items():
         whole = {"native": UNIT, "packed": block * ROWS.get(isa, 1)}
         cells = (cell(found.get((n, fmt.upper()), []), act, whole[i]) for i, n in LAYOUTS.items())
-        yield f"{fmt:20}" + "".join(f"{c:>8}" for c in cells)
+        yield [fmt, *cells]
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("object", type=Path, help="kernels/table.cpp.o of an ISA")
+    parser = argparse.ArgumentParser(description="Count instructions per 256 weights.")
+    parser.add_argument("objects", type=Path, nargs="+", help="each an ISA's table.cpp.o")
     parser.add_argument("--act", choices=ACTS, default="int16")
     options = parser.parse_args()
-    command = ("objdump", "-dC", "--no-show-raw-insn", str(options.object))
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     headers = "".join(path.read_text(encoding="utf-8") for path in sorted(FORMATS.glob("*.h")))
     sizes = {fmt: int(block) for fmt, block in KINFO.findall(headers)}
-    print(*table(text, options.act, sizes), sep="\n")
+    texts = [subprocess.check_output((*OBJDUMP, path), text=True) for path in options.objects]
+    tables = [table(text, options.act, sizes) for text in texts]
+    for rows in zip(*tables, strict=True):
+        print(f"{rows[0][0]:8}" + "".join(f"{cell:>20}" for row in rows for cell in row[1:]))
 
 
 if __name__ == "__main__":

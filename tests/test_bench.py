@@ -295,8 +295,12 @@ def test_peers_have_different_names() -> None:
         (("formats", "-f", "q4_0", "-f", "q4_k", "--n", N, "--k", K), ["q4_0", "q4_k"]),
         (("gemv", "-f", "q8_0", "--n", N, "--k", K, "--warm"), ["q8_0 64x256"]),
         (("gemm", "--n", N, "--k", K, "--m", 1, "--m", 4), ["q4_k 64x256, m=1", "m=4"]),
+        (
+            ("gemm", "-f", "q4_0", "-f", "q8_0", "--n", N, "--k", K, "--m", 4),
+            ["q4_0 64x256, m=4", "q8_0 64x256, m=4"],
+        ),
     ],
-    ids=["formats", "gemv", "gemm"],
+    ids=["formats", "gemv", "gemm", "gemm of two"],
 )
 @pytest.mark.usefixtures("small_machine")
 def test_the_table_shows_every_row(arguments: tuple[object, ...], labels: list[str]) -> None:

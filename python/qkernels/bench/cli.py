@@ -115,7 +115,7 @@ def gemv(
 
 @app.command()
 def gemm(
-    format: OneFormat = "q4_k",
+    format: Formats = None,
     n: Rows = 2048,
     k: Depth = 2048,
     m: Annotated[
@@ -130,8 +130,12 @@ def gemm(
     json: Json = None,
     plot: Plot = None,
 ) -> None:
-    """Measure batches: fused products against decoding and then multiplying."""
-    tasks = [(f"{format} {n}x{k}, m={batch}", format, n, k, batch) for batch in m or BATCHES]
+    """Measure batches, by default in q4_k: fused products against decoding and then multiplying."""
+    tasks = [
+        (f"{fmt} {n}x{k}, m={batch}", fmt, n, k, batch)
+        for fmt in format or ["q4_k"]
+        for batch in m or BATCHES
+    ]
     _run(tasks, act, threads, rounds, cold, huge_pages, json, plot)
 
 
