@@ -137,8 +137,7 @@ def weights_of(loop: Iterable[Instruction], act: str) -> float:
     some = list(loop)
     for name, share in PRODUCTS.items():
         if found := [i for i in some if i.name == name]:
-            times = 2 if (name, act) in TWICE else 1
-            return share * sum(map(_register_bytes, found)) / times
+            return share * sum(map(_register_bytes, found)) / (1 + ((name, act) in TWICE))
     return 0
 
 
@@ -158,7 +157,8 @@ def inner_loop(body: Sequence[Instruction], act: str) -> tuple[int, float]:
 
 def cell(bodies: Iterable[Sequence[Instruction]], act: str, whole: int) -> str:
     """The count of a product, found in one of some functions; `whole` weights are a block."""
-    instructions, weights = max((inner_loop(b, act)[::-1] for b in bodies), default=(0, 0))[::-1]
+    found = [inner_loop(body, act) for body in bodies]
+    instructions, weights = max(found, key=lambda f: f[1], default=(0, 0))  # the first of equals
     if weights == 0:
         return "-"
     return f"{instructions * UNIT / weights:.0f}" + ("" if weights >= whole else "+")
@@ -170,7 +170,8 @@ def table(text: str, act: str, block_sizes: Mapping[str, int]) -> Iterator[list[
     isas = set()
     for name, body in functions(text.splitlines()):
         if (product := PRODUCT.search(name)) and int(product[4]) == ACTS[act]:
-            found.setdefault((product[1], product[2]), []).append(body)
+            bodies = found.setdefault((product[1], product[2]), [])
+            bodies.insert(0 if "product_vector<" in name else len(bodies), body)
             isas.add(product[3])
     isa, *others = isas or {""}
     if others or not isa:
@@ -191,8 +192,7 @@ def main() -> None:
     headers = "".join(path.read_text(encoding="utf-8") for path in sorted(FORMATS.glob("*.h")))
     sizes = {fmt: int(block) for fmt, block in KINFO.findall(headers)}
     texts = [subprocess.check_output((*OBJDUMP, path), text=True) for path in options.objects]
-    tables = [table(text, options.act, sizes) for text in texts]
-    for rows in zip(*tables, strict=True):
+    for rows in zip(*(table(text, options.act, sizes) for text in texts), strict=True):
         print(f"{rows[0][0]:8}" + "".join(f"{cell:>20}" for row in rows for cell in row[1:]))
 
 
