@@ -207,20 +207,21 @@ def shared_calls() -> dict[str, Call]:
     out = np.empty(n, np.float32)
     half_out = out[: n // 2]
     return {
-        f"{n // 2} rows, 1 thread": lambda: qk.gemv(half, x, out=half_out, threads=1),
-        f"{n} rows, 1 thread": lambda: qk.gemv(whole, x, out=out, threads=1),
-        f"{n} rows, 2 threads": lambda: qk.gemv(whole, x, out=out, threads=2),
+        f"{fmt} {n // 2}x{k}, 1 thread": lambda: qk.gemv(half, x, out=half_out, threads=1),
+        f"{fmt} {n}x{k}, 1 thread": lambda: qk.gemv(whole, x, out=out, threads=1),
+        f"{fmt} {n}x{k}, 2 threads": lambda: qk.gemv(whole, x, out=out, threads=2),
     }
 
 
 def large_calls(cache_bytes: int) -> dict[str, Call]:
     """Packed weights from memory on one thread and on two."""
-    problem = Problem(*LARGE, m=1, cold=True, cache_bytes=cache_bytes)
+    fmt, n, k = LARGE
+    problem = Problem(fmt, n, k, 1, cold=True, cache_bytes=cache_bytes)
     packed, x = problem.packed, problem.x
     assert packed is not None
     return {
-        "1 thread": lambda: qk.gemv(packed.next(), x, threads=1),
-        "2 threads": lambda: qk.gemv(packed.next(), x, threads=2),
+        f"{fmt} {n}x{k}, 1 thread": lambda: qk.gemv(packed.next(), x, threads=1),
+        f"{fmt} {n}x{k}, 2 threads": lambda: qk.gemv(packed.next(), x, threads=2),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from qkernels.bench.calls import LARGE, QUANTILES, SHARED, TINY
+from qkernels.bench.calls import QUANTILES, TINY
 from qkernels.bench.method import MAX_SPREAD
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def calls(console: Console, found: Calls) -> None:
     neighbours = f", beside busy processes: {found.busy}" if found.busy else ""
     titles = (
         (f"the cost of a call: packed {_shape(*TINY)}", found.tiny),
-        (f"handing over: {_shape(*SHARED)}", found.shared),
-        (f"packed {_shape(*LARGE)}, cold{neighbours}", found.large),
+        ("handing over", found.shared),
+        (f"packed weights, cold{neighbours}", found.large),
     )
     for title, samples in titles:
         if samples:
