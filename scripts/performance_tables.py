@@ -1,6 +1,6 @@
 """Measure the tables of docs/performance.md again: every number there is one of a command there.
 
-    python scripts/performance_tables.py              # all of them: half an hour
+    python scripts/performance_tables.py              # all of them: some 20 minutes
     python scripts/performance_tables.py --only gemm  # those whose command has "gemm" in it
     python scripts/performance_tables.py --empty      # without measuring: the commands alone
 
@@ -12,6 +12,7 @@ as JSON, of which the page shows a part, and scripts whose output it shows as it
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -94,8 +95,8 @@ def _cases(report: Json) -> Iterator[str]:
     temperature = "cold weights" if report["cold"] else "weights in cache"
     pages = "huge" if report["huge_pages"] else "small"
     yield f"{_machine(report)}; {temperature} in {pages} pages, {report['rounds']} rounds."
-    yield from _points([line for lines in report["summaries"].values() for line in lines])
-    yield from _points([f"**{report['disturbance']}**"] if report["disturbance"] else [])
+    sentences = [line for lines in report["summaries"].values() for line in lines]
+    yield from _points([*sentences, *filter(None, [report["disturbance"]])])
 
 
 def _vector_cells(case: Json, act: str) -> Iterator[str]:
@@ -168,8 +169,8 @@ def _calls(found: Json) -> Iterator[str]:
 
 def _points(sentences: Sequence[str]) -> Iterator[str]:
     """A list, after a line that is empty."""
-    for sentence in sentences:
-        yield from ("", *textwrap.wrap(f"- {sentence}.", WIDTH, subsequent_indent="  "))
+    lines = (textwrap.wrap(f"- {line}.", WIDTH, subsequent_indent="  ") for line in sentences)
+    yield from ("", *itertools.chain(*lines)) if sentences else ()
 
 
 def _head(name: str, columns: Sequence[str]) -> Iterator[str]:

@@ -126,7 +126,7 @@ def test_a_table_of_calls_has_their_tails() -> None:
     assert cells(text)[0] == ["us a call", "calls", "p50", "p90", "p99", "p99.9"]
     assert cells(text)[4] == ["b", "7", "1.00", "2.00", "3.00", "4.00"]
     assert re.search(
-        r"a CPU, avx2, GNU 12; steal 1.0%, load 1.5; 2 busy .*\n\n- so\.\n\n- and\.", text
+        r"a CPU, avx2, GNU 12; steal 1.0%, load 1.5; 2 busy .*\n\n- so\.\n- and\.", text
     )
 
 
