@@ -37,7 +37,7 @@ TINY = ("q4_0", 16, 32)
 TINY_TURN, TINY_ROUNDS = 100, 100
 # Four of the ranges that are worth a thread (src/ops/linear.cpp) for each of two threads.
 SHARED = ("q4_0", 128, 2048)
-SHARED_TURN, SHARED_ROUNDS = 50, 40
+SHARED_TURN, SHARED_ROUNDS = 200, 20
 LARGE = ("q4_k", 2048, 2048)
 LARGE_TURN = 40
 QUANTILES = (50, 90, 99, 99.9)
