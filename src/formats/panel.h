@@ -13,7 +13,8 @@
 //                                 by, where there is such a number
 // or, with float weights, panel_floats<I>(block). Where no idiom unpacks its blocks, it says
 //   Recoded                       a block that idioms do unpack, of which all of the above speaks
-//   recode(block, recoded), restore(recoded, block)  from one to the other, with all that decoding reads
+//   recode(block, recoded), restore(recoded, block)  from one to the other, with all that
+//                                 decoding reads
 #pragma once
 
 #include <cstdint>

@@ -2,7 +2,7 @@
 
 `method` says how anything is timed, `problem` what, `peers` against what, `roof` what the machine
 could do at most; `run` puts them together and `report`, `summary`, `show` and `plot` tell the
-results.
+results. `calls` measures what a call costs around its kernel.
 """
 
 # Here, where the command finds it without importing what measures.

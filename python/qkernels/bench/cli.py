@@ -115,7 +115,7 @@ def gemv(
 
 @app.command()
 def gemm(
-    format: OneFormat = "q4_k",
+    format: Formats = None,
     n: Rows = 2048,
     k: Depth = 2048,
     m: Annotated[
@@ -130,9 +130,40 @@ def gemm(
     json: Json = None,
     plot: Plot = None,
 ) -> None:
-    """Measure batches: fused products against decoding and then multiplying."""
-    tasks = [(f"{format} {n}x{k}, m={batch}", format, n, k, batch) for batch in m or BATCHES]
+    """Measure batches, by default in q4_k: fused products against decoding and then multiplying."""
+    tasks = [
+        (f"{fmt} {n}x{k}, m={batch}", fmt, n, k, batch)
+        for fmt in format or ["q4_k"]
+        for batch in m or BATCHES
+    ]
     _run(tasks, act, threads, rounds, cold, huge_pages, json, plot)
+
+
+@app.command()
+def calls(
+    busy: Annotated[
+        int, typer.Option(min=0, max=256, help="Processes that spin beside the large products.")
+    ] = 0,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="How long the large products are measured.")
+    ] = 10.0,
+    json: Json = None,
+) -> None:
+    """Measure what a call costs around its kernel, and among busy processes."""
+    from rich.console import Console
+
+    from qkernels.bench import show
+    from qkernels.bench.calls import measure
+    from qkernels.bench.machine import last_level_cache
+
+    command = " ".join(["qkernels", *sys.argv[1:]])
+    try:
+        found = measure(last_level_cache(), busy=busy, seconds=seconds, command=command)
+        show.calls(Console(stderr=json == "-", highlight=False), found)
+        _write(found.to_json(), json)
+    except (OSError, MemoryError) as error:
+        typer.echo(f"qkernels bench: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 def _label(shape: str, fmt: str, chosen: Sequence[str]) -> str:
@@ -180,9 +211,14 @@ def _report(tasks: Sequence[Task], plan: Plan, json: str | None, plot: Path | No
     command = " ".join(["qkernels", *sys.argv[1:]])
     report = run(tasks, plan, command=command, announce=announce)
     show.report(console, report)
-    if json == "-":
-        typer.echo(report.to_json())
-    elif json is not None:
-        Path(json).write_text(report.to_json() + "\n", encoding="utf-8")
+    _write(report.to_json(), json)
     if plot is not None:
         plots.save(report, plot)
+
+
+def _write(text: str, path: str | None) -> None:
+    """Write JSON where `--json` says."""
+    if path == "-":
+        typer.echo(text)
+    elif path is not None:
+        Path(path).write_text(text + "\n", encoding="utf-8")

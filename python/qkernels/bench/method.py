@@ -66,6 +66,7 @@ class Candidate:
         rest: sends threads that `call` keeps spinning to sleep.
         array: what `call` returned as an array of shape (n,) or (m, n).
         products: how many times `call` computes it, each with another copy; its time is divided.
+        read_bytes: of weights a product, where they are known not to be those of the file's layout.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Candidate:
     rest: Callable[[], None] = _nothing
     array: Callable[[Any], Array] = _as_array
     products: int = 1
+    read_bytes: int | None = None
 
 
 class Rotation(Generic[T]):

@@ -19,12 +19,20 @@ MAX_OTHERS = 0.5
 
 @dataclass(frozen=True)
 class Row:
-    """One candidate: `ratio` is the best peer's median over its own; None without peers."""
+    """One candidate.
+
+    Attributes:
+        gigabytes: of the quantised weights a second, as they are in a file, whatever it reads.
+        read_bytes: of weights that a product reads, as far as that is known.
+        of_roof: the time that reading so many bytes takes at the roof's speed over its own.
+        ratio: the best peer's median over its own; None without peers.
+    """
 
     name: str
     is_peer: bool
     timing: Timing
     gigabytes: float
+    read_bytes: int
     of_roof: float
     error: float
     ratio: float | None
@@ -78,7 +86,7 @@ class Case:
             found += [
                 f"the roof is too low: {row.name} reaches {row.of_roof:.0%} of it"
                 for row in self.rows
-                if row.timing.high < roof.timing.low
+                if row.timing.high * self.weight_bytes < roof.timing.low * row.read_bytes
             ]
         return found
 
@@ -176,6 +184,7 @@ def make_row(
     roof: Roof,
     weight_bytes: int,
     error: float,
+    read_bytes: int | None = None,
 ) -> Row:
     """The row of a candidate.
 
@@ -185,17 +194,20 @@ def make_row(
         timings: of all candidates.
         peers: the names of those that are peers.
         roof: of the case.
-        weight_bytes: of the quantised weights, whatever the candidate reads.
+        weight_bytes: of the quantised weights as they are in a file, which the roof reads.
         error: relative, against float64.
+        read_bytes: of weights that the candidate reads, where they are others.
     """
     timing = timings[name]
+    read = weight_bytes if read_bytes is None else read_bytes
     best = min((timings[peer].median for peer in peers), default=None)
     return Row(
         name=name,
         is_peer=is_peer,
         timing=timing,
         gigabytes=weight_bytes / timing.median / 1e9,
-        of_roof=roof.timing.median / timing.median,
+        read_bytes=read,
+        of_roof=roof.timing.median * read / weight_bytes / timing.median,
         error=error,
         ratio=None if best is None else best / timing.median,
     )

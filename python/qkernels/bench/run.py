@@ -97,7 +97,7 @@ def measure_case(
     names = [c.name for c in theirs]
     weight_bytes = problem.raw.nbytes
     rows = [
-        make_row(c.name, is_peer, timings, names, best, weight_bytes, errors[c.name])
+        make_row(c.name, is_peer, timings, names, best, weight_bytes, errors[c.name], c.read_bytes)
         for group, is_peer in ((ours, False), (theirs, True))
         for c in sorted(group, key=lambda c: timings[c.name].median)
     ]
@@ -143,4 +143,12 @@ def _fused(problem: Problem, act: str, threads: int) -> list[Candidate]:
     def panels() -> Array:
         return product(packed.next(), x, act=act, threads=threads)
 
+<<<<<<< HEAD
     return [Candidate(f"qkernels {act}", native), Candidate(f"qkernels packed {act}", panels)]
+=======
+    found = [Candidate(f"qkernels {act}", native)]
+    if packed is not None:
+        read_bytes = packed.copies[0].nbytes
+        found.append(Candidate(f"qkernels packed {act}", panels, read_bytes=read_bytes))
+    return found
+>>>>>>> docs-perf

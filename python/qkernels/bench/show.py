@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from qkernels.bench.calls import QUANTILES, TINY
 from qkernels.bench.method import MAX_SPREAD
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from qkernels.bench.calls import Calls, Samples
     from qkernels.bench.report import Case, Report, Row
 
 HEADINGS = ("time", "GB/s", "of roof", "spread", "error", "vs peer")
@@ -35,15 +37,48 @@ def report(console: Console, report: Report) -> None:
     _circumstances(console, report)
 
 
+def calls(console: Console, found: Calls) -> None:
+    """A table for each measurement, what they come to, and what the run was."""
+    neighbours = f", beside busy processes: {found.busy}" if found.busy else ""
+    titles = (
+        (f"the cost of a call: packed {_shape(*TINY)}", found.tiny),
+        ("handing over", found.shared),
+        (f"packed weights, cold{neighbours}", found.large),
+    )
+    for title, samples in titles:
+        if samples:
+            console.print(_quantiles(title, samples))
+            console.print()
+    for line in found.findings():
+        console.print(f"[bold]{escape(line)}.[/bold]", soft_wrap=True)
+    for line in (_machine(found), _others(found), found.command):
+        console.print(escape(line), soft_wrap=True)
+
+
+def _quantiles(title: str, group: list[Samples]) -> Table:
+    table = _empty_table(title)
+    for heading in ("calls", "median", *(f"p{percent:g}" for percent in QUANTILES[1:])):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for samples in group:
+        cells = (f"{samples.quantile(percent) * 1e6:.2f} us" for percent in QUANTILES)
+        table.add_row(f"  {escape(samples.name)}", str(len(samples.seconds)), *cells)
+    return table
+
+
+def _shape(fmt: str, n: int, k: int) -> str:
+    return f"{fmt} {n}x{k}"
+
+
+def _empty_table(title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("", min_width=NAME_WIDTH)
+    return table
+
+
 def _table(report: Report, threads: int, cases: list[Case]) -> Table:
     temperature = "cold" if report.cold else "warm"
-    table = Table(
-        title=f"y = W x, {temperature} weights, {threads} thread{'' if threads == 1 else 's'}",
-        title_justify="left",
-        box=None,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("", min_width=NAME_WIDTH)
+    plural = "" if threads == 1 else "s"
+    table = _empty_table(f"y = W x, {temperature} weights, {threads} thread{plural}")
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
     for case in cases:
@@ -100,17 +135,27 @@ def _absences(console: Console, report: Report) -> None:
         console.print(escape(f"absent{where}: {peer}, since {reason}"), soft_wrap=True)
 
 
+def _machine(found: Report | Calls) -> str:
+    machine = found.machine
+    return (
+        f"{machine['cpu']}, {machine['isa']}, {machine['processors']} processors,"
+        f" qkernels {machine['version']} ({machine['compiler']})"
+    )
+
+
+def _others(found: Report | Calls) -> str:
+    """What other programs took of the machine."""
+    steal = "not counted here" if found.steal is None else f"{found.steal:.1%}"
+    return f"steal {steal}" + ("" if found.load is None else f", load {found.load:.1f}")
+
+
 def _circumstances(console: Console, report: Report) -> None:
-    machine = report.machine
-    steal = "not counted here" if report.steal is None else f"{report.steal:.1%}"
-    load = "" if report.load is None else f", load {report.load:.1f}"
     copies = "one copy of the weights" if not report.cold else "weights over four times that"
     pages = "huge" if report.huge_pages else "small"
     lines = (
-        f"{machine['cpu']}, {machine['isa']}, {machine['processors']} processors,"
-        f" qkernels {machine['version']} ({machine['compiler']})",
+        _machine(report),
         f"last-level cache {report.cache_bytes / 2**20:.0f} MiB, {copies}, in {pages} pages;"
-        f" {report.rounds} rounds in {report.seconds:.0f} s; steal {steal}{load}",
+        f" {report.rounds} rounds in {report.seconds:.0f} s; {_others(report)}",
         report.command,
     )
     for line in filter(None, lines):

@@ -1,0 +1,102 @@
+"""`qkernels bench calls`: which calls it times, beside whom, and what it makes of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from qkernels.bench import calls, machine
+from qkernels.bench.calls import Calls, Samples, busy_processes, take_turns, until
+from qkernels.cli import app
+
+
+def samples(*microseconds: float) -> Samples:
+    return Samples("", np.array(microseconds) / 1e6)
+
+
+def found(tiny: list[Samples], shared: list[Samples], large: list[Samples]) -> Calls:
+    return Calls("typed", {}, 2, tiny, shared, large, None, None)
+
+
+def test_single_calls_are_timed_in_turns_after_one_that_is_not() -> None:
+    done: list[str] = []
+    clock = iter(range(0, 10**9, 1000))
+    kinds = {name: (lambda name=name: done.append(name)) for name in "AB"}
+    timed = take_turns(kinds, 2, range(3), lambda: done.append("|"), clock=lambda: next(clock))
+    assert "".join(done) == "|AAA|BBB|BBB|AAA" * 3
+    assert [s.name for s in timed] == ["A", "B"]
+    for kind in timed:
+        assert kind.seconds == pytest.approx([1e-6] * 3 * 2 * 2)
+
+
+def test_rounds_last_as_long_as_they_are_told_to() -> None:
+    clock = iter(range(100))
+    assert len(list(until(3, lambda: next(clock)))) == 3
+    assert len(list(until(0, lambda: next(clock)))) == 1
+
+
+def test_findings_are_differences_of_medians_and_the_ratio_of_tails() -> None:
+    tiny = [samples(1, 1, 9), samples(3, 3, 3)]
+    tails = [samples(*[10] * 98, 100, 100), samples(*[5] * 98, 300, 300)]
+    told = found(tiny, [samples(4), samples(8), samples(5)], tails)
+    assert told.findings() == [
+        "a call with out= takes 2.00 us over an empty one (asked: 4 at most)",
+        "handing half of a product over costs 1.00 us (asked: 1 at most)",
+        "the 99th percentile on two threads is 3.00x that on one"
+        " (asked: 3 at most, with two busy processes on two processors)",
+    ]
+
+
+def test_a_second_thread_that_did_not_come_is_no_verdict() -> None:
+    tiny, large = [samples(1), samples(2)], [samples(1), samples(1)]
+    alone = found(tiny, [samples(4), samples(8), samples(8)], large)
+    assert alone.hand_over is None
+    assert "no verdict on handing over: the second thread's processor" in alone.findings()[1]
+    assert found(tiny, [], large).findings()[1] == "no verdict on handing over: one processor"
+
+
+def test_busy_processes_end_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def start(*arguments: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*arguments))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with busy_processes(2):
+        assert [process.poll() for process in started] == [None, None]
+    assert all(process.returncode is not None for process in started)
+
+
+def test_the_small_product_on_two_threads_is_worth_them() -> None:
+    _, rows, depth = calls.SHARED
+    grain = 32768  # multiplications, as src/ops/linear.cpp has it
+    assert rows * depth >= 2 * 4 * grain
+
+
+def test_the_command_prints_and_writes_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(machine, "last_level_cache", lambda: 1 << 16)
+    for name in ("TINY_ROUNDS", "SHARED_ROUNDS"):
+        monkeypatch.setattr(calls, name, 1)
+    monkeypatch.setattr(calls, "LARGE", ("q4_k", 64, 256))
+    path = tmp_path / "calls.json"
+    arguments = ["bench", "calls", "--busy", "1", "--seconds", "0.1", "--json", str(path)]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "160"})
+    assert result.exit_code == 0, result.output
+    written = json.loads(path.read_text())
+    assert written["busy"] == 1
+    assert [len(written[name]) for name in ("tiny", "large")] == [4, 2]
+    for kind in written["tiny"] + written["shared"] + written["large"]:
+        seconds = kind["seconds"]
+        assert kind["calls"] > 0
+        assert 0 < seconds["p50"] <= seconds["p90"] <= seconds["p99"] <= seconds["p99.9"]
+        assert kind["name"] in result.output
+    for line in (*written["findings"], "beside busy processes: 1", "steal "):
+        assert line in result.output
