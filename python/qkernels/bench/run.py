@@ -143,12 +143,7 @@ def _fused(problem: Problem, act: str, threads: int) -> list[Candidate]:
     def panels() -> Array:
         return product(packed.next(), x, act=act, threads=threads)
 
-<<<<<<< HEAD
-    return [Candidate(f"qkernels {act}", native), Candidate(f"qkernels packed {act}", panels)]
-=======
-    found = [Candidate(f"qkernels {act}", native)]
-    if packed is not None:
-        read_bytes = packed.copies[0].nbytes
-        found.append(Candidate(f"qkernels packed {act}", panels, read_bytes=read_bytes))
-    return found
->>>>>>> docs-perf
+    return [
+        Candidate(f"qkernels {act}", native),
+        Candidate(f"qkernels packed {act}", panels, read_bytes=packed.copies[0].nbytes),
+    ]
