@@ -145,6 +145,23 @@ def test_threads_do_not_change_a_bit(fmt: str, act: str) -> None:
         np.testing.assert_array_equal(qk.gemm(packed, x, act=act, threads=threads), alone)
 
 
+def test_large_batches_of_blocks_go_through_panels(fmt: str, isa: str, act: str) -> None:
+    for n, k in ((3, 100), (37, 576), (257, 1280)):
+        weights = tensor(fmt, n, k)
+        x = rows_of_x(k, 16 + n % 5)
+        bias = np.arange(n, dtype=np.float32)
+        y = qk.gemm(weights, x, bias=bias, act=act)
+        if fmt in ("f32", "f16", "bf16"):
+            exact = x.astype(np.float64) @ dense(weights).T + bias
+            assert relative_error(y, exact) < bound("float32", fmt)
+        else:
+            np.testing.assert_array_equal(y, qk.gemm(weights.pack(), x, bias=bias, act=act))
+        np.testing.assert_array_equal(y, qk.gemm(weights, x, bias=bias, act=act, threads=1))
+        np.testing.assert_array_equal(
+            y[:, n // 2 :], qk.gemm(weights[n // 2 :], x, bias=bias[n // 2 :], act=act)
+        )
+
+
 def test_packed_weights_are_taken_as_weights_are() -> None:
     weights = tensor("q4_k", 40, 512)
     packed = weights.pack()
