@@ -257,8 +257,8 @@ Case pack_case(const KernelTable& kernels, const Case& c) {
       float after[kUnit];
       format.decode(native + at, before);
       format.decode(back + i * row + at, after);
-      const auto size = sizeof(float) * static_cast<size_t>(format.info.block);
-      QK_FINDING_UNLESS(std::memcmp(before, after, size) == 0,
+      const auto decoded = sizeof(float) * static_cast<size_t>(format.info.block);
+      QK_FINDING_UNLESS(std::memcmp(before, after, decoded) == 0,
                         "%s %s: the block at byte %lld of row %lld changed in panels", kernels.isa,
                         format.info.name, static_cast<long long>(at), static_cast<long long>(i));
     }
