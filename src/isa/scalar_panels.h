@@ -31,7 +31,7 @@ struct Panels {
   static QK_INLINE Words load_u8s(const uint8_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
   static QK_INLINE Words load_s8s(const uint8_t* p) {
     Words r;
-    for (int i = 0; i < kPanelRows; ++i) r.v[i] = static_cast<uint32_t>(static_cast<int8_t>(p[i]));
+    for (int i = 0; i < kPanelRows; ++i) r.v[i] = (p[i] ^ 0x80u) - 0x80u;
     return r;
   }
   static QK_INLINE Words and_bits(Words w, uint32_t bits) {

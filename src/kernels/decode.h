@@ -31,12 +31,14 @@ QK_INLINE void decode_unit(const typename F::Block* unit, float* out) {
       const typename I::Quants quants = F::template quants<I>(unit, step);
       for (int v = 0; v < I::kStep / I::kLanes; ++v) {
         const int at = step * I::kStep + v * I::kLanes;
-        typename I::Floats weight = I::fmul(I::template quant_floats<F::kBias>(quants, v),
-                                            I::template spread_floats<F::kGroup>(scales, at));
+        const auto product = I::fmul(I::template quant_floats<F::kBias>(quants, v),
+                                     I::template spread_floats<F::kGroup>(scales, at));
         if constexpr (F::kHasMin) {
-          weight = I::add(weight, I::template spread_floats<F::kMinGroup>(mins, at));
+          const auto min_of_each = I::template spread_floats<F::kMinGroup>(mins, at);
+          I::store(out + at, I::add(product, min_of_each));
+        } else {
+          I::store(out + at, product);
         }
-        I::store(out + at, weight);
       }
     }
   }
