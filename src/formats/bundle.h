@@ -128,4 +128,47 @@ struct Bundle : BundleShape<kBits> {
   static QK_INLINE uint32_t mask(Piece p) { return 0x01010101u * ((1u << p.bits) - 1); }
 };
 
+// Bits of a quad in a native block: `bits` bits at `shift` of the bytes of the word at byte `at`
+// are those from `to` on of its quants.
+struct QuadField {
+  int at;
+  int shift;
+  int bits;
+  int to;
+};
+
+// Recoding of quants to bundles and back. A format gives for_fields(quad, body), which calls
+// body(field) for each field of a quad.
+template <class F, int kBits>
+struct Bundled {
+  static constexpr int kQuads = F::kInfo.block / 4;
+
+  template <class Block>
+  static QK_INLINE void pack(const Block& block, U32* words) {
+    const auto* bytes = reinterpret_cast<const uint8_t*>(&block);
+    uint32_t quads[kQuads] = {};
+    for (int i = 0; i < kQuads; ++i) {
+      F::for_fields(i, [&](QuadField f) __attribute__((always_inline)) {
+        quads[i] |= (load_u32(bytes + f.at) >> f.shift & mask(f)) << f.to;
+      });
+    }
+    Bundle<kBits>::pack(quads, kQuads, words);
+  }
+  // Into a block whose quants are zeros.
+  template <class Block>
+  static QK_INLINE void unpack(const U32* words, Block& block) {
+    auto* bytes = reinterpret_cast<uint8_t*>(&block);
+    uint32_t quads[kQuads];
+    Bundle<kBits>::unpack(words, kQuads, quads);
+    for (int i = 0; i < kQuads; ++i) {
+      F::for_fields(i, [&](QuadField f) __attribute__((always_inline)) {
+        or_u32(bytes + f.at, (quads[i] >> f.to & mask(f)) << f.shift);
+      });
+    }
+  }
+
+ private:
+  static QK_INLINE uint32_t mask(QuadField f) { return 0x01010101u * ((1u << f.bits) - 1); }
+};
+
 }  // namespace qk

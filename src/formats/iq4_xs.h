@@ -16,7 +16,7 @@
 
 namespace qk {
 
-struct IQ4_XS {
+struct IQ4_XS : PanelD {
   static constexpr FormatInfo kInfo{"iq4_xs", 23, 256, 136};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
@@ -69,11 +69,6 @@ struct IQ4_XS {
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
     const auto codes = block.nibbles_of_32(8 + 16 * (quad / 8), quad % 8);
     return I::look_up_bytes(codes, kIq4Values);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
-    return block.half(0);
   }
 
   template <class I>

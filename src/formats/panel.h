@@ -103,4 +103,18 @@ class PanelBlock {
   const uint8_t* at_;
 };
 
+// Recoded and K-quant blocks begin with d, and those with mins go on with dmin, which is taken off.
+struct PanelD {
+  template <class I>
+  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
+    return block.half(0);
+  }
+};
+struct PanelDAndMinusDmin : PanelD {
+  template <class I>
+  static QK_INLINE typename I::Floats panel_dmin(PanelBlock<I> block) {
+    return I::negate(block.half(2));
+  }
+};
+
 }  // namespace qk

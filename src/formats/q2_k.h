@@ -16,7 +16,7 @@
 
 namespace qk {
 
-struct Q2_K {
+struct Q2_K : PanelDAndMinusDmin {
   static constexpr FormatInfo kInfo{"q2_k", 10, 256, 84};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 16;
@@ -78,16 +78,6 @@ struct Q2_K {
   }
 
   template <class I>
-  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
-    return block.half(0);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_dmin(PanelBlock<I> block) {
-    return I::negate(block.half(2));
-  }
-
-  template <class I>
   static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
     const auto scale = block.field(4 + 4 * (g / 4), 8 * (g % 4), 15);
     return I::floats_of(scale);
@@ -99,27 +89,23 @@ struct Q2_K {
     return I::floats_of(min);
   }
 
+  template <class Body>
+  static QK_INLINE void for_fields(int quad, Body body) {
+    body(QuadField{16 + 32 * (quad / 32) + 4 * (quad % 8), 2 * (quad / 8 % 4), 2, 0});
+  }
+
   static QK_INLINE void recode(const Block& block, Recoded& to) {
     to.d = block.d;
     to.dmin = block.dmin;
     __builtin_memcpy(to.scales, block.scales, sizeof(to.scales));
-    uint32_t quads[64];
-    for (int i = 0; i < 64; ++i) {
-      const uint32_t four = load_u32(block.qs + 32 * (i / 32) + 4 * (i % 8));
-      quads[i] = four >> (2 * (i / 8 % 4)) & 0x03030303u;
-    }
-    Bundle<2>::pack(quads, 64, to.quants);
+    Bundled<Q2_K, 2>::pack(block, to.quants);
   }
   static QK_INLINE void restore(const Recoded& from, Block& block) {
     block = {};
     block.d = from.d;
     block.dmin = from.dmin;
     __builtin_memcpy(block.scales, from.scales, sizeof(from.scales));
-    uint32_t quads[64];
-    Bundle<2>::unpack(from.quants, 64, quads);
-    for (int i = 0; i < 64; ++i) {
-      or_u32(block.qs + 32 * (i / 32) + 4 * (i % 8), quads[i] << (2 * (i / 8 % 4)));
-    }
+    Bundled<Q2_K, 2>::unpack(from.quants, block);
   }
 };
 

@@ -55,7 +55,7 @@ QK_INLINE void pack_q3_k_scales(Q3_KScales scales, uint8_t (&packed)[12]) {
   __builtin_memcpy(packed + 8, &high, sizeof(high));
 }
 
-struct Q3_K {
+struct Q3_K : PanelD {
   static constexpr FormatInfo kInfo{"q3_k", 11, 256, 110};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 16;
@@ -115,13 +115,14 @@ struct Q3_K {
   }
 
   template <class I>
-  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
-    return block.half(0);
-  }
-
-  template <class I>
   static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
     return I::floats_of(block.s8(2 + g));
+  }
+
+  template <class Body>
+  static QK_INLINE void for_fields(int quad, Body body) {
+    body(QuadField{32 + 32 * (quad / 32) + 4 * (quad % 8), 2 * (quad / 8 % 4), 2, 0});
+    body(QuadField{4 * (quad % 8), quad / 8, 1, 2});
   }
 
   static QK_INLINE void recode(const Block& block, Recoded& to) {
@@ -129,15 +130,7 @@ struct Q3_K {
     const Q3_KScales packed = unpack_q3_k_scales(block.scales);
     to.scales[0].set(minus_32_each(packed.first));
     to.scales[1].set(minus_32_each(packed.second));
-    uint32_t quads[64];
-    for (int g = 0; g < 8; ++g) {
-      for (int i = 0; i < 8; ++i) {
-        const uint32_t low = load_u32(block.qs + 32 * (g / 4) + 4 * i) >> (2 * (g % 4));
-        const uint32_t high = load_u32(block.hmask + 4 * i) >> g;
-        quads[8 * g + i] = (low & 0x03030303u) | (high & 0x01010101u) << 2;
-      }
-    }
-    Bundle<3>::pack(quads, 64, to.quants);
+    Bundled<Q3_K, 3>::pack(block, to.quants);
   }
   static QK_INLINE void restore(const Recoded& from, Block& block) {
     block = {};
@@ -147,15 +140,7 @@ struct Q3_K {
     pack_q3_k_scales({minus_32_each(from.scales[0].get()) & kSixBits,
                       minus_32_each(from.scales[1].get()) & kSixBits},
                      block.scales);
-    uint32_t quads[64];
-    Bundle<3>::unpack(from.quants, 64, quads);
-    for (int g = 0; g < 8; ++g) {
-      for (int i = 0; i < 8; ++i) {
-        const uint32_t quad = quads[8 * g + i];
-        or_u32(block.qs + 32 * (g / 4) + 4 * i, (quad & 0x03030303u) << (2 * (g % 4)));
-        or_u32(block.hmask + 4 * i, (quad >> 2 & 0x01010101u) << g);
-      }
-    }
+    Bundled<Q3_K, 3>::unpack(from.quants, block);
   }
 };
 

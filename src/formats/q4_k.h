@@ -39,16 +39,35 @@ QK_INLINE ScalesAndMins unpack_6bit_scales(const uint8_t (&packed)[12]) {
           mins_low | static_cast<uint64_t>(mins_high) << 32};
 }
 
-// Scale (which = 0) or min (1) g of the packed ones at `offset`, in panels.
-template <class I>
-QK_INLINE typename I::Words panel_6bit_scale(PanelBlock<I> block, int offset, int which, int g) {
-  const int byte = 8 * (g % 4);
-  if (g < 4) return block.field(offset + 4 * which, byte, 63);
-  return I::or_words(block.field(offset + 8, byte + 4 * which, 15),
-                     block.field(offset + 4 * which, byte + 2, 48));
-}
+// The scales and mins of q4_k and q5_k, whose blocks begin alike, natively and in panels.
+struct SixBitScales : PanelDAndMinusDmin {
+  template <class I, class Block>
+  static QK_INLINE void scales(const Block* unit, PerGroup<I, 32>& scale, PerGroup<I, 32>& min) {
+    const ScalesAndMins packed = unpack_6bit_scales(unit->scales);
+    scale.v[0] = I::mul8(I::broadcast8(I::half(unit->d.get())), I::bytes8(packed.scales));
+    min.v[0] = I::mul8(I::broadcast8(-I::half(unit->dmin.get())), I::bytes8(packed.mins));
+  }
+  template <class I>
+  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
+    return I::floats_of(six_bits(block, 0, g));
+  }
+  template <class I>
+  static QK_INLINE typename I::Floats panel_min(PanelBlock<I> block, int g) {
+    return I::floats_of(six_bits(block, 1, g));
+  }
 
-struct Q4_K {
+ private:
+  // Scale (which = 0) or min (1) g of those packed at byte 4.
+  template <class I>
+  static QK_INLINE typename I::Words six_bits(PanelBlock<I> block, int which, int g) {
+    const int byte = 8 * (g % 4);
+    if (g < 4) return block.field(4 + 4 * which, byte, 63);
+    return I::or_words(block.field(12, byte + 4 * which, 15),
+                       block.field(4 + 4 * which, byte + 2, 48));
+  }
+};
+
+struct Q4_K : SixBitScales {
   static constexpr FormatInfo kInfo{"q4_k", 12, 256, 144};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
@@ -85,36 +104,8 @@ struct Q4_K {
   }
 
   template <class I>
-  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
-                               PerGroup<I, kMinGroup>& min) {
-    const ScalesAndMins packed = unpack_6bit_scales(unit->scales);
-    scale.v[0] = I::mul8(I::broadcast8(I::half(unit->d.get())), I::bytes8(packed.scales));
-    min.v[0] = I::mul8(I::broadcast8(-I::half(unit->dmin.get())), I::bytes8(packed.mins));
-  }
-
-  template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
     return block.nibbles_of_64(16, quad);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
-    return block.half(0);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_dmin(PanelBlock<I> block) {
-    return I::negate(block.half(2));
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
-    return I::floats_of(panel_6bit_scale(block, 4, 0, g));
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_min(PanelBlock<I> block, int g) {
-    return I::floats_of(panel_6bit_scale(block, 4, 1, g));
   }
 };
 

@@ -17,7 +17,7 @@
 
 namespace qk {
 
-struct Q5_K {
+struct Q5_K : SixBitScales {
   static constexpr FormatInfo kInfo{"q5_k", 13, 256, 176};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
@@ -63,62 +63,24 @@ struct Q5_K {
   }
 
   template <class I>
-  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
-                               PerGroup<I, kMinGroup>& min) {
-    const ScalesAndMins packed = unpack_6bit_scales(unit->scales);
-    scale.v[0] = I::mul8(I::broadcast8(I::half(unit->d.get())), I::bytes8(packed.scales));
-    min.v[0] = I::mul8(I::broadcast8(-I::half(unit->dmin.get())), I::bytes8(packed.mins));
-  }
-
-  template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
     return Bundle<5>::quants(block, 16, quad);
   }
 
-  template <class I>
-  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
-    return block.half(0);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_dmin(PanelBlock<I> block) {
-    return I::negate(block.half(2));
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
-    return I::floats_of(panel_6bit_scale(block, 4, 0, g));
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_min(PanelBlock<I> block, int g) {
-    return I::floats_of(panel_6bit_scale(block, 4, 1, g));
+  template <class Body>
+  static QK_INLINE void for_fields(int quad, Body body) {
+    body(QuadField{48 + 32 * (quad / 16) + 4 * (quad % 8), 4 * (quad / 8 % 2), 4, 0});
+    body(QuadField{16 + 4 * (quad % 8), quad / 8, 1, 4});
   }
 
   static QK_INLINE void recode(const Block& block, Recoded& to) {
     __builtin_memcpy(&to, &block, 16);  // what comes before the quants
-    uint32_t quads[64];
-    for (int g = 0; g < 8; ++g) {
-      for (int i = 0; i < 8; ++i) {
-        const uint32_t low = load_u32(block.qs + 32 * (g / 2) + 4 * i) >> (4 * (g % 2));
-        const uint32_t high = load_u32(block.qh + 4 * i) >> g;
-        quads[8 * g + i] = (low & 0x0f0f0f0fu) | (high & 0x01010101u) << 4;
-      }
-    }
-    Bundle<5>::pack(quads, 64, to.quants);
+    Bundled<Q5_K, 5>::pack(block, to.quants);
   }
   static QK_INLINE void restore(const Recoded& from, Block& block) {
     block = {};
     __builtin_memcpy(&block, &from, 16);
-    uint32_t quads[64];
-    Bundle<5>::unpack(from.quants, 64, quads);
-    for (int g = 0; g < 8; ++g) {
-      for (int i = 0; i < 8; ++i) {
-        const uint32_t quad = quads[8 * g + i];
-        or_u32(block.qs + 32 * (g / 2) + 4 * i, (quad & 0x0f0f0f0fu) << (4 * (g % 2)));
-        or_u32(block.qh + 4 * i, (quad >> 4 & 0x01010101u) << g);
-      }
-    }
+    Bundled<Q5_K, 5>::unpack(from.quants, block);
   }
 };
 

@@ -17,7 +17,7 @@
 
 namespace qk {
 
-struct Q6_K {
+struct Q6_K : PanelD {
   static constexpr FormatInfo kInfo{"q6_k", 14, 256, 210};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 16;
@@ -74,45 +74,27 @@ struct Q6_K {
   }
 
   template <class I>
-  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
-    return block.half(0);
-  }
-
-  template <class I>
   static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int g) {
     return I::floats_of(block.s8(2 + g));
+  }
+
+  template <class Body>
+  static QK_INLINE void for_fields(int quad, Body body) {
+    const int part = quad / 8 % 4;
+    body(QuadField{64 * (quad / 32) + 32 * (part % 2) + 4 * (quad % 8), 4 * (part / 2), 4, 0});
+    body(QuadField{128 + 32 * (quad / 32) + 4 * (quad % 8), 2 * part, 2, 4});
   }
 
   static QK_INLINE void recode(const Block& block, Recoded& to) {
     to.d = block.d;
     __builtin_memcpy(to.scales, block.scales, sizeof(to.scales));
-    uint32_t quads[64];
-    for (int run = 0; run < 2; ++run) {
-      for (int i = 0; i < 32; ++i) {
-        const int part = i / 8;
-        const uint32_t low = load_u32(block.ql + 64 * run + 32 * (part % 2) + 4 * (i % 8));
-        const uint32_t high = load_u32(block.qh + 32 * run + 4 * (i % 8));
-        quads[32 * run + i] =
-            (low >> (4 * (part / 2)) & 0x0f0f0f0fu) | (high >> (2 * part) & 0x03030303u) << 4;
-      }
-    }
-    Bundle<6>::pack(quads, 64, to.quants);
+    Bundled<Q6_K, 6>::pack(block, to.quants);
   }
   static QK_INLINE void restore(const Recoded& from, Block& block) {
     block = {};
     block.d = from.d;
     __builtin_memcpy(block.scales, from.scales, sizeof(from.scales));
-    uint32_t quads[64];
-    Bundle<6>::unpack(from.quants, 64, quads);
-    for (int run = 0; run < 2; ++run) {
-      for (int i = 0; i < 32; ++i) {
-        const int part = i / 8;
-        const uint32_t quad = quads[32 * run + i];
-        or_u32(block.ql + 64 * run + 32 * (part % 2) + 4 * (i % 8), (quad & 0x0f0f0f0fu)
-                                                                        << (4 * (part / 2)));
-        or_u32(block.qh + 32 * run + 4 * (i % 8), (quad >> 4 & 0x03030303u) << (2 * part));
-      }
-    }
+    Bundled<Q6_K, 6>::unpack(from.quants, block);
   }
 };
 

@@ -17,7 +17,7 @@
 
 namespace qk {
 
-struct Q8_KS {
+struct Q8_KS : PanelD {
   static constexpr FormatInfo kInfo{"q8_ks", -1, 256, 292};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 8;
@@ -72,11 +72,6 @@ struct Q8_KS {
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
     return block.signed_bytes(20, quad);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
-    return block.half(0);
   }
 
   template <class I>

@@ -30,7 +30,7 @@ struct TritPowers {
 };
 constexpr TritPowers kTritPowers;
 
-struct TQ1_0 : Octets<TQ1_0> {
+struct TQ1_0 : Octets<TQ1_0>, PanelD {
   static constexpr FormatInfo kInfo{"tq1_0", 34, 256, 54};
   static constexpr bool kFloat = false;
   static constexpr int kGroup = 32;
@@ -99,11 +99,6 @@ struct TQ1_0 : Octets<TQ1_0> {
   template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
     return Bundle<2>::quants(block, 2, quad);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
-    return block.half(0);
   }
 
   template <class I>

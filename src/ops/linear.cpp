@@ -26,32 +26,32 @@ Parallel alone() {
 class PackedRows {
  public:
   PackedRows(const WeightView& weights, const LinearArgs& args, const LinearKernel& kernel)
-      : weights_(weights), args_(args), kernel_(kernel) {}
+      : weights_(weights), args_(args), kernel_(kernel) {
+    int64_t row_bytes = 0;
+    is_possible_ =
+        packed_row_bytes(weights.format, weights.k, &row_bytes).ok() &&
+        packed_bytes(kernel.panel_rows, row_bytes, kernel.panel_rows, &panel_bytes_).ok();
+  }
 
   // Panels [begin, end).
   bool operator()(int64_t begin, int64_t end) const {
     const int rows = kernel_.panel_rows;
-    int64_t row_bytes = 0;
-    int64_t panel_bytes = 0;
-    if (!packed_row_bytes(weights_.format, weights_.k, &row_bytes).ok() ||
-        !packed_bytes(rows, row_bytes, rows, &panel_bytes).ok()) {
-      return false;
-    }
-    const int64_t fitting = kScratchBytes / panel_bytes;
+    if (!is_possible_) return false;
+    const int64_t fitting = kScratchBytes / panel_bytes_;
     const int64_t wanted = fitting < 1 ? 1 : fitting;
     const int64_t at_once = wanted < end - begin ? wanted : end - begin;
     AlignedBuffer scratch;
-    if (!scratch.reserve(at_once * panel_bytes).ok()) return false;
+    if (!scratch.reserve(at_once * panel_bytes_).ok()) return false;
     auto* panels = reinterpret_cast<uint8_t*>(scratch.data());
     for (int64_t first = begin; first < end; first += at_once) {
       const int64_t count = end - first < at_once ? end - first : at_once;
-      run(first * rows, count, panels, panel_bytes);
+      run(first * rows, count, panels);
     }
     return true;
   }
 
  private:
-  void run(int64_t first_row, int64_t panel_count, uint8_t* panels, int64_t panel_bytes) const {
+  void run(int64_t first_row, int64_t panel_count, uint8_t* panels) const {
     const int64_t left = weights_.n - first_row;
     const int64_t most = panel_count * kernel_.panel_rows;
     WeightView slice = weights_;
@@ -60,7 +60,7 @@ class PackedRows {
     pack(alone(), slice, kernel_.panel_rows, panels);
     LinearArgs args = args_;
     args.weights = panels;
-    args.row_stride = panel_bytes;
+    args.row_stride = panel_bytes_;
     args.n = slice.n;
     args.out += first_row;
     if (args.bias != nullptr) args.bias += first_row;
@@ -70,6 +70,8 @@ class PackedRows {
   const WeightView& weights_;
   const LinearArgs& args_;
   const LinearKernel& kernel_;
+  int64_t panel_bytes_ = 0;
+  bool is_possible_ = false;
 };
 
 }  // namespace
