@@ -128,8 +128,8 @@ struct Bundle : BundleShape<kBits> {
   static QK_INLINE uint32_t mask(Piece p) { return 0x01010101u * ((1u << p.bits) - 1); }
 };
 
-// Bits of a quad in a native block: `bits` bits at `shift` of the bytes of the word at byte `at`
-// are those from `to` on of its quants.
+// Bits of eight quads in a native block, whose words lie side by side: `bits` bits at `shift` of
+// the bytes from byte `at` on are those from `to` on of their quants.
 struct QuadField {
   int at;
   int shift;
@@ -137,8 +137,8 @@ struct QuadField {
   int to;
 };
 
-// Recoding of quants to bundles and back. A format gives for_fields(quad, body), which calls
-// body(field) for each field of a quad.
+// Recoding of quants to bundles and back. A format gives for_fields(e, body), which calls
+// body(field) for each field of its e-th eight quads.
 template <class F, int kBits>
 struct Bundled {
   static constexpr int kQuads = F::kInfo.block / 4;
@@ -147,9 +147,11 @@ struct Bundled {
   static QK_INLINE void pack(const Block& block, U32* words) {
     const auto* bytes = reinterpret_cast<const uint8_t*>(&block);
     uint32_t quads[kQuads] = {};
-    for (int i = 0; i < kQuads; ++i) {
-      F::for_fields(i, [&](QuadField f) __attribute__((always_inline)) {
-        quads[i] |= (load_u32(bytes + f.at) >> f.shift & mask(f)) << f.to;
+    for (int e = 0; e < kQuads / 8; ++e) {
+      F::for_fields(e, [&](QuadField f) __attribute__((always_inline)) {
+        for (int i = 0; i < 8; ++i) {
+          quads[8 * e + i] |= (load_u32(bytes + f.at + 4 * i) >> f.shift & mask(f)) << f.to;
+        }
       });
     }
     Bundle<kBits>::pack(quads, kQuads, words);
@@ -160,9 +162,11 @@ struct Bundled {
     auto* bytes = reinterpret_cast<uint8_t*>(&block);
     uint32_t quads[kQuads];
     Bundle<kBits>::unpack(words, kQuads, quads);
-    for (int i = 0; i < kQuads; ++i) {
-      F::for_fields(i, [&](QuadField f) __attribute__((always_inline)) {
-        or_u32(bytes + f.at, (quads[i] >> f.to & mask(f)) << f.shift);
+    for (int e = 0; e < kQuads / 8; ++e) {
+      F::for_fields(e, [&](QuadField f) __attribute__((always_inline)) {
+        for (int i = 0; i < 8; ++i) {
+          or_u32(bytes + f.at + 4 * i, (quads[8 * e + i] >> f.to & mask(f)) << f.shift);
+        }
       });
     }
   }

@@ -90,8 +90,8 @@ struct Q2_K : PanelDAndMinusDmin {
   }
 
   template <class Body>
-  static QK_INLINE void for_fields(int quad, Body body) {
-    body(QuadField{16 + 32 * (quad / 32) + 4 * (quad % 8), 2 * (quad / 8 % 4), 2, 0});
+  static QK_INLINE void for_fields(int e, Body body) {
+    body(QuadField{16 + 32 * (e / 4), 2 * (e % 4), 2, 0});
   }
 
   static QK_INLINE void recode(const Block& block, Recoded& to) {

@@ -120,9 +120,9 @@ struct Q3_K : PanelD {
   }
 
   template <class Body>
-  static QK_INLINE void for_fields(int quad, Body body) {
-    body(QuadField{32 + 32 * (quad / 32) + 4 * (quad % 8), 2 * (quad / 8 % 4), 2, 0});
-    body(QuadField{4 * (quad % 8), quad / 8, 1, 2});
+  static QK_INLINE void for_fields(int e, Body body) {
+    body(QuadField{32 + 32 * (e / 4), 2 * (e % 4), 2, 0});
+    body(QuadField{0, e, 1, 2});
   }
 
   static QK_INLINE void recode(const Block& block, Recoded& to) {

@@ -68,9 +68,9 @@ struct Q5_K : SixBitScales {
   }
 
   template <class Body>
-  static QK_INLINE void for_fields(int quad, Body body) {
-    body(QuadField{48 + 32 * (quad / 16) + 4 * (quad % 8), 4 * (quad / 8 % 2), 4, 0});
-    body(QuadField{16 + 4 * (quad % 8), quad / 8, 1, 4});
+  static QK_INLINE void for_fields(int e, Body body) {
+    body(QuadField{48 + 32 * (e / 2), 4 * (e % 2), 4, 0});
+    body(QuadField{16, e, 1, 4});
   }
 
   static QK_INLINE void recode(const Block& block, Recoded& to) {

@@ -79,10 +79,10 @@ struct Q6_K : PanelD {
   }
 
   template <class Body>
-  static QK_INLINE void for_fields(int quad, Body body) {
-    const int part = quad / 8 % 4;
-    body(QuadField{64 * (quad / 32) + 32 * (part % 2) + 4 * (quad % 8), 4 * (part / 2), 4, 0});
-    body(QuadField{128 + 32 * (quad / 32) + 4 * (quad % 8), 2 * part, 2, 4});
+  static QK_INLINE void for_fields(int e, Body body) {
+    const int part = e % 4;
+    body(QuadField{64 * (e / 4) + 32 * (part % 2), 4 * (part / 2), 4, 0});
+    body(QuadField{128 + 32 * (e / 4), 2 * part, 2, 4});
   }
 
   static QK_INLINE void recode(const Block& block, Recoded& to) {
