@@ -118,8 +118,9 @@ class QTensor:
         """The same weights in the layout that the fastest kernels of this ISA read.
 
         Products with it of quantised weights are two to eight times as fast as with blocks in
-        cache, and come near the speed of memory outside it (docs/performance.md). The copy has about the size of the
-        blocks, except that tq1_0 becomes 1.2 times as large, and iq1, iq2 and iq3, with 4.3 or 4.6
+        cache, and come near the speed of memory outside it (docs/performance.md). The copy has
+        about the size of the blocks, except that tq1_0 becomes 1.2 times as large, and iq1, iq2
+        and iq3, with 4.3 or 4.6
         bits a weight, 1.25 to 2.8 times: where many cores share little bandwidth, their blocks may
         be faster.
         `get_rows` and `dequantize` take it too, with the same results.
