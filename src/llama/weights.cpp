@@ -20,6 +20,12 @@ int64_t bytes(const WeightView& weights) { return weights.n * weights.row_stride
 
 Status check_weights(const Config& config, const Weights& weights) {
   const int64_t width = config.width;
+  const auto layers = static_cast<int64_t>(weights.layers.size());
+  if (layers != config.layers) {
+    return Status::value_error("the weights are of %lld layers, expected %lld",
+                               static_cast<long long>(layers),
+                               static_cast<long long>(config.layers));
+  }
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
     const Layer& layer = weights.layers[i];
     const auto at = static_cast<int64_t>(i);
