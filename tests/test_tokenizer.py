@@ -69,10 +69,11 @@ def test_user_defined_tokens_are_matched_whole_and_kept(metadata: dict[str, obje
 
 def test_begin_and_end_come_from_the_metadata(metadata: dict[str, object]) -> None:
     metadata["tokenizer.ggml.add_bos_token"] = True
-    metadata["tokenizer.ggml.eot_token_id"] = 0
+    metadata["tokenizer.ggml.eot_token_id"] = 7
     tokenizer = Tokenizer.from_metadata(metadata)
     assert tokenizer.encode("a")[0] == tokenizer.bos_id == 1
-    assert tokenizer.eos_ids == {0, 2}
+    # <|endoftext|> is an end by its spelling.
+    assert tokenizer.eos_ids == {0, 2, 7}
 
 
 def test_a_stream_never_breaks_a_character(tokenizer: Tokenizer) -> None:
@@ -97,14 +98,15 @@ def test_decoding_refuses_an_unknown_id(tokenizer: Tokenizer, token: int) -> Non
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("model", "llama", "tokenizer.ggml.model is 'llama', supported is 'gpt2'"),
-        ("pre", "qwen2", "tokenizer.ggml.pre is 'qwen2', supported is 'smollm'"),
-        ("pre", None, "tokenizer.ggml.pre is missing, supported is 'smollm'"),
+        ("model", "bert", "tokenizer.ggml.model is 'bert', supported is 'gpt2', 'llama'"),
+        ("pre", "tekken", "tokenizer.ggml.pre is 'tekken', supported is 'default', 'gpt-2', "),
+        ("pre", None, "tokenizer.ggml.pre is missing, supported is 'default'"),
         ("tokens", None, "tokenizer.ggml.tokens is missing"),
         ("tokens", ["a", "b", "a"], "tokenizer.ggml.tokens holds 'a' more than once"),
         ("merges", ["ab"], "tokenizer.ggml.merges holds 'ab', expected two tokens"),
         ("merges", ["q zz"], "tokenizer.ggml.merges does not fit the tokens"),
         ("token_type", [1, 2], "tokenizer.ggml.token_type is not a list with one value a token"),
+        ("add_bos_token", "yes", "tokenizer.ggml.add_bos_token is 'yes', expected true or false"),
         ("bos_token_id", 1 << 30, "bos_token_id is 1073741824, the vocabulary has"),
     ],
 )

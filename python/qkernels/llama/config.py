@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+Rope = Literal["interleaved", "neox"]
 
 
 @dataclass(frozen=True)
 class LlamaConfig:
-    """The sizes and constants of one Llama model.
+    """The sizes and constants of one model of the Llama family.
 
     A row of the query projection holds `heads` heads of `head_dim` values, a row of the key and the
     value projection `kv_heads` of them: query head h reads key head h // (heads // kv_heads).
+
+    Attributes:
+        architecture: "llama", "qwen2" or "qwen3", as in `general.architecture`.
+        rope: which values of a head RoPE turns together: "interleaved" 2i and 2i + 1, "neox" i and
+            i + head_dim / 2.
+        rope_scale: positions are divided by it before RoPE.
+        qkv_bias: whether the query, key and value projections add a bias.
+        qk_norm: whether each head of queries and keys is normalised before RoPE.
+        context: how many tokens the model was made for.
     """
 
+    architecture: str
     layers: int
     width: int
     hidden: int
@@ -23,63 +36,57 @@ class LlamaConfig:
     context: int
     rms_epsilon: float
     rope_base: float
+    rope: Rope = "interleaved"
+    rope_scale: float = 1.0
+    qkv_bias: bool = False
+    qk_norm: bool = False
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, object]) -> LlamaConfig:
-        """Read the configuration of a `llama` GGUF file.
+        """Read the configuration of a `llama`, `qwen2` or `qwen3` GGUF file.
 
         Args:
             metadata: the file's key-value pairs, as in `GGUFFile.metadata`.
 
         Raises:
-            ValueError: another architecture, a scaled RoPE, or a key that is missing, of the wrong
-                type or out of range; the message names the key and its value.
+            ValueError: another architecture, a kind of attention or RoPE that is not supported, or
+                a key that is missing, of the wrong type or out of range; the message names the key
+                and its value.
         """
         architecture = metadata.get("general.architecture")
-        if architecture != "llama":
-            raise ValueError(f"general.architecture is {architecture!r}, supported is 'llama'")
-        scaling = metadata.get("llama.rope.scaling.type", "none")
-        if scaling != "none":
-            raise ValueError(f"llama.rope.scaling.type is {scaling!r}, supported is 'none'")
-
-        width = _count(metadata, "llama.embedding_length")
-        heads = _count(metadata, "llama.attention.head_count")
-        kv_heads = _count(metadata, "llama.attention.head_count_kv", default=heads)
-        if width % heads or (width // heads) % 2:
-            raise ValueError(
-                f"llama.embedding_length={width} does not split into"
-                f" llama.attention.head_count={heads} heads of even size"
-            )
-        if heads % kv_heads:
-            raise ValueError(
-                f"llama.attention.head_count={heads} is not a multiple of"
-                f" llama.attention.head_count_kv={kv_heads}"
-            )
-        head_dim = width // heads
-        for key in ("rope.dimension_count", "attention.key_length", "attention.value_length"):
-            if (size := _count(metadata, f"llama.{key}", default=head_dim)) != head_dim:
-                raise ValueError(f"llama.{key} is {size}, supported is the head size {head_dim}")
+        if not isinstance(architecture, str) or architecture not in _VARIANTS:
+            supported = ", ".join(map(repr, _VARIANTS))
+            raise ValueError(f"general.architecture is {architecture!r}, supported are {supported}")
+        keys = _Keys(metadata, architecture)
+        keys.refuse_other_values(_ONLY)
+        heads, kv_heads, head_dim = _heads(keys)
+        rope, qkv_bias, qk_norm = _VARIANTS[architecture]
         return cls(
-            layers=_count(metadata, "llama.block_count"),
-            width=width,
-            hidden=_count(metadata, "llama.feed_forward_length"),
+            architecture=architecture,
+            layers=keys.count("block_count"),
+            width=keys.count("embedding_length"),
+            hidden=keys.count("feed_forward_length"),
             heads=heads,
             kv_heads=kv_heads,
             head_dim=head_dim,
-            context=_count(metadata, "llama.context_length"),
-            rms_epsilon=_positive(metadata, "llama.attention.layer_norm_rms_epsilon"),
+            context=keys.count("context_length"),
+            rms_epsilon=keys.positive("attention.layer_norm_rms_epsilon"),
             # GGUF lets a file omit the base; Llama 2 was trained with this one.
-            rope_base=_positive(metadata, "llama.rope.freq_base", default=10000.0),
+            rope_base=keys.positive("rope.freq_base", default=10000.0),
+            rope=rope,
+            rope_scale=_rope_scale(keys),
+            qkv_bias=qkv_bias,
+            qk_norm=qk_norm,
         )
 
     def matrix_shapes(self) -> dict[str, tuple[int, int]]:
         """Name and shape (n, k) of every matrix of the layers, in the order of their use."""
-        kv_width = self.kv_heads * self.head_dim
+        q_width, kv_width = self.heads * self.head_dim, self.kv_heads * self.head_dim
         shapes = {
-            "attn_q": (self.width, self.width),
+            "attn_q": (q_width, self.width),
             "attn_k": (kv_width, self.width),
             "attn_v": (kv_width, self.width),
-            "attn_output": (self.width, self.width),
+            "attn_output": (self.width, q_width),
             "ffn_gate": (self.hidden, self.width),
             "ffn_up": (self.hidden, self.width),
             "ffn_down": (self.width, self.hidden),
@@ -90,33 +97,107 @@ class LlamaConfig:
             for name, shape in shapes.items()
         }
 
-    def vector_names(self) -> list[str]:
-        """Name of every norm vector; each has `width` values."""
-        names = [
-            f"blk.{layer}.{name}.weight"
+    def vector_lengths(self) -> dict[str, int]:
+        """Name and length of every vector: the gains of the norms, and the biases."""
+        q_width, kv_width = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        lengths = {"attn_norm.weight": self.width, "ffn_norm.weight": self.width}
+        if self.qkv_bias:
+            lengths |= {"attn_q.bias": q_width, "attn_k.bias": kv_width, "attn_v.bias": kv_width}
+        if self.qk_norm:
+            lengths |= {"attn_q_norm.weight": self.head_dim, "attn_k_norm.weight": self.head_dim}
+        layers = {
+            f"blk.{layer}.{name}": length
             for layer in range(self.layers)
-            for name in ("attn_norm", "ffn_norm")
-        ]
-        return [*names, "output_norm.weight"]
+            for name, length in lengths.items()
+        }
+        return {**layers, "output_norm.weight": self.width}
 
 
-def _value(metadata: Mapping[str, object], key: str, default: object) -> object:
-    value = metadata.get(key, default)
-    if value is None:
-        raise ValueError(f"the metadata has no {key}")
-    return value
+# By architecture: (rope, qkv_bias, qk_norm).
+_VARIANTS: dict[str, tuple[Rope, bool, bool]] = {
+    "llama": ("interleaved", False, False),
+    "qwen2": ("neox", True, False),
+    "qwen3": ("neox", False, True),
+}
+# Keys that would change the forward pass, and the only values of them that do not.
+_ONLY: dict[str, float] = {
+    "attention.sliding_window": 0,
+    "expert_count": 0,
+    "rope.scaling.attn_factor": 1.0,
+}
 
 
-def _count(metadata: Mapping[str, object], key: str, default: int | None = None) -> int:
-    value = _value(metadata, key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{key} is {value!r}, expected a positive integer")
-    return value
+class _Keys:
+    """The metadata that begins with the architecture's name."""
+
+    def __init__(self, metadata: Mapping[str, object], architecture: str) -> None:
+        self._metadata = metadata
+        self._prefix = f"{architecture}."
+
+    def name(self, key: str) -> str:
+        return self._prefix + key
+
+    def value(self, key: str, default: object = None) -> object:
+        return self._metadata.get(self._prefix + key, default)
+
+    def count(self, key: str, default: int | None = None) -> int:
+        value = self._required(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{self.name(key)} is {value!r}, expected a positive integer")
+        return value
+
+    def positive(self, key: str, default: float | None = None) -> float:
+        value = self._required(key, default)
+        # The comparison is false for a NaN.
+        if not isinstance(value, float) or not 0 < value < float("inf"):
+            raise ValueError(f"{self.name(key)} is {value!r}, expected a positive number")
+        return value
+
+    def refuse_other_values(self, only: Mapping[str, float]) -> None:
+        for key, value in only.items():
+            if (found := self.value(key, value)) != value:
+                raise ValueError(f"{self.name(key)} is {found!r}, supported is {value!r}")
+
+    def _required(self, key: str, default: object) -> object:
+        value = self.value(key, default)
+        if value is None:
+            raise ValueError(f"the metadata has no {self.name(key)}")
+        return value
 
 
-def _positive(metadata: Mapping[str, object], key: str, default: float | None = None) -> float:
-    value = _value(metadata, key, default)
-    # The comparison is false for a NaN.
-    if not isinstance(value, float) or not 0 < value < float("inf"):
-        raise ValueError(f"{key} is {value!r}, expected a positive number")
-    return value
+def _heads(keys: _Keys) -> tuple[int, int, int]:
+    """(heads, kv_heads, head_dim)."""
+    width = keys.count("embedding_length")
+    heads = keys.count("attention.head_count")
+    kv_heads = keys.count("attention.head_count_kv", default=heads)
+    if heads % kv_heads:
+        raise ValueError(
+            f"{keys.name('attention.head_count')}={heads} is not a multiple of"
+            f" {keys.name('attention.head_count_kv')}={kv_heads}"
+        )
+    if keys.value("attention.key_length") is None and width % heads:
+        raise ValueError(
+            f"{keys.name('embedding_length')}={width} does not split into"
+            f" {keys.name('attention.head_count')}={heads} heads"
+        )
+    head_dim = keys.count("attention.key_length", default=width // heads)
+    if head_dim % 2:
+        raise ValueError(f"the head size is {head_dim}, which RoPE cannot split into pairs")
+    for key in ("attention.value_length", "rope.dimension_count"):
+        if (size := keys.count(key, default=head_dim)) != head_dim:
+            raise ValueError(f"{keys.name(key)} is {size}, supported is the head size {head_dim}")
+    return heads, kv_heads, head_dim
+
+
+def _rope_scale(keys: _Keys) -> float:
+    """What positions are divided by: a factor without a type is a linear one."""
+    kind = keys.value("rope.scaling.type", "linear")
+    if kind not in ("none", "linear"):
+        raise ValueError(
+            f"{keys.name('rope.scaling.type')} is {kind!r}, supported are 'none' and 'linear'"
+        )
+    # 0 stands for no factor; older files have the factor under another name.
+    for key in ("rope.scaling.factor", "rope.scale_linear"):
+        if kind == "linear" and keys.value(key, 0.0) != 0.0:
+            return keys.positive(key)
+    return 1.0

@@ -1,39 +1,51 @@
-"""Text to token ids and back, built from the vocabulary that a GGUF file carries.
-
-A GPT-2 vocabulary spells every token in 256 printable stand-ins for the bytes (a space is `Ġ`), so
-any UTF-8 text has an encoding and ids decode to bytes. Special tokens are spelled as they are.
-"""
+"""Text to token ids and back, built from the vocabulary that a GGUF file carries."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+import codecs
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
 
-if TYPE_CHECKING:
-    import tokenizers
+from qkernels.llama.byte_level import ByteLevel
+from qkernels.llama.sentence_piece import SentencePiece
+from qkernels.llama.vocabulary import Vocabulary, supported
 
-# tokenizer.ggml.token_type: how a token is found in a text.
-CONTROL = 3
-USER_DEFINED = 4
+
+class Scheme(Protocol):
+    """A way to spell texts in tokens."""
+
+    vocabulary: Vocabulary
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, without BOS and EOS."""
+
+    def bytes_of(self, token: int) -> bytes:
+        """The bytes that an id of the vocabulary stands for."""
+
+
+_SCHEMES: dict[str, type[ByteLevel] | type[SentencePiece]] = {
+    "gpt2": ByteLevel,
+    "llama": SentencePiece,
+}
 
 
 class Tokenizer:
-    """A byte-level BPE tokenizer; make one with `Tokenizer.from_metadata`."""
+    """The tokenizer of one model; make one with `Tokenizer.from_metadata`.
 
-    def __init__(
-        self,
-        inner: tokenizers.Tokenizer,
-        *,
-        bos_id: int | None,
-        eos_ids: frozenset[int],
-        add_bos: bool,
-    ) -> None:
-        """Wrap a `tokenizers.Tokenizer`; with `add_bos` every encoding begins with `bos_id`."""
-        self._inner = inner
-        self._size = int(inner.get_vocab_size())
-        self.bos_id = bos_id
-        self.eos_ids = eos_ids
-        self.add_bos = add_bos
+    Attributes:
+        bos_id: what an encoding begins with where `add_bos` is set.
+        eos_id: what it ends with where `add_eos` is set.
+        eos_ids: the tokens that end a text or a turn of a conversation.
+    """
+
+    def __init__(self, scheme: Scheme, *, starts_with_space: bool = False) -> None:
+        """Wrap a scheme; with `starts_with_space` it puts a space before each text."""
+        self._scheme = scheme
+        self._starts_with_space = starts_with_space
+        vocabulary = scheme.vocabulary
+        self.bos_id, self.eos_id = vocabulary.bos_id, vocabulary.eos_id
+        self.add_bos, self.add_eos = vocabulary.add_bos, vocabulary.add_eos
+        self.eos_ids = vocabulary.end_ids
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, object]) -> Tokenizer:
@@ -43,133 +55,86 @@ class Tokenizer:
             metadata: the file's key-value pairs, as in `GGUFFile.metadata`.
 
         Raises:
-            ValueError: a model other than `gpt2`, a pre-tokenizer that is not supported, or tokens,
-                merges and ids that are missing or do not fit together.
+            ValueError: a model other than `gpt2` and `llama`, a pre-tokenizer that is not
+                supported, or tokens, merges, scores and ids that are missing or do not fit
+                together; the message names the key.
         """
-        import tokenizers
-        from tokenizers import decoders, models
-
-        _supported(metadata, "tokenizer.ggml.model", ["gpt2"])
-        pre = _supported(metadata, "tokenizer.ggml.pre", list(_PRE_TOKENIZERS))
-        tokens = _strings(metadata, "tokenizer.ggml.tokens")
-        vocabulary = {token: index for index, token in enumerate(tokens)}
-        if len(vocabulary) != len(tokens):
-            twice = next(token for index, token in enumerate(tokens) if vocabulary[token] != index)
-            raise ValueError(f"tokenizer.ggml.tokens holds {twice!r} more than once")
-        merges = [_pair(merge) for merge in _strings(metadata, "tokenizer.ggml.merges")]
-        try:
-            model = models.BPE(vocab=vocabulary, merges=merges)
-        except Exception as error:  # the package raises plain Exception for a merge it cannot use
-            raise ValueError(f"tokenizer.ggml.merges does not fit the tokens: {error}") from error
-
-        inner = tokenizers.Tokenizer(model)
-        inner.pre_tokenizer = _PRE_TOKENIZERS[pre]()
-        inner.decoder = decoders.ByteLevel()
-        _add_special(inner, tokens, metadata)
-
-        bos_id = _token_id(metadata, "tokenizer.ggml.bos_token_id", len(tokens))
-        # A chat model may end a turn with another token than it ends a text with.
-        ends = (_token_id(metadata, f"tokenizer.ggml.{k}_token_id", len(tokens)) for k in _ENDS)
-        add_bos = metadata.get("tokenizer.ggml.add_bos_token", False) is True
-        if add_bos and bos_id is None:
-            raise ValueError("tokenizer.ggml.add_bos_token is set without a bos_token_id")
-        return cls(
-            inner,
-            bos_id=bos_id,
-            eos_ids=frozenset(i for i in ends if i is not None),
-            add_bos=add_bos,
-        )
+        name = supported(metadata, "tokenizer.ggml.model", list(_SCHEMES))
+        scheme = _SCHEMES[name](metadata)
+        spaced = isinstance(scheme, SentencePiece) and scheme.adds_space
+        return cls(scheme, starts_with_space=spaced)
 
     def __len__(self) -> int:
         """The number of ids."""
-        return self._size
+        return len(self._scheme.vocabulary.tokens)
 
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of `text`; the spelling of a special token becomes that token."""
-        ids = list(self._inner.encode(text, add_special_tokens=False).ids)
-        return [self.bos_id, *ids] if self.add_bos and self.bos_id is not None else ids
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of `ids`, without special tokens; bytes that are not UTF-8 become U+FFFD.
+    def spelling(self, token: int) -> str:
+        """How the vocabulary spells a token, such as "<s>".
 
         Raises:
             ValueError: an id outside the vocabulary.
         """
-        known = list(ids)
-        for token in known:
-            if not 0 <= token < self._size:
-                raise ValueError(f"token id {token} is outside the vocabulary of {self._size}")
-        return str(self._inner.decode(known, skip_special_tokens=True))
+        return self._scheme.vocabulary.tokens[self._checked(token)]
+
+    def encode(self, text: str, *, bos: bool | None = None, eos: bool | None = None) -> list[int]:
+        """Return the ids of `text`; the spelling of a special token becomes that token.
+
+        Args:
+            text: what can be written as UTF-8.
+            bos: whether BOS comes first; by default as the file says (`add_bos`).
+            eos: whether EOS comes last; by default as the file says (`add_eos`).
+
+        Raises:
+            ValueError: `text` holds a lone surrogate, or a character that the vocabulary cannot
+                spell; BOS or EOS is asked for and there is none.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"the text is not valid Unicode: {error}") from None
+        first = self._special("BOS", self.bos_id, self.add_bos if bos is None else bos)
+        last = self._special("EOS", self.eos_id, self.add_eos if eos is None else eos)
+        return [*first, *self._scheme.encode(text), *last]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of `ids`, without special tokens; bytes that are not UTF-8 become U+FFFD.
+
+        A space that `encode` puts before each text is taken off again.
+
+        Raises:
+            ValueError: an id outside the vocabulary.
+        """
+        raw = b"".join(self._bytes_of(token) for token in ids)
+        if self._starts_with_space:
+            raw = raw.removeprefix(b" ")
+        return raw.decode(errors="replace")
 
     def stream(self, ids: Iterable[int]) -> Iterator[str]:
-        """Yield the text of `ids` piece by piece, as soon as a piece ends at a whole character."""
-        pending: list[int] = []
+        """Yield the text of `ids` piece by piece, each as soon as its last character is whole.
+
+        The ids continue a text, so a space at their start stays. Bytes that no further byte can
+        make valid become U+FFFD at once, and so does at the end a character that is not whole.
+
+        Raises:
+            ValueError: an id outside the vocabulary.
+        """
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         for token in ids:
-            pending.append(token)
-            piece = self.decode(pending)
-            # The first bytes of a character decode to U+FFFD until the last one is there.
-            if not piece.endswith("\N{REPLACEMENT CHARACTER}"):
-                pending.clear()
+            if piece := decoder.decode(self._bytes_of(token)):
                 yield piece
-        if pending:
-            yield self.decode(pending)
+        if piece := decoder.decode(b"", final=True):
+            yield piece
 
+    def _bytes_of(self, token: int) -> bytes:
+        return self._scheme.bytes_of(self._checked(token))
 
-def _smollm() -> tokenizers.pre_tokenizers.PreTokenizer:
-    """Digits one by one, then GPT-2's split into words, each in byte spelling."""
-    from tokenizers import pre_tokenizers as pre
+    def _checked(self, token: int) -> int:
+        if not 0 <= token < len(self):
+            raise ValueError(f"token id {token} is outside the vocabulary of {len(self)}")
+        return token
 
-    digits = pre.Digits(individual_digits=True)
-    return pre.Sequence([digits, pre.ByteLevel(add_prefix_space=False, use_regex=True)])
-
-
-_ENDS = ("eos", "eot")
-_PRE_TOKENIZERS: dict[str, Callable[[], tokenizers.pre_tokenizers.PreTokenizer]] = {
-    "smollm": _smollm
-}
-
-
-def _supported(metadata: Mapping[str, object], key: str, choices: list[str]) -> str:
-    value = metadata.get(key)
-    if not isinstance(value, str) or value not in choices:
-        found = "missing" if value is None else repr(value)
-        raise ValueError(f"{key} is {found}, supported is {', '.join(map(repr, choices))}")
-    return value
-
-
-def _strings(metadata: Mapping[str, object], key: str) -> list[str]:
-    value = metadata.get(key)
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{key} is missing or is not a list of strings")
-    return value
-
-
-def _pair(merge: str) -> tuple[str, str]:
-    left, _, right = merge.partition(" ")
-    if not left or not right:
-        raise ValueError(f"tokenizer.ggml.merges holds {merge!r}, expected two tokens")
-    return left, right
-
-
-def _token_id(metadata: Mapping[str, object], key: str, count: int) -> int | None:
-    value = metadata.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, int) or not 0 <= value < count:
-        raise ValueError(f"{key} is {value!r}, the vocabulary has {count} tokens")
-    return value
-
-
-def _add_special(
-    inner: tokenizers.Tokenizer, tokens: list[str], metadata: Mapping[str, object]
-) -> None:
-    """Mark the tokens that are matched whole in a text, before it is split into words."""
-    from tokenizers import AddedToken
-
-    types = metadata.get("tokenizer.ggml.token_type", [])
-    if not isinstance(types, list) or len(types) not in (0, len(tokens)):
-        raise ValueError("tokenizer.ggml.token_type is not a list with one value a token")
-    typed = list(zip(tokens, types, strict=False))
-    for kind, special in ((CONTROL, True), (USER_DEFINED, False)):
-        chosen = [AddedToken(t, special=special, normalized=False) for t, k in typed if k == kind]
-        (inner.add_special_tokens if special else inner.add_tokens)(chosen)
+    @staticmethod
+    def _special(name: str, token: int | None, wanted: bool) -> list[int]:
+        if wanted and token is None:
+            raise ValueError(f"the vocabulary has no {name}")
+        return [token] if wanted and token is not None else []

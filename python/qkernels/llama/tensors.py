@@ -1,0 +1,105 @@
+"""The tensors of a model of the Llama family: that they are all there, and no others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import qkernels as qk
+from qkernels.llama.config import LlamaConfig
+
+EMBEDDING = "token_embd.weight"
+OUTPUT = "output.weight"
+ROPE_FACTORS = "rope_freqs.weight"
+
+Matrix = qk.QTensor | qk.PackedTensor
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """The checked tensors of a model.
+
+    Attributes:
+        matrices: (n, k), by name, the embedding and the head among them.
+        vectors: float32, by name: gains of norms, biases, and `rope_freqs.weight` where the file
+            has it: head_dim / 2 values that the frequencies of RoPE are divided by.
+        head: the name of the matrix that makes logits: the embedding where the two are tied.
+    """
+
+    matrices: dict[str, Matrix]
+    vectors: dict[str, NDArray[np.float32]]
+    head: str
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of tokens that there are embeddings for."""
+        return self.matrices[EMBEDDING].shape[0]
+
+    def core(self) -> dict[str, Any]:
+        """All of them by name, as `_core.Llama` takes them."""
+        matrices = {name: weights._weights for name, weights in self.matrices.items()}
+        return {**matrices, **self.vectors}
+
+
+def collect(file: qk.GGUFFile, config: LlamaConfig) -> Tensors:
+    """Look up every tensor that the forward pass of `config` reads.
+
+    Raises:
+        ValueError: a tensor is missing or misshapen, RoPE factors are not positive, or the file has
+            a tensor that is not known here (a mixture's router, another bias), which would change
+            the result if it was used.
+    """
+    # Before the names of so many layers are made: the number may be anything.
+    if config.layers > len(file):
+        raise ValueError(
+            f"{config.architecture}.block_count is {config.layers},"
+            f" the file has {len(file)} tensors"
+        )
+    embedding = file.get(EMBEDDING)
+    if not isinstance(embedding, Matrix) or not embedding.shape[0]:
+        raise ValueError(f"{EMBEDDING} is missing or is no matrix with rows")
+    vocabulary = int(embedding.shape[0])
+    shapes = {EMBEDDING: (vocabulary, config.width), **config.matrix_shapes()}
+    head = OUTPUT if OUTPUT in file else EMBEDDING
+    shapes[head] = (vocabulary, config.width)
+    lengths = config.vector_lengths()
+    if ROPE_FACTORS in file:
+        lengths[ROPE_FACTORS] = config.head_dim // 2
+    matrices = {name: _matrix(file, name, shape) for name, shape in shapes.items()}
+    vectors = {name: _vector(file, name, length) for name, length in lengths.items()}
+    if unknown := sorted(set(file) - set(shapes) - set(lengths)):
+        raise ValueError(f"tensor {unknown[0]} is not part of a plain {config.architecture} model")
+    _check_factors(vectors.get(ROPE_FACTORS))
+    return Tensors(matrices, vectors, head)
+
+
+def _matrix(file: qk.GGUFFile, name: str, shape: tuple[int, int]) -> Matrix:
+    tensor = _look_up(file, name, shape)
+    if not isinstance(tensor, Matrix):
+        raise ValueError(f"{name} is a plain array, expected weights of shape {shape}")
+    return tensor
+
+
+def _vector(file: qk.GGUFFile, name: str, length: int) -> NDArray[np.float32]:
+    tensor = _look_up(file, name, (length,))
+    if not isinstance(tensor, np.ndarray) or tensor.dtype.kind != "f":
+        raise ValueError(f"{name} is not a vector of floats")
+    return np.ascontiguousarray(tensor, np.float32)
+
+
+def _look_up(file: qk.GGUFFile, name: str, shape: tuple[int, ...]) -> Matrix | np.ndarray[Any, Any]:
+    if name not in file:
+        raise ValueError(f"the file has no tensor {name}")
+    tensor = file[name]
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape}")
+    return tensor
+
+
+def _check_factors(factors: NDArray[np.float32] | None) -> None:
+    # The comparison is false for a NaN.
+    if factors is not None and not np.all((factors > 0) & np.isfinite(factors)):
+        raise ValueError(f"{ROPE_FACTORS} holds values that are not positive numbers")

@@ -1,0 +1,147 @@
+"""What a model's metadata and tensors have to be, and what is said where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import qkernels as qk
+from model_variants import VARIANTS, Altered
+from qkernels.llama import LlamaConfig, Reference
+from qkernels.random_model import random_llama
+
+Array = NDArray[Any]
+
+REQUIRED = [
+    "embedding_length",
+    "block_count",
+    "feed_forward_length",
+    "context_length",
+    "attention.head_count",
+    "attention.layer_norm_rms_epsilon",
+]
+
+
+@pytest.mark.parametrize("key", REQUIRED)
+def test_a_missing_key_is_named(random_model: qk.GGUFFile, key: str) -> None:
+    metadata = dict(random_model.metadata)
+    del metadata[f"llama.{key}"]
+    with pytest.raises(ValueError, match=rf"the metadata has no llama\.{key}"):
+        LlamaConfig.from_metadata(metadata)
+
+
+def test_keys_with_a_default_may_be_missing(random_model: qk.GGUFFile) -> None:
+    metadata = dict(random_model.metadata)
+    del metadata["llama.attention.head_count_kv"], metadata["llama.rope.freq_base"]
+    config = LlamaConfig.from_metadata(metadata)
+    assert (config.kv_heads, config.rope_base) == (config.heads, 10000.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"general.architecture": "gpt2"}, "general.architecture is 'gpt2', supported"),
+        ({"general.architecture": ["llama"]}, r"general.architecture is \['llama'\], supported"),
+        ({"llama.rope.scaling.type": "yarn"}, "llama.rope.scaling.type is 'yarn', supported"),
+        ({"llama.rope.scaling.factor": -2.0}, "llama.rope.scaling.factor is -2.0, expected"),
+        ({"llama.rope.scaling.attn_factor": 1.5}, "llama.rope.scaling.attn_factor is 1.5, supp"),
+        ({"llama.attention.sliding_window": 4096}, "llama.attention.sliding_window is 4096, supp"),
+        ({"llama.expert_count": 8}, "llama.expert_count is 8, supported is 0"),
+        ({"llama.attention.key_length": 63}, "the head size is 63, which RoPE cannot split"),
+        ({"llama.attention.key_length": 32}, "llama.rope.dimension_count is 64, supported is"),
+        ({"llama.attention.value_length": 32}, "llama.attention.value_length is 32, supported is"),
+        ({"llama.block_count": 0}, "llama.block_count is 0, expected a positive integer"),
+        ({"llama.block_count": "4"}, "llama.block_count is '4', expected a positive integer"),
+        ({"llama.block_count": 1 << 31}, r"llama.block_count is 2147483648, the file has \d+"),
+        ({"llama.block_count": 5}, "the file has no tensor blk.4.attn_q.weight"),
+        ({"llama.block_count": 3}, "tensor blk.3.attn_k.weight is not part of a plain llama"),
+        (
+            {"llama.attention.head_count": 6, "llama.attention.head_count_kv": 3},
+            "=256 does not split",
+        ),
+        ({"llama.attention.head_count_kv": 3}, "head_count=4 is not a multiple of .*kv=3"),
+        ({"llama.attention.head_count_kv": 4}, r"attn_k.weight has shape \(128, 256\), expected"),
+        ({"llama.rope.dimension_count": 32}, "llama.rope.dimension_count is 32, supported"),
+        ({"llama.rope.freq_base": float("nan")}, "llama.rope.freq_base is nan, expected"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused(
+    random_model: qk.GGUFFile, change: Mapping[str, object], message: str
+) -> None:
+    altered = Altered(random_model)
+    altered.metadata.update(change)
+    with pytest.raises(ValueError, match=message):
+        Reference(cast(qk.GGUFFile, altered))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "scale"),
+    [
+        ({"llama.rope.scaling.type": "none", "llama.rope.scaling.factor": 4.0}, 1.0),
+        ({"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4.0}, 4.0),
+        ({"llama.rope.scaling.type": "linear"}, 1.0),
+        ({"llama.rope.scaling.factor": 4.0}, 4.0),
+        ({"llama.rope.scaling.factor": 0.0, "llama.rope.scale_linear": 2.0}, 2.0),
+    ],
+)
+def test_positions_are_divided_by_a_linear_factor(
+    random_model: qk.GGUFFile, metadata: Mapping[str, object], scale: float
+) -> None:
+    config = LlamaConfig.from_metadata({**random_model.metadata, **metadata})
+    assert config.rope_scale == scale
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        ("blk.0.attn_q.bias", np.zeros(256, "f4"), r"tensor blk\.0\.attn_q\.bias is not part of"),
+        ("blk.0.attn_norm.weight", None, r"the file has no tensor blk\.0\.attn_norm\.weight"),
+        (
+            "blk.0.attn_norm.weight",
+            np.zeros(9, "f4"),
+            r"attn_norm.weight has shape \(9,\), expected",
+        ),
+        ("output_norm.weight", np.zeros(256, "i4"), "output_norm.weight is not a vector of floats"),
+        ("blk.1.ffn_up.weight", np.zeros((768, 256), "f4"), "ffn_up.weight is a plain array, exp"),
+        ("rope_freqs.weight", np.ones(64, "f4"), r"rope_freqs.weight has shape \(64,\), expected"),
+        ("rope_freqs.weight", np.zeros(32, "f4"), "rope_freqs.weight holds values that are not"),
+        ("rope_freqs.weight", np.full(32, np.nan, "f4"), "rope_freqs.weight holds values that"),
+    ],
+)
+def test_a_tensor_that_does_not_fit_is_named(
+    random_model: qk.GGUFFile, name: str, tensor: Array | None, message: str
+) -> None:
+    altered = Altered(random_model)
+    altered[name] = tensor
+    if tensor is None:
+        del altered[name]
+    with pytest.raises(ValueError, match=message):
+        Reference(cast(qk.GGUFFile, altered))
+
+
+@pytest.mark.parametrize("name", ["blk.2.attn_k.bias", "blk.2.attn_q_norm.weight"])
+def test_what_an_architecture_adds_is_required(tmp_path: Path, name: str) -> None:
+    architecture = "qwen2" if name.endswith("bias") else "qwen3"
+    with qk.load_gguf(random_llama(tmp_path / "x.gguf", architecture=architecture)) as file:
+        altered = Altered(file)
+        del altered[name]
+        with pytest.raises(ValueError, match=f"the file has no tensor {name}"):
+            Reference(cast(qk.GGUFFile, altered))
+
+
+def test_a_random_model_is_the_same_each_time(tmp_path: Path) -> None:
+    for options in VARIANTS.values():
+        one, two = (random_llama(tmp_path / name, **options) for name in "ab")
+        assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_file_without_an_embedding_is_refused(random_model: qk.GGUFFile) -> None:
+    altered = Altered(random_model)
+    del altered["token_embd.weight"]
+    with pytest.raises(ValueError, match=r"token_embd\.weight is missing or is no matrix"):
+        Reference(cast(qk.GGUFFile, altered))
