@@ -167,7 +167,7 @@ class Llama:
     """
     A model, its cache of keys and values, and its workspace.
     """
-    def __init__(self, config: dict, tensors: dict, cache: str, context: typing.SupportsIndex, act: typing.Any, threads: typing.SupportsIndex) -> None:
+    def __init__(self, config: dict[str, typing.Any], tensors: dict[str, typing.Any], cache: str, context: typing.SupportsIndex, act: typing.Any, threads: typing.SupportsIndex) -> None:
         ...
     def cache_bytes(self, position: typing.SupportsIndex) -> int:
         """
@@ -177,7 +177,7 @@ class Llama:
         """
         Appends tokens; the logits of the 'last' or of 'all' of them, or 'none'.
         """
-    def profile(self) -> dict:
+    def profile(self) -> dict[str, float]:
         """
         Seconds by operator since the last call.
         """
