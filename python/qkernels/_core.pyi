@@ -3,10 +3,11 @@
 The C++ core of qkernels; use the functions of the package instead.
 """
 from __future__ import annotations
+import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'Weights', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'isa', 'isas', 'linear', 'quantize_activations', 'read_pass', 'read_variants', 'set_threads', 'threads']
+__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'Llama', 'Sampler', 'Weights', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'isa', 'isas', 'linear', 'quantize_activations', 'read_pass', 'read_variants', 'set_threads', 'threads']
 class Weights:
     """
     A view of quantised weights: (n, k) or (experts, n, k).
@@ -147,6 +148,65 @@ class GGUF:
         ...
     @property
     def version(self) -> int:
+        ...
+class Sampler:
+    """
+    Chooses tokens from logits.
+    """
+    def __init__(self, temperature: typing.SupportsFloat | typing.SupportsIndex, top_k: typing.SupportsIndex, top_p: typing.SupportsFloat | typing.SupportsIndex, min_p: typing.SupportsFloat | typing.SupportsIndex, repetition_penalty: typing.SupportsFloat | typing.SupportsIndex, repeat_last: typing.SupportsIndex, seed: typing.SupportsIndex) -> None:
+        ...
+    def accept(self, token: typing.SupportsIndex) -> None:
+        """
+        Enters a token into the window of the repetition penalty.
+        """
+    def choose(self, logits: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> int:
+        """
+        A token for logits of shape (vocabulary,); ValueError where they hold NaN.
+        """
+class Llama:
+    """
+    A model, its cache of keys and values, and its workspace.
+    """
+    def __init__(self, config: dict[str, typing.Any], tensors: dict[str, typing.Any], cache: str, context: typing.SupportsIndex, act: typing.Any, threads: typing.SupportsIndex) -> None:
+        ...
+    def cache_bytes(self, position: typing.SupportsIndex) -> int:
+        """
+        The bytes of keys and values before a position.
+        """
+    def forward(self, tokens: collections.abc.Sequence[typing.SupportsIndex], logits: str) -> typing.Any:
+        """
+        Appends tokens; the logits of the 'last' or of 'all' of them, or 'none'.
+        """
+    def profile(self) -> dict[str, float]:
+        """
+        Seconds by operator since the last call.
+        """
+    def sample(self, sampler: Sampler) -> int:
+        """
+        A token from the logits of the last one, which the sampler accepts.
+        """
+    def step(self, token: typing.SupportsIndex, sampler: Sampler) -> int:
+        """
+        Appends one token and returns the next, which the sampler accepts.
+        """
+    def truncate(self, position: typing.SupportsIndex) -> None:
+        """
+        Forgets the tokens from `position` on.
+        """
+    @property
+    def batch(self) -> int:
+        ...
+    @property
+    def context(self) -> int:
+        ...
+    @property
+    def position(self) -> int:
+        ...
+    @property
+    def vocabulary(self) -> int:
+        ...
+    @property
+    def weight_bytes(self) -> int:
         ...
 def cpu_info() -> dict[str, typing.Any]:
     """
