@@ -11,5 +11,6 @@ void bind_activations(pybind11::module_& m);
 void bind_ops(pybind11::module_& m);
 void bind_gguf(pybind11::module_& m);
 void bind_read(pybind11::module_& m);
+void bind_llama(pybind11::module_& m);
 
 }  // namespace qk::bind

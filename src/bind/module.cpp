@@ -15,4 +15,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   qk::bind::bind_ops(m);
   qk::bind::bind_gguf(m);
   qk::bind::bind_read(m);
+  qk::bind::bind_llama(m);
 }

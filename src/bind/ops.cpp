@@ -215,9 +215,12 @@ py::object py_linear(const Weights& weights, py::handle x, py::handle bias, py::
       load_floats(static_cast<const uint8_t*>(b.data), b.strides[0], b.type, view.n, bias_values);
     }
     if (status.ok()) {
-      status = output.direct != nullptr
-                   ? linear(parallel, view, activations, bias_values, output.direct, output.stride)
-                   : linear(parallel, view, activations, bias_values, scratch, view.n);
+      const bool direct = output.direct != nullptr;
+      status = linear(parallel, activations,
+                      {.weights = &view,
+                       .out = direct ? output.direct : scratch,
+                       .out_stride = direct ? output.stride : view.n,
+                       .bias = bias_values});
     }
     if (status.ok() && output.direct == nullptr) {
       copy_out(scratch, input.m, view.n, output.held.view);

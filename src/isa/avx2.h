@@ -188,6 +188,12 @@ struct Isa : AvxCommon, Panels {
   static QK_INLINE Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
   static QK_INLINE Floats fmul(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
   static QK_INLINE Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+  static QK_INLINE Floats fdiv(Floats a, Floats b) { return _mm256_div_ps(a, b); }
+  static QK_INLINE Floats fmax(Floats a, Floats b) { return _mm256_max_ps(a, b); }
+  static QK_INLINE Words bits_of(Floats a) { return _mm256_castps_si256(a); }
+  static QK_INLINE void store_f16(uint16_t* p, Floats a) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+  }
   static QK_INLINE Floats to_floats(Ints t) { return _mm256_cvtepi32_ps(t); }
   static QK_INLINE float sum(Floats a) { return sum8(a); }
 

@@ -181,6 +181,13 @@ struct Isa : AvxCommon, Panels {
   static QK_INLINE Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
   static QK_INLINE Floats fmul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
   static QK_INLINE Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+  static QK_INLINE Floats fdiv(Floats a, Floats b) { return _mm512_div_ps(a, b); }
+  static QK_INLINE Floats fmax(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+  static QK_INLINE Words bits_of(Floats a) { return _mm512_castps_si512(a); }
+  static QK_INLINE void store_f16(uint16_t* p, Floats a) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+  }
   static QK_INLINE Floats to_floats(Ints t) { return _mm512_cvtepi32_ps(t); }
   static QK_INLINE float sum(Floats a) {
     return sum8(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1)));

@@ -56,6 +56,9 @@
 //                              with activations 4 (first + i) .. + 3, i = 0, 1, .. of a group
 // Arithmetic
 //   zero, broadcast, load, add, fmul, fma(a, b, c) = a * b + c, to_floats(Ints), sum(Floats)
+//   fdiv(a, b), fmax(a, b)     a > b ? a : b, so that a NaN in b is kept
+//   bits_of(Floats)            as Words
+//   store_f16(p, Floats)       rounded to nearest binary16
 //   store(p, Floats), broadcast8, load8, repeat8<kRepeat>, store8, mul8, fma8, sum8
 #pragma once
 

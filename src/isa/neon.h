@@ -220,6 +220,12 @@ struct Isa : Panels {
   static QK_INLINE Floats add(Floats a, Floats b) { return vaddq_f32(a, b); }
   static QK_INLINE Floats fmul(Floats a, Floats b) { return vmulq_f32(a, b); }
   static QK_INLINE Floats fma(Floats a, Floats b, Floats c) { return vfmaq_f32(c, a, b); }
+  static QK_INLINE Floats fdiv(Floats a, Floats b) { return vdivq_f32(a, b); }
+  static QK_INLINE Floats fmax(Floats a, Floats b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+  static QK_INLINE Words bits_of(Floats a) { return vreinterpretq_u32_f32(a); }
+  static QK_INLINE void store_f16(uint16_t* p, Floats a) {
+    vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a)));
+  }
   static QK_INLINE Floats to_floats(Ints t) { return vcvtq_f32_s32(t); }
   static QK_INLINE float sum(Floats a) { return vaddvq_f32(a); }
 

@@ -3,12 +3,13 @@
 #pragma once
 
 #include "isa/planes.h"
+#include "isa/scalar_f8.h"
 #include "isa/scalar_panels.h"
 
 namespace qk::scalar {
 namespace {
 
-struct Isa : Panels {
+struct Isa : Eights, Panels {
   static constexpr const char* kName = "scalar";
   static constexpr uint64_t kNeeds = 0;
   static constexpr bool kForTests = false;
@@ -24,9 +25,6 @@ struct Isa : Panels {
   };
   struct Floats {
     float v[kLanes];
-  };
-  struct F8 {
-    float v[8];
   };
 
   static QK_INLINE Quants nibbles_of_16(const uint8_t* p) {
@@ -123,35 +121,6 @@ struct Isa : Panels {
     }
     return q;
   }
-  template <int kStride>
-  static QK_INLINE F8 halves(const U16* first) {
-    const auto* p = reinterpret_cast<const uint8_t*>(first);
-    F8 r;
-    for (int i = 0; i < 8; ++i) {
-      r.v[i] = half_to_float(reinterpret_cast<const U16*>(p + i * kStride)->get());
-    }
-    return r;
-  }
-  static QK_INLINE F8 bytes8(uint64_t word) {
-    F8 r;
-    for (int i = 0; i < 8; ++i) r.v[i] = static_cast<float>((word >> (8 * i)) & 255);
-    return r;
-  }
-  static QK_INLINE F8 signed_bytes8(uint64_t word) {
-    F8 r;
-    for (int i = 0; i < 8; ++i) r.v[i] = static_cast<float>(static_cast<int8_t>(word >> (8 * i)));
-    return r;
-  }
-  static QK_INLINE F8 halves8(uint64_t low, uint64_t high) {
-    F8 r;
-    for (int i = 0; i < 4; ++i) {
-      r.v[i] = half_to_float(static_cast<uint16_t>(low >> (16 * i)));
-      r.v[i + 4] = half_to_float(static_cast<uint16_t>(high >> (16 * i)));
-    }
-    return r;
-  }
-  static QK_INLINE float half(uint16_t bits) { return half_to_float(bits); }
-
   template <class T>
   static QK_INLINE Floats load_f32(const T* p) {
     Floats r;
@@ -263,6 +232,22 @@ struct Isa : Panels {
     for (float& v : a.v) v = -v;
     return a;
   }
+  static QK_INLINE Floats fdiv(Floats a, Floats b) {
+    for (int i = 0; i < kLanes; ++i) a.v[i] /= b.v[i];
+    return a;
+  }
+  static QK_INLINE Floats fmax(Floats a, Floats b) {
+    for (int i = 0; i < kLanes; ++i) b.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
+    return b;
+  }
+  static QK_INLINE Words bits_of(Floats a) {
+    Words r;
+    __builtin_memcpy(r.v, a.v, sizeof(r.v));
+    return r;
+  }
+  static QK_INLINE void store_f16(uint16_t* p, Floats a) {
+    for (int i = 0; i < kLanes; ++i) p[i] = float_to_half(a.v[i]);
+  }
   static QK_INLINE void store(float* p, Floats a) { __builtin_memcpy(p, a.v, sizeof(a.v)); }
   static QK_INLINE Floats to_floats(Ints t) {
     Floats r;
@@ -270,31 +255,6 @@ struct Isa : Panels {
     return r;
   }
   static QK_INLINE float sum(Floats a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
-
-  static QK_INLINE F8 broadcast8(float x) { return {{x, x, x, x, x, x, x, x}}; }
-  static QK_INLINE F8 load8(const float* p) {
-    F8 r;
-    __builtin_memcpy(r.v, p, sizeof(r.v));
-    return r;
-  }
-  template <int kRepeat>
-  static QK_INLINE F8 repeat8(const float* p) {
-    F8 r;
-    for (int i = 0; i < 8; ++i) r.v[i] = p[i / kRepeat];
-    return r;
-  }
-  static QK_INLINE void store8(float* p, F8 a) { __builtin_memcpy(p, a.v, sizeof(a.v)); }
-  static QK_INLINE F8 mul8(F8 a, F8 b) {
-    for (int i = 0; i < 8; ++i) a.v[i] *= b.v[i];
-    return a;
-  }
-  static QK_INLINE F8 fma8(F8 a, F8 b, F8 c) {
-    for (int i = 0; i < 8; ++i) c.v[i] += a.v[i] * b.v[i];
-    return c;
-  }
-  static QK_INLINE float sum8(F8 a) {
-    return ((a.v[0] + a.v[4]) + (a.v[2] + a.v[6])) + ((a.v[1] + a.v[5]) + (a.v[3] + a.v[7]));
-  }
 };
 
 }  // namespace

@@ -184,9 +184,9 @@ struct RowProduct {
                        sizeof(last[0]) * static_cast<size_t>(rest));
       add_unit<F, I, A, C>(last, rest * F::kInfo.block, x, sums);
     }
-    const float bias = args.bias != nullptr ? args.bias[row] : 0.0f;
     for (int j = 0; j < columns.count; ++j) {
       const int64_t column = columns.first + j;
+      const float bias = args.bias != nullptr ? args.bias[column * args.bias_stride + row] : 0.0f;
       args.out[column * args.out_stride + row] = sums.total(j) * args.row_scales[column] + bias;
     }
   }

@@ -218,8 +218,10 @@ struct PanelProduct {
       const auto scale = I::broadcast(args.row_scales[column]);
       I::store(results, I::fmul(I::add(sums.products[j], sums.mins[j]), scale));
       float* out = args.out + column * args.out_stride + row;
+      const float* bias =
+          args.bias != nullptr ? args.bias + column * args.bias_stride + row : nullptr;
       for (int64_t r = 0; r < rows; ++r) {
-        out[r] = results[r] + (args.bias != nullptr ? args.bias[row + r] : 0.0f);
+        out[r] = results[r] + (bias != nullptr ? bias[r] : 0.0f);
       }
     }
   }

@@ -15,6 +15,7 @@ namespace qk {
 
 // Declared first, so that a constant is visible to the dispatcher.
 extern const KernelTable QK_KERNEL_TABLE;
+extern const DenseKernels QK_DENSE_TABLE;  // of kernels/dense_table.cpp
 
 namespace {
 
@@ -57,6 +58,7 @@ constexpr KernelTable make_table(FormatList<Fs...>) {
   table.activate[static_cast<int>(Act::kInt16)] = &activate_integer<Isa, Act::kInt16>;
   table.activate[static_cast<int>(Act::kFloat32)] = &activate_float<Isa>;
   table.activate[static_cast<int>(Act::kInt8)] = &activate_integer<Isa, Act::kInt8>;
+  table.dense = &QK_DENSE_TABLE;
   return table;
 }
 

@@ -9,6 +9,7 @@
 #include "core/views.h"
 #include "formats/all.h"
 #include "kernels/activation_unit.h"
+#include "kernels/dense.h"
 
 namespace qk {
 
@@ -16,7 +17,8 @@ namespace qk {
 enum class MClass : uint8_t { kVector, kMatrix };
 inline constexpr int kMClasses = 2;
 
-// out[j * out_stride + row] = x[j] . weights[row] + bias[row]
+// out[j * out_stride + row] = x[j] . weights[row] + bias[j * bias_stride + row], where bias may be
+// out
 struct LinearArgs {
   const uint8_t* weights;
   int64_t row_stride;      // bytes from one row to the next, or from one panel
@@ -26,7 +28,8 @@ struct LinearArgs {
   int64_t units_per_row;
   const float* row_scales;  // (m)
   int64_t m;
-  const float* bias;  // (n) or null
+  const float* bias;    // (n), (m, n) or null
+  int64_t bias_stride;  // floats between batch rows; 0 where all have the same
   float* out;
   int64_t out_stride;  // floats between batch rows
 };
@@ -56,6 +59,7 @@ struct KernelTable {
   DecodeFn decode[kFormats];
   MagnitudeFn magnitude;
   ActivateFn activate[kActs];
+  const DenseKernels* dense;
 };
 
 }  // namespace qk

@@ -57,6 +57,8 @@ class RowReader {
     return buffer_;
   }
 
+  int64_t k() const { return k_; }
+
  private:
   const uint8_t* first_;
   int64_t stride_;
@@ -66,7 +68,37 @@ class RowReader {
   alignas(64) float buffer_[kUnit];
 };
 
-float quantize_row(const KernelTable& kernels, RowReader& row, Act act, int64_t units,
+// Units of a row as they are, or normalised.
+class NormReader {
+ public:
+  NormReader(const KernelTable& kernels, RowReader& row, int64_t units, const RmsNorm* norm)
+      : kernels_(kernels), row_(row), norm_(norm) {
+    if (norm == nullptr) return;
+    double squares = 0.0;
+    for (int64_t u = 0; u < units; ++u) squares += kernels.dense->sum_squares(row.read(u), kUnit);
+    const double mean = squares / static_cast<double>(row.k());
+    factor_ = static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(norm->epsilon)));
+  }
+
+  const float* read(int64_t unit) {
+    const float* x = row_.read(unit);
+    if (norm_ == nullptr) return x;
+    const int64_t begin = unit * kUnit;
+    const int64_t count = std::min<int64_t>(row_.k() - begin, kUnit);
+    kernels_.dense->normalise(x, factor_, norm_->gains + begin, count, buffer_);
+    std::memset(buffer_ + count, 0, static_cast<size_t>(kUnit - count) * sizeof(float));
+    return buffer_;
+  }
+
+ private:
+  const KernelTable& kernels_;
+  RowReader& row_;
+  const RmsNorm* norm_;
+  float factor_ = 1.0f;
+  alignas(64) float buffer_[kUnit];
+};
+
+float quantize_row(const KernelTable& kernels, NormReader& row, Act act, int64_t units,
                    std::byte* out) {
   const int64_t bytes = unit_bytes(act);
   uint32_t magnitude = 0;
@@ -106,7 +138,8 @@ Status activations_bytes(Act act, int64_t m, int64_t k, int64_t* bytes) {
 }
 
 Status quantize_activations(const Parallel& parallel, const KernelTable& kernels,
-                            const ArrayView& x, Act act, std::byte* memory, ActivationsView* out) {
+                            const ArrayView& x, Act act, std::byte* memory, ActivationsView* out,
+                            const RmsNorm* norm) {
   int64_t m = 0;
   int64_t k = 0;
   QK_TRY(check_activations(x, &m, &k));
@@ -119,7 +152,8 @@ Status quantize_activations(const Parallel& parallel, const KernelTable& kernels
   const int64_t row_bytes = units_per_row * unit_bytes(act);
   auto quantize_rows = [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      RowReader reader(x, row);
+      RowReader plain(x, row);
+      NormReader reader(kernels, plain, units_per_row, norm);
       row_scales[row] = quantize_row(kernels, reader, act, units_per_row, units + row * row_bytes);
     }
   };

@@ -22,12 +22,19 @@ struct ActivationsView {
   const float* row_scales = nullptr;
 };
 
+// RMSNorm on the way: x becomes x / sqrt(mean(x^2) + epsilon) * gains before it is quantised.
+struct RmsNorm {
+  const float* gains;  // (k)
+  float epsilon;
+};
+
 // The memory that quantize_activations needs for (m, k), to be aligned to a cache line.
 Status activations_bytes(Act act, int64_t m, int64_t k, int64_t* bytes);
 
 // Quantises x, of shape (..., k), into `memory`. Never fails on values: a row that holds a NaN or
 // an infinity makes every product of that row NaN (under float32: not finite).
 Status quantize_activations(const Parallel& parallel, const KernelTable& kernels,
-                            const ArrayView& x, Act act, std::byte* memory, ActivationsView* out);
+                            const ArrayView& x, Act act, std::byte* memory, ActivationsView* out,
+                            const RmsNorm* norm = nullptr);
 
 }  // namespace qk

@@ -60,7 +60,9 @@ Product multiply(const Parallel& parallel, const KernelTable& kernels, const Wei
     product.status = quantize_activations(parallel, kernels, x, act, memory.data(), &activations);
   }
   if (product.status.ok()) {
-    product.status = linear(parallel, weights, activations, bias, product.data(), product.stride());
+    product.status = linear(
+        parallel, activations,
+        {.weights = &weights, .out = product.data(), .out_stride = product.stride(), .bias = bias});
   }
   return product;
 }

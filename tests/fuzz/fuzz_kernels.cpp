@@ -156,7 +156,10 @@ std::vector<float> multiply(const Parallel& parallel, const KernelTable& kernels
   ActivationsView activations;
   status = quantize_activations(parallel, kernels, c.x, c.act, reinterpret_cast<std::byte*>(memory),
                                 &activations);
-  if (status.ok()) status = linear(parallel, c.weights, activations, nullptr, out, stride);
+  if (status.ok()) {
+    status =
+        linear(parallel, activations, {.weights = &c.weights, .out = out, .out_stride = stride});
+  }
   QK_FINDING_UNLESS(status.ok(), "%s", status.message);
   for (int64_t i = 0; i < floats; ++i) {
     const bool is_result = i % stride < c.weights.n;

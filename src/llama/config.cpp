@@ -1,0 +1,44 @@
+#include "llama/config.h"
+
+#include <cmath>
+#include <initializer_list>
+
+#include "kernels/dense.h"
+
+namespace qk::llama {
+
+Status check_config(const Config& config) {
+  // Far above any model, and low enough that products of two of them fit.
+  constexpr int64_t kMost = int64_t{1} << 24;
+  struct Size {
+    const char* name;
+    int64_t value;
+  };
+  for (const Size& size : {Size{"layers", config.layers}, Size{"width", config.width},
+                           Size{"hidden", config.hidden}, Size{"heads", config.heads},
+                           Size{"kv_heads", config.kv_heads}, Size{"head_dim", config.head_dim}}) {
+    if (size.value >= 1 && size.value <= kMost) continue;
+    return Status::value_error("%s is %lld, expected 1 to %lld", size.name,
+                               static_cast<long long>(size.value), static_cast<long long>(kMost));
+  }
+  if (config.heads % config.kv_heads != 0) {
+    return Status::value_error("%lld heads do not share %lld key heads evenly",
+                               static_cast<long long>(config.heads),
+                               static_cast<long long>(config.kv_heads));
+  }
+  if (config.head_dim % 2 != 0 || config.head_dim > kMaxHeadDim) {
+    return Status::value_error("heads of %lld values, supported are even sizes to %lld",
+                               static_cast<long long>(config.head_dim),
+                               static_cast<long long>(kMaxHeadDim));
+  }
+  if (!(config.rope.base > 0 && std::isfinite(config.rope.base)) ||
+      !(config.rope.scale > 0 && std::isfinite(config.rope.scale)) ||
+      !(config.epsilon >= 0 && std::isfinite(config.epsilon))) {
+    return Status::value_error(
+        "RoPE base %g and scale %g must be positive, epsilon %g not negative", config.rope.base,
+        config.rope.scale, static_cast<double>(config.epsilon));
+  }
+  return {};
+}
+
+}  // namespace qk::llama

@@ -1,0 +1,29 @@
+// Rotary position embedding: pairs of a head's values turned by angles that grow with the position.
+#pragma once
+
+#include <cstdint>
+
+namespace qk {
+
+// Which values form pair i of a head of d: (2i, 2i + 1), as GGUF stores Llama's weights, or
+// (i, i + d / 2), as GPT-NeoX does.
+enum class RopeKind : uint8_t { kInterleaved, kNeoX };
+
+// The angle of pair i at a position p is  p / scale * base^(-2i / d) / factors[i].
+struct Rope {
+  RopeKind kind = RopeKind::kInterleaved;
+  double base = 10000.0;
+  double scale = 1.0;
+  const float* factors = nullptr;  // (head_dim / 2), or null for ones
+};
+
+// The angle of each of the head_dim / 2 pairs at position 1.
+void rope_frequencies(const Rope& rope, int64_t head_dim, double* frequencies);
+
+// Writes cosine and sine of each pair's angle at a position, in turn: 2 * pairs floats.
+void rope_turns(const double* frequencies, int64_t pairs, int64_t position, float* turns);
+
+// Turns `heads` heads that lie one after another, in place.
+void rotate(RopeKind kind, int64_t head_dim, const float* turns, int64_t heads, float* x);
+
+}  // namespace qk
