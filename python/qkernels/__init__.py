@@ -37,6 +37,15 @@ __all__ = [
 ]
 
 
+def __getattr__(name: str) -> Any:
+    """Import `qkernels.llama` when it is first used, since most programs have no need of it."""
+    if name == "llama":
+        import importlib
+
+        return importlib.import_module("qkernels.llama")
+    raise AttributeError(f"module 'qkernels' has no attribute {name!r}")
+
+
 def formats() -> list[str]:
     """The names of the weight formats, in lower case."""
     return _core.formats()

@@ -1,0 +1,107 @@
+"""How well a model foretells a text: its perplexity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qkernels.llama.model import Model
+
+# Rows of logits that are widened to float64 at a time, to bound memory.
+_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """The perplexity of a text.
+
+    Attributes:
+        perplexity: e to the mean of the negative log-likelihoods, in nats, of the scored tokens.
+        tokens: how many were scored.
+        windows: how many sequences they were in.
+        context: the most tokens of a window.
+        seconds: that all took.
+    """
+
+    perplexity: float
+    tokens: int
+    windows: int
+    context: int
+    seconds: float
+
+
+def windows_of(model: Model, text: str, context: int) -> list[list[int]]:
+    """Cut the tokens of a text into windows that do not overlap.
+
+    Each has `context` tokens, the last one what is left, and at least 2. Where the tokenizer adds
+    BOS, every window begins with it, as one of its tokens.
+
+    Raises:
+        ValueError: `context` is below 2 or above the model's, or the text has too few tokens for a
+            window.
+    """
+    if not 2 <= context <= model.context:
+        raise ValueError(f"context={context} is outside 2..{model.context}")
+    tokenizer = model.tokenizer
+    bos = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
+    ids = tokenizer.encode(text, bos=False, eos=False)
+    step = context - len(bos)
+    windows = [[*bos, *ids[at : at + step]] for at in range(0, len(ids), step)]
+    windows = [window for window in windows if len(window) > 1]
+    if not windows:
+        raise ValueError(f"a text of {len(ids)} tokens has no token that another one foretells")
+    return windows
+
+
+def perplexity(
+    model: Model,
+    text: str,
+    context: int = 512,
+    advance: Callable[[int, int], object] = lambda done, total: None,
+) -> Perplexity:
+    """Score every token of every window but the first, given those before it in its window.
+
+    Args:
+        model: which one.
+        text: what it is to foretell.
+        context: tokens of a window, see `windows_of`.
+        advance: told after each window how many of how many tokens are scored.
+
+    Raises:
+        ValueError: as `windows_of`; or the logits are not finite.
+    """
+    begin = perf_counter()
+    windows = windows_of(model, text, context)
+    total = sum(len(window) - 1 for window in windows)
+    done, loss = 0, 0.0
+    for window in windows:
+        loss += negative_log_likelihood(model.logits(window)[:-1], window[1:])
+        done += len(window) - 1
+        advance(done, total)
+    if not math.isfinite(loss):
+        raise ValueError("the logits are not finite: some weights are not")
+    return Perplexity(math.exp(loss / total), total, len(windows), context, perf_counter() - begin)
+
+
+def negative_log_likelihood(logits: NDArray[Any], tokens: list[int]) -> float:
+    """The sum over rows of -log softmax(logits)[token].
+
+    Args:
+        logits: (m, vocabulary).
+        tokens: m ids.
+    """
+    loss = 0.0
+    for at in range(0, len(tokens), _ROWS):
+        rows = logits[at : at + _ROWS].astype(np.float64)
+        chosen = rows[np.arange(len(rows)), tokens[at : at + _ROWS]]
+        largest = rows.max(axis=1)
+        with np.errstate(invalid="ignore"):
+            loss += float(np.sum(np.log(np.exp(rows - largest[:, None]).sum(axis=1)) + largest))
+        loss -= float(chosen.sum())
+    return loss

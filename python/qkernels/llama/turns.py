@@ -1,0 +1,40 @@
+"""Whose turn it is: one user of a model's sequence at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Turns:
+    """A lock that is held for a whole generation, by the thread that began it.
+
+    Another thread waits for its turn, and Ctrl-C interrupts the waiting. The thread that has the
+    turn gets an error instead of waiting for itself.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner: int | None = None
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Have the turn inside a `with` block.
+
+        Raises:
+            RuntimeError: this thread has it already.
+        """
+        if not self._lock.acquire(blocking=False):
+            if self._owner == threading.get_ident():
+                raise RuntimeError(
+                    "this thread is in the middle of a generation with this model: exhaust its"
+                    " iterator, or close() it, before the next"
+                )
+            self._lock.acquire()
+        self._owner = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._owner = None
+            self._lock.release()

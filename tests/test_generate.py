@@ -1,0 +1,305 @@
+"""Generating as a user does: stop strings, limits, interruptions, threads, and wrong arguments."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qkernels as qk
+from gguf_contents import array_of
+from qkernels.llama import Model
+from qkernels.llama.stop import before_stop
+from qkernels.random_model import random_llama
+
+PROMPT = [260, 274, 276, 282, 284, 22, 20, 33]
+TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.role }} {{ m.content }}{% endfor %}"
+WAIT = 60.0
+
+
+@pytest.fixture
+def model(random_model_path: Path) -> Iterator[Model]:
+    with Model(random_model_path) as opened:
+        yield opened
+
+
+def text_of(model: Model, prompt: str | Sequence[int] = PROMPT, count: int = 16) -> str:
+    return "".join(model.generate(prompt, count))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "stops", "expected"),
+    [
+        (["a", "b", "c"], [], ["a", "b", "c"]),
+        (["ab", "cd"], ["bc"], ["a"]),
+        (["ab", "cd"], ["bx"], ["a", "bcd"]),
+        (["ab", "c"], ["abcd"], ["abc"]),
+        (["a", "a", "a", "b"], ["aab"], ["a"]),
+        (["xyz"], ["z", "yz"], ["x"]),
+        (["xyz"], ["xyz"], []),
+        (["one\n", "two\n"], ["\n"], ["one"]),
+    ],
+)
+def test_text_ends_before_a_stop_string_wherever_pieces_end(
+    pieces: list[str], stops: list[str], expected: list[str]
+) -> None:
+    assert list(before_stop(pieces, stops)) == expected
+
+
+def test_nothing_is_asked_for_after_a_stop_string() -> None:
+    def pieces() -> Iterator[str]:
+        yield "a."
+        raise AssertionError("asked for more")
+
+    assert list(before_stop(pieces(), ["."])) == ["a"]
+
+
+def test_a_stop_string_ends_a_generation(model: Model) -> None:
+    whole = text_of(model)
+    stop = whole[5:8]
+    cut = whole[: whole.find(stop)]
+    assert "".join(model.generate(PROMPT, 16, stop=["never to be found", stop])) == cut
+
+
+def test_no_tokens_are_nothing(model: Model) -> None:
+    assert list(model.generate(PROMPT, 0)) == []
+    assert model.stats.prompt_tokens == 0
+
+
+def test_a_full_context_ends_a_generation(random_model_path: Path) -> None:
+    with Model(random_model_path, max_context=10) as model:
+        text_of(model)
+        # Two more fit, and what follows the last is known too.
+        assert model.stats.tokens == 3
+        text_of(model, [*PROMPT, 5, 6])
+        assert model.stats.tokens == 1
+
+
+def test_a_generation_ends_at_the_models_own_end(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = list(model.generate(PROMPT, 16))
+    chosen = model.tokenizer.encode(pieces[3], bos=False)
+    monkeypatch.setattr(model.tokenizer, "eos_ids", frozenset(chosen[:1]))
+    assert len(list(model.generate(PROMPT, 16))) <= 3
+
+
+def test_an_interrupted_generation_leaves_the_model_usable(model: Model) -> None:
+    expected = text_of(model)
+
+    def interrupted() -> None:
+        for count, _ in enumerate(model.generate(PROMPT, 16)):
+            if count == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert text_of(model) == expected
+
+
+@pytest.mark.parametrize("moment", ["forward", "sample", "step"])
+def test_an_interruption_inside_the_model_leaves_it_usable(model: Model, moment: str) -> None:
+    expected = text_of(model)
+    session = model._session
+    assert session is not None
+    core = session.core
+    session.core = Interrupted(core, moment)  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        text_of(model)
+    session.core = core
+    assert text_of(model) == expected
+
+
+class Interrupted:
+    """A core whose call is interrupted when it is done."""
+
+    def __init__(self, core: Any, moment: str) -> None:
+        self._core = core
+        self._moment = moment
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._core, name)
+        if name != self._moment:
+            return found
+
+        def interrupted(*arguments: Any) -> None:
+            found(*arguments)
+            raise KeyboardInterrupt
+
+        return interrupted
+
+
+def test_a_dropped_iterator_leaves_the_model_usable(model: Model) -> None:
+    expected = text_of(model)
+    pieces = model.generate(PROMPT, 16)
+    next(pieces)
+    del pieces
+    model.generate("The", 16)  # and one that was never begun
+    assert text_of(model) == expected
+
+
+def test_a_thread_is_told_that_it_is_in_the_middle_of_a_generation(model: Model) -> None:
+    expected = text_of(model)
+    first = model.generate(PROMPT, 16)
+    begun = next(first)
+    with pytest.raises(RuntimeError, match="in the middle of a generation with this model"):
+        next(model.generate("The", 4))
+    with pytest.raises(RuntimeError, match="in the middle of a generation with this model"):
+        model.logits(PROMPT)
+    assert begun + "".join(first) == expected
+
+
+def test_another_thread_waits_for_its_turn(model: Model) -> None:
+    expected = text_of(model, "The")
+    pieces = model.generate(PROMPT, 16)
+    next(pieces)
+    found: list[str] = []
+    other = threading.Thread(target=lambda: found.append(text_of(model, "The")))
+    other.start()
+    other.join(0.2)
+    assert other.is_alive()
+    list(pieces)
+    other.join(WAIT)
+    assert found == [expected]
+
+
+def test_threads_that_share_a_model_do_not_mix_their_texts(model: Model) -> None:
+    prompts = ["The", "Paris is", "and to the"]
+    expected = {prompt: text_of(model, prompt) for prompt in prompts}
+    found: dict[str, list[str]] = {prompt: [] for prompt in prompts}
+
+    def work(prompt: str) -> None:
+        for _ in range(3):
+            found[prompt].append(text_of(model, prompt))
+
+    threads = [threading.Thread(target=work, args=(prompt,)) for prompt in prompts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT)
+    assert found == {prompt: [text] * 3 for prompt, text in expected.items()}
+
+
+def test_two_models_work_side_by_side(random_model_path: Path, tmp_path: Path) -> None:
+    other_path = random_llama(tmp_path / "other.gguf", seed=1, architecture="qwen2")
+    with Model(random_model_path) as one, Model(other_path) as two:
+        expected = (text_of(one), text_of(two))
+        pairs = list(zip(one.generate(PROMPT, 16), two.generate(PROMPT, 16), strict=False))
+        for i in (0, 1):
+            assert expected[i].startswith("".join(pair[i] for pair in pairs))
+
+
+def test_a_closed_model_says_so(random_model_path: Path) -> None:
+    with Model(random_model_path) as model:
+        pieces = model.generate(PROMPT, 16)
+        next(pieces)
+    model.close()
+    with pytest.raises(ValueError, match="the model is closed"):
+        list(pieces)
+    for call in (lambda: model.generate("a"), lambda: model.logits([1]), model.__enter__):
+        with pytest.raises(ValueError, match="the model is closed"):
+            call()
+
+
+def test_a_conversation_is_its_template_continued(tmp_path: Path) -> None:
+    path = random_llama(tmp_path / "chat.gguf", chat_template=TEMPLATE)
+    with Model(path) as model:
+        expected = text_of(model, "<|im_start|>user Hi")
+        assert "".join(model.chat([{"role": "user", "content": "Hi"}], 16)) == expected
+
+
+def test_a_conversation_begins_with_one_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[int]] = []
+    for template in (TEMPLATE, "{{ bos_token }} Hi", "Hi"):
+        path = random_llama(tmp_path / "chat.gguf", chat_template=template)
+        with Model(path) as model:
+            monkeypatch.setattr(model.tokenizer, "add_bos", True)
+            monkeypatch.setattr(model, "generate", lambda ids, *_, **__: seen.append(list(ids)))
+            model.chat([{"role": "user", "content": "Hi"}])
+    assert all(ids[0] == 1 and ids.count(1) == 1 for ids in seen)
+
+
+def test_a_model_without_a_template_or_with_one_that_raises_cannot_chat(
+    model: Model, tmp_path: Path
+) -> None:
+    message = {"role": "user", "content": "Hi"}
+    with pytest.raises(ValueError, match=r"the file has no tokenizer\.chat_template"):
+        model.chat([message])
+    path = random_llama(tmp_path / "chat.gguf", chat_template="{{ raise_exception('not you') }}")
+    with Model(path) as refusing, pytest.raises(ValueError, match="these messages: not you"):
+        refusing.chat([message])
+
+
+def test_weights_that_are_not_finite_are_said(random_model_path: Path, tmp_path: Path) -> None:
+    with qk.load_gguf(random_model_path) as file:
+        gains = array_of(file, "blk.1.ffn_norm.weight").tobytes()
+    raw = random_model_path.read_bytes()
+    assert raw.count(gains) == 1
+    path = tmp_path / "infinite.gguf"
+    path.write_bytes(raw.replace(gains, np.full(256, np.inf, "<f4").tobytes()))
+    with Model(path) as model, pytest.raises(ValueError, match="NaN"):
+        list(model.generate(PROMPT, 4))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"prompt": ""}, "the prompt is empty"),
+        ({"prompt": []}, "there are no tokens"),
+        ({"prompt": [1] * 513}, "513 tokens are more than the context of 512"),
+        ({"prompt": "The " * 600}, r"\d+ tokens are more than the context of 512"),
+        ({"prompt": [1, -1]}, "token id -1 is outside the vocabulary of 290"),
+        ({"prompt": [290]}, "token id 290 is outside the vocabulary of 290"),
+        ({"prompt": "a\ud800"}, "the text is not valid Unicode"),
+        ({"max_tokens": -1}, "max_tokens=-1 is below 0"),
+        ({"temperature": -0.5}, "temperature=-0.5, expected 0 or more"),
+        ({"temperature": float("nan")}, "temperature=-?nan, expected 0 or more"),
+        ({"top_k": -1}, "top_k=-1, expected 0 or more"),
+        ({"top_p": 1.5}, "top_p=1.5 and min_p=0.05, expected 0 to 1"),
+        ({"min_p": -0.5}, "top_p=0.95 and min_p=-0.5, expected 0 to 1"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty=0"),
+        ({"seed": -1}, "seed=-1 is outside 0"),
+        ({"seed": 1 << 64}, "seed=18446744073709551616 is outside 0"),
+        ({"stop": [""]}, "holds what is no string or an empty one"),
+        ({"stop": [3]}, "holds what is no string or an empty one"),
+    ],
+)
+def test_wrong_arguments_are_named_at_the_call(
+    model: Model, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        model.generate(**{"prompt": PROMPT, **arguments})
+
+
+def test_a_single_stop_string_is_no_sequence_of_them(model: Model) -> None:
+    with pytest.raises(TypeError, match="stop is a sequence of strings, not the string 'end'"):
+        model.generate(PROMPT, stop="end")
+
+
+@pytest.mark.parametrize("tokens", [[], [-1], [290], [1] * 513])
+def test_logits_are_of_tokens_that_fit(model: Model, tokens: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"no tokens|outside the vocabulary|more than the context"):
+        model.logits(tokens)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_context": 0}, r"max_context=0 is outside 1\.\.512"),
+        ({"max_context": 513}, r"max_context=513 is outside 1\.\.512"),
+        ({"cache_dtype": "int8"}, "the cache is 'int8', expected 'float16' or 'float32'"),
+        ({"act": "int3"}, "int3"),
+        ({"threads": 0}, r"threads=0 is outside 1\.\.256"),
+    ],
+)
+def test_wrong_options_of_a_model_are_named(
+    random_model_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Model(random_model_path, **options)
