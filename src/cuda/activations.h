@@ -1,0 +1,62 @@
+// Activations as the device's kernels read them.
+//
+// x is held as on the CPU (kernels/activation_unit.h): row_scale * scale[g] * v[i], g = i / 32, with
+// v of 16 bits in two planes of int8 (v = 256 * high + low), of 8 bits, or x itself. Batch rows are
+// columns of the product; there is room for 1, 2, 4 or 8 of them, and those without a row of x are
+// zeros. In memory:
+//
+//   128 bytes   row_scale of each column, NaN where x holds what is not finite
+//   then        for each 256 of k, a unit of each column
+//
+// A unit's place is then a constant away from the place of the first column's, and a kernel
+// follows one pointer.
+#pragma once
+
+#include <cstdint>
+
+namespace qk::cuda {
+
+enum class Act : uint8_t { kInt16, kFloat32, kInt8 };
+inline constexpr int kActs = 3;
+inline constexpr int kMostColumns = 8;
+inline constexpr int kColumnClasses = 4;  // 1, 2, 4 and 8 columns
+inline constexpr int64_t kRowScaleBytes = 128;
+
+// The class of m columns: the least c with 2^c >= m.
+constexpr int column_class(int64_t m) { return m > 4 ? 3 : m > 2 ? 2 : m > 1 ? 1 : 0; }
+
+// Sums are float32: a group's may pass what binary16 holds, 65504.
+template <int kPlanes>
+struct alignas(128) IntegerUnit {
+  int8_t planes[kPlanes][256];
+  float scale[8];
+  float sum[8];       // scale * (sum of v) of 32
+  float sum16[2][8];  // the same of the first, and of the second, 16 of each 32
+};
+
+struct alignas(128) FloatUnit {
+  float x[256];
+  float sum[8];
+  float sum16[2][8];
+};
+
+template <Act A>
+struct UnitOf;
+template <>
+struct UnitOf<Act::kInt16> {
+  using Type = IntegerUnit<2>;
+  static constexpr int kMax = 32639;  // 127 * 256 + 127, so that both planes are int8
+};
+template <>
+struct UnitOf<Act::kInt8> {
+  using Type = IntegerUnit<1>;
+  static constexpr int kMax = 127;
+};
+template <>
+struct UnitOf<Act::kFloat32> {
+  using Type = FloatUnit;
+};
+template <Act A>
+using Unit = typename UnitOf<A>::Type;
+
+}  // namespace qk::cuda

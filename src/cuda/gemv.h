@@ -1,0 +1,258 @@
+// The product of quantised weights and up to eight columns of activations: one kernel for all
+// formats, layouts and activations.
+//
+// A block is kWarps warps. warps_per_row of them share two rows: each lane takes slices that lie
+// warps_per_row * 32 apart and multiplies both rows' with the same activations; lanes are summed by
+// shuffles, warps through shared memory, always in the same order. How many warps share a row
+// depends on k alone, so that a row's bits do not depend on how many rows there are. With a gate, a
+// pair is a row of each of two matrices, and y = silu(gate) * up.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/activations.h"
+#include "cuda/blocks.h"
+#include "cuda/device.h"
+#include "cuda/dots.h"
+#include "cuda/epilogue.h"
+#include "cuda/slices.h"
+
+namespace qk::cuda {
+
+inline constexpr int kWarps = 4;
+inline constexpr int kRows = 2;  // rows that a warp multiplies at once
+
+struct GemvArgs {
+  const uint8_t* weights;
+  const uint8_t* up;  // with a gate, the rows that are not gates
+  int64_t row_stride;
+  Planes planes;
+  int64_t n;
+  int blocks;  // a row
+  int warps_per_row;
+  const uint8_t* activations;
+  Epilogue epilogue;
+};
+
+QK_DEVICE int64_t least_row(int64_t row, int64_t n) { return row < n ? row : n - 1; }
+
+// Where a lane finds the activations of its slices: of one unit after another, from the same place.
+template <class S, Act A>
+struct Columns {
+  const uint8_t* x;     // of the slice's first weight
+  const float* scales;  // of its first 32, of which it may hold a half
+  const float* sums16;
+
+  QK_DEVICE Columns(const Unit<A>* unit, int begin) {
+    if constexpr (A == Act::kFloat32) {
+      x = reinterpret_cast<const uint8_t*>(unit->x + begin);
+      scales = unit->sum + begin / 32;
+    } else {
+      x = reinterpret_cast<const uint8_t*>(unit->planes[0] + begin);
+      scales = unit->scale + begin / 32;
+    }
+    sums16 = unit->sum16[begin / 16 % 2] + begin / 32;
+  }
+  QK_DEVICE void advance(int units) {
+    x += units * static_cast<int>(sizeof(Unit<A>));
+    scales += units * static_cast<int>(sizeof(Unit<A>) / sizeof(float));
+    if constexpr (S::kMinOf16) sums16 += units * static_cast<int>(sizeof(Unit<A>) / sizeof(float));
+  }
+
+  QK_DEVICE const uint8_t* part(int column, int i) const {
+    constexpr int kBytes = A == Act::kFloat32 ? 4 : 1;
+    return x + column * sizeof(Unit<A>) + S::kStride * kBytes * i;
+  }
+  QK_DEVICE void load_scales(int column, float (&out)[S::kGroups]) const {
+    load_groups(scales, column, out);
+  }
+  // What each group's min is multiplied by, summed over the slice's share of the group.
+  QK_DEVICE void load_sums(int column, float (&out)[S::kGroups]) const {
+    if constexpr (S::kMinOf16) {
+      load_groups(sums16, column, out);
+    } else {
+      load_groups(scales + (A == Act::kFloat32 ? 0 : 8), column, out);
+    }
+  }
+
+ private:
+  // One float for each group of the slice.
+  QK_DEVICE static void load_groups(const float* first, int column, float (&out)[S::kGroups]) {
+    const float* from = first + column * sizeof(Unit<A>) / sizeof(float);
+    if constexpr (S::kGroupStride == 32 && S::kGroups == 2) {
+      const float2 two = *reinterpret_cast<const float2*>(from);
+      out[0] = two.x;
+      out[1] = two.y;
+    } else if constexpr (S::kGroupStride == 32 && S::kGroups == 4) {
+      const float4 four = *reinterpret_cast<const float4*>(from);
+      out[0] = four.x;
+      out[1] = four.y;
+      out[2] = four.z;
+      out[3] = four.w;
+    } else {
+#pragma unroll
+      for (int g = 0; g < S::kGroups; ++g) out[g] = from[S::kGroupStride * g / 32];
+    }
+  }
+};
+
+// Products of the i-th 16 weights of both rows with a column's activations.
+template <class S, Act A>
+QK_DEVICE void add_part(const typename S::Held (&held)[kRows], int c, int i,
+                        const uint32_t (&quads)[kRows][4], const typename Dots<A>::X& x,
+                        Dots<A> (&dots)[kRows]) {
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    if constexpr (S::kOctets) {
+      const uint32_t scales = S::octets(held[r], c, i);
+      Dots<A> eights[2];
+      eights[0].template add<0>(quads[r], x);
+      eights[1].template add<1>(quads[r], x);
+      eights[0].scale_by(static_cast<int>(scales & 255));
+      eights[1].scale_by(static_cast<int>(scales >> 8));
+      dots[r].add(eights[0]);
+      dots[r].add(eights[1]);
+    } else {
+      dots[r].template add<0>(quads[r], x);
+      dots[r].template add<1>(quads[r], x);
+    }
+  }
+}
+
+// Adds the products of a slice of both rows with the columns of a unit.
+template <class S, Act A, int M>
+QK_DEVICE void multiply(const typename S::Held (&held)[kRows], int c, const Columns<S, A>& columns,
+                        float (&sums)[kRows][M]) {
+  float products[kRows][M] = {};
+  float mins[kRows][M] = {};
+  float x_scales[M][S::kGroups];
+  float x_sums[M][S::kGroups];
+#pragma unroll
+  for (int m = 0; m < M; ++m) {
+    if constexpr (A != Act::kFloat32) columns.load_scales(m, x_scales[m]);
+    if constexpr (S::kHasMin) columns.load_sums(m, x_sums[m]);
+  }
+#pragma unroll
+  for (int g = 0; g < S::kGroups; ++g) {
+    Dots<A> dots[M][kRows];
+#pragma unroll
+    for (int i = S::kParts * g; i < S::kParts * (g + 1); ++i) {
+      uint32_t quads[kRows][4];
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) S::quads(held[r], c, i, quads[r]);
+#pragma unroll
+      for (int m = 0; m < M; ++m) {
+        const typename Dots<A>::X x(columns.part(m, i));
+        add_part<S, A>(held, c, i, quads, x, dots[m]);
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+      for (int m = 0; m < M; ++m) {
+        float product;
+        if constexpr (S::kScaled) {
+          product = dots[m][r].times(S::scale(held[r], c, g));
+        } else {
+          product = dots[m][r].value();
+        }
+        if constexpr (A == Act::kFloat32) {
+          products[r][m] += product;
+        } else {
+          products[r][m] = __fmaf_rn(x_scales[m][g], product, products[r][m]);
+        }
+        if constexpr (S::kHasMin && S::kMinScaled) {
+          mins[r][m] = __fmaf_rn(static_cast<float>(S::min(held[r], c, g)), x_sums[m][g], mins[r][m]);
+        } else if constexpr (S::kHasMin) {
+          mins[r][m] += x_sums[m][g];
+        }
+      }
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const float d = S::d(held[r]);
+#pragma unroll
+    for (int m = 0; m < M; ++m) sums[r][m] = __fmaf_rn(d, products[r][m], sums[r][m]);
+    if constexpr (S::kHasMin) {
+      // Of a min that 32 weights share, a slice with 16 of them takes half.
+      constexpr float kShare = S::kMinOf16 || S::kParts == 2 ? 1.0f : 0.5f;
+      const float dmin = kShare * S::dmin(held[r]);
+#pragma unroll
+      for (int m = 0; m < M; ++m) sums[r][m] = __fmaf_rn(dmin, mins[r][m], sums[r][m]);
+    }
+  }
+}
+
+// Sums of lanes and warps, to y. Lane i of a pair's first warp stores row i / M of column i % M.
+template <int M>
+QK_DEVICE void finish(float (&sums)[kRows][M], const GemvArgs& args, int64_t pair, int part) {
+  __shared__ float partial[kWarps][kRows * M];
+  const Epilogue& epilogue = args.epilogue;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+#pragma unroll
+  for (int i = 0; i < kRows * M; ++i) {
+    const float sum = warp_sum(sums[i / M][i % M]);
+    if (lane == 0) partial[warp][i] = sum;
+  }
+  __syncthreads();
+  if (part != 0 || lane >= kRows * M) return;
+  const int column = lane % M;
+  const int which = lane / M;
+  const int64_t row = epilogue.gated ? pair : kRows * pair + which;
+  if (row >= args.n || column >= epilogue.columns || (epilogue.gated && which != 0)) return;
+  float value = 0.0f;
+  float up = 0.0f;
+#pragma unroll 1
+  for (int w = 0; w < args.warps_per_row; ++w) {
+    value += partial[warp + w][lane];
+    if (epilogue.gated) up += partial[warp + w][M + column];
+  }
+  const float row_scale = reinterpret_cast<const float*>(args.activations)[column];
+  value = apply(epilogue.function, epilogue.with_bias(row_scale * value, epilogue.bias, row, column));
+  if (epilogue.gated) value *= epilogue.with_bias(row_scale * up, epilogue.up_bias, row, column);
+  epilogue.store(value, row, column);
+}
+
+template <class S, Layout L, Act A, int M>
+__global__ __launch_bounds__(kWarp * kWarps) void gemv(const GemvArgs args) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int part = warp % args.warps_per_row;
+  const int64_t pair =
+      static_cast<int64_t>(blockIdx.x) * (kWarps / args.warps_per_row) + warp / args.warps_per_row;
+  const Epilogue& epilogue = args.epilogue;
+
+  const int slice = part * kWarp + lane;
+  const int c = slice % S::kPerBlock;
+  const int first = slice / S::kPerBlock;
+  const int step = args.warps_per_row * (kWarp / S::kPerBlock);
+  const uint8_t* rows[kRows];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const int64_t row = epilogue.gated ? pair : kRows * pair + r;
+    const uint8_t* matrix = epilogue.gated && r == 1 ? args.up : args.weights;
+    rows[r] = matrix + least_row(row, args.n) * args.row_stride;
+  }
+  BlockAt<S, L> at[kRows] = {{rows[0], args.planes, first}, {rows[1], args.planes, first}};
+  const auto* units = reinterpret_cast<const Unit<A>*>(args.activations + kRowScaleBytes);
+  Columns<S, A> columns(units + static_cast<int64_t>(first * S::kBlock / 256) * M,
+                        first * S::kBlock % 256 + S::base(c));
+
+  wait_for_kernel_before();  // it writes the activations
+  float sums[kRows][M] = {};
+  for (int block = first; block < args.blocks; block += step) {
+    typename S::Held held[kRows];
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      S::load(at[r], c, held[r]);
+      at[r].advance(step);
+    }
+    multiply<S, A, M>(held, c, columns, sums);
+    columns.advance(step * S::kBlock / 256 * M);
+  }
+  finish<M>(sums, args, pair, part);
+}
+
+}  // namespace qk::cuda
