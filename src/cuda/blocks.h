@@ -69,7 +69,7 @@ class BlockAt {
 
   QK_DEVICE BlockAt(const uint8_t* row, const Planes& planes, int64_t block) {
     constexpr Strides kStrides;
-#pragma unroll
+QK_UNROLL_ALL
     for (int p = 0; p < kPlanes; ++p) {
       at_[p] = row + (L == Layout::kNative ? 0 : planes.at[p]) + block * kStrides.of[p];
     }
@@ -77,14 +77,14 @@ class BlockAt {
 
   QK_DEVICE void advance(int blocks) {
     constexpr Strides kStrides;
-#pragma unroll
+QK_UNROLL_ALL
     for (int p = 0; p < kPlanes; ++p) at_[p] += static_cast<int64_t>(blocks) * kStrides.of[p];
   }
 
   // kWords words of a field from `offset` on, a multiple of kStep.
   template <int kField, int kWords, int kStep = 16>
   QK_DEVICE void words(int offset, uint32_t* out) const {
-    load_words<least(alignment(kField), power_of_two_in(kStep)), kWords>(field<kField>() + offset,
+    load_words<least(alignment(kField), power_of_two_in(kStep)), kWords>(address<kField>() + offset,
                                                                         out);
   }
   template <int kField, int kStep = 16>
@@ -95,11 +95,22 @@ class BlockAt {
   }
   template <int kField, int kStep = 16>
   QK_DEVICE uint32_t half(int offset) const {
-    return load_half<least(alignment(kField), power_of_two_in(kStep))>(field<kField>() + offset);
+    return load_half<least(alignment(kField), power_of_two_in(kStep))>(address<kField>() + offset);
   }
   template <int kField>
   QK_DEVICE uint32_t byte(int offset) const {
-    return __ldg(field<kField>() + offset);
+    return __ldg(address<kField>() + offset);
+  }
+
+  // Where a field begins.
+  template <int kField>
+  QK_DEVICE const uint8_t* address() const {
+    constexpr Field kWhich = S::kFields[kField];
+    if constexpr (L == Layout::kNative) {
+      return at_[0] + kWhich.offset;
+    } else {
+      return at_[kWhich.plane] + place_in_plane<S>(kField);
+    }
   }
 
  private:
@@ -119,16 +130,6 @@ class BlockAt {
     return least(power_of_two_in(plane_bytes<S>(S::kFields[index].plane)),
                  power_of_two_in(place_in_plane<S>(index)));
   }
-  template <int kField>
-  QK_DEVICE const uint8_t* field() const {
-    constexpr Field kWhich = S::kFields[kField];
-    if constexpr (L == Layout::kNative) {
-      return at_[0] + kWhich.offset;
-    } else {
-      return at_[kWhich.plane] + place_in_plane<S>(kField);
-    }
-  }
-
   const uint8_t* at_[kPlanes];
 };
 

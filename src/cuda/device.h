@@ -10,10 +10,18 @@
 #include <cstdint>
 
 #include "core/half.h"
+#include "core/macros.h"
 
 namespace qk::cuda {
 
 #define QK_DEVICE __device__ __forceinline__
+#if defined(__CUDACC__)
+#define QK_UNROLL_ALL QK_PRAGMA(unroll)
+#define QK_UNROLL_NONE QK_PRAGMA(unroll 1)
+#else
+#define QK_UNROLL_ALL
+#define QK_UNROLL_NONE
+#endif
 
 inline constexpr int kWarp = 32;
 inline constexpr unsigned kAllLanes = 0xffffffffu;
@@ -32,7 +40,7 @@ QK_DEVICE float unsigned_byte(uint32_t word, int byte) {
 template <int kAlign, int kWords>
 QK_DEVICE void load_words(const uint8_t* p, uint32_t* out) {
   if constexpr (kAlign >= 16 && kWords % 4 == 0) {
-#pragma unroll
+QK_UNROLL_ALL
     for (int i = 0; i < kWords; i += 4) {
       const uint4 four = __ldg(reinterpret_cast<const uint4*>(p + 4 * i));
       out[i] = four.x;
@@ -41,27 +49,27 @@ QK_DEVICE void load_words(const uint8_t* p, uint32_t* out) {
       out[i + 3] = four.w;
     }
   } else if constexpr (kAlign >= 8 && kWords % 2 == 0) {
-#pragma unroll
+QK_UNROLL_ALL
     for (int i = 0; i < kWords; i += 2) {
       const uint2 two = __ldg(reinterpret_cast<const uint2*>(p + 4 * i));
       out[i] = two.x;
       out[i + 1] = two.y;
     }
   } else if constexpr (kAlign >= 4) {
-#pragma unroll
+QK_UNROLL_ALL
     for (int i = 0; i < kWords; ++i) out[i] = __ldg(reinterpret_cast<const unsigned*>(p + 4 * i));
   } else if constexpr (kAlign >= 2) {
-#pragma unroll
+QK_UNROLL_ALL
     for (int i = 0; i < kWords; ++i) {
       const uint32_t low = __ldg(reinterpret_cast<const unsigned short*>(p + 4 * i));
       const uint32_t high = __ldg(reinterpret_cast<const unsigned short*>(p + 4 * i + 2));
       out[i] = low | high << 16;
     }
   } else {
-#pragma unroll
+QK_UNROLL_ALL
     for (int i = 0; i < kWords; ++i) {
       out[i] = 0;
-#pragma unroll
+QK_UNROLL_ALL
       for (int j = 0; j < 4; ++j) {
         out[i] |= static_cast<uint32_t>(__ldg(p + 4 * i + j)) << (8 * j);
       }
@@ -88,7 +96,7 @@ QK_DEVICE void let_next_kernel_start() {}
 
 // The same sum in every lane, in an order that does not depend on what the lanes hold.
 QK_DEVICE float warp_sum(float value) {
-#pragma unroll
+QK_UNROLL_ALL
   for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) {
     value += __shfl_xor_sync(kAllLanes, value, lanes);
   }

@@ -28,13 +28,11 @@ struct GemvArgs {
   int64_t row_stride;
   Planes planes;
   int64_t n;
-  int blocks;  // a row
+  int64_t blocks;  // a row; of float weights, the weights
   int warps_per_row;
   const uint8_t* activations;
   Epilogue epilogue;
 };
-
-QK_DEVICE int64_t least_row(int64_t row, int64_t n) { return row < n ? row : n - 1; }
 
 // Where a lane finds the activations of its slices: of one unit after another, from the same place.
 template <class S, Act A>
@@ -90,7 +88,7 @@ struct Columns {
       out[2] = four.z;
       out[3] = four.w;
     } else {
-#pragma unroll
+QK_UNROLL_ALL
       for (int g = 0; g < S::kGroups; ++g) out[g] = from[S::kGroupStride * g / 32];
     }
   }
@@ -101,7 +99,7 @@ template <class S, Act A>
 QK_DEVICE void add_part(const typename S::Held (&held)[kRows], int c, int i,
                         const uint32_t (&quads)[kRows][4], const typename Dots<A>::X& x,
                         Dots<A> (&dots)[kRows]) {
-#pragma unroll
+QK_UNROLL_ALL
   for (int r = 0; r < kRows; ++r) {
     if constexpr (S::kOctets) {
       const uint32_t scales = S::octets(held[r], c, i);
@@ -127,28 +125,28 @@ QK_DEVICE void multiply(const typename S::Held (&held)[kRows], int c, const Colu
   float mins[kRows][M] = {};
   float x_scales[M][S::kGroups];
   float x_sums[M][S::kGroups];
-#pragma unroll
+QK_UNROLL_ALL
   for (int m = 0; m < M; ++m) {
     if constexpr (A != Act::kFloat32) columns.load_scales(m, x_scales[m]);
     if constexpr (S::kHasMin) columns.load_sums(m, x_sums[m]);
   }
-#pragma unroll
+QK_UNROLL_ALL
   for (int g = 0; g < S::kGroups; ++g) {
     Dots<A> dots[M][kRows];
-#pragma unroll
+QK_UNROLL_ALL
     for (int i = S::kParts * g; i < S::kParts * (g + 1); ++i) {
       uint32_t quads[kRows][4];
-#pragma unroll
+QK_UNROLL_ALL
       for (int r = 0; r < kRows; ++r) S::quads(held[r], c, i, quads[r]);
-#pragma unroll
+QK_UNROLL_ALL
       for (int m = 0; m < M; ++m) {
         const typename Dots<A>::X x(columns.part(m, i));
         add_part<S, A>(held, c, i, quads, x, dots[m]);
       }
     }
-#pragma unroll
+QK_UNROLL_ALL
     for (int r = 0; r < kRows; ++r) {
-#pragma unroll
+QK_UNROLL_ALL
       for (int m = 0; m < M; ++m) {
         float product;
         if constexpr (S::kScaled) {
@@ -169,72 +167,86 @@ QK_DEVICE void multiply(const typename S::Held (&held)[kRows], int c, const Colu
       }
     }
   }
-#pragma unroll
+QK_UNROLL_ALL
   for (int r = 0; r < kRows; ++r) {
     const float d = S::d(held[r]);
-#pragma unroll
+QK_UNROLL_ALL
     for (int m = 0; m < M; ++m) sums[r][m] = __fmaf_rn(d, products[r][m], sums[r][m]);
     if constexpr (S::kHasMin) {
       // Of a min that 32 weights share, a slice with 16 of them takes half.
       constexpr float kShare = S::kMinOf16 || S::kParts == 2 ? 1.0f : 0.5f;
       const float dmin = kShare * S::dmin(held[r]);
-#pragma unroll
+QK_UNROLL_ALL
       for (int m = 0; m < M; ++m) sums[r][m] = __fmaf_rn(dmin, mins[r][m], sums[r][m]);
     }
   }
 }
 
+// Which rows a warp works on, and which slices of them its lanes begin with.
+struct WarpPlace {
+  int warp;
+  int lane;
+  int part;  // of the warps that share the rows
+  int slice;
+  int64_t pair;
+
+  QK_DEVICE explicit WarpPlace(int warps_per_row)
+      : warp(static_cast<int>(threadIdx.x) / kWarp),
+        lane(static_cast<int>(threadIdx.x) % kWarp),
+        part(warp % warps_per_row),
+        slice(part * kWarp + lane),
+        pair(static_cast<int64_t>(blockIdx.x) * (kWarps / warps_per_row) + warp / warps_per_row) {}
+};
+
+// The rows of a pair; where there are no more, the last one again, which is not stored twice.
+QK_DEVICE void pick_rows(const GemvArgs& args, int64_t pair, const uint8_t* (&rows)[kRows]) {
+  QK_UNROLL_ALL
+  for (int r = 0; r < kRows; ++r) {
+    const bool gated = args.epilogue.gated;
+    const int64_t row = gated ? pair : kRows * pair + r;
+    const uint8_t* matrix = gated && r == 1 ? args.up : args.weights;
+    rows[r] = matrix + (row < args.n ? row : args.n - 1) * args.row_stride;
+  }
+}
+
 // Sums of lanes and warps, to y. Lane i of a pair's first warp stores row i / M of column i % M.
 template <int M>
-QK_DEVICE void finish(float (&sums)[kRows][M], const GemvArgs& args, int64_t pair, int part) {
+QK_DEVICE void finish(float (&sums)[kRows][M], const GemvArgs& args, const WarpPlace& place) {
   __shared__ float partial[kWarps][kRows * M];
   const Epilogue& epilogue = args.epilogue;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-#pragma unroll
+  QK_UNROLL_ALL
   for (int i = 0; i < kRows * M; ++i) {
     const float sum = warp_sum(sums[i / M][i % M]);
-    if (lane == 0) partial[warp][i] = sum;
+    if (place.lane == 0) partial[place.warp][i] = sum;
   }
   __syncthreads();
-  if (part != 0 || lane >= kRows * M) return;
-  const int column = lane % M;
-  const int which = lane / M;
-  const int64_t row = epilogue.gated ? pair : kRows * pair + which;
+  if (place.part != 0 || place.lane >= kRows * M) return;
+  const int column = place.lane % M;
+  const int which = place.lane / M;
+  const int64_t row = epilogue.gated ? place.pair : kRows * place.pair + which;
   if (row >= args.n || column >= epilogue.columns || (epilogue.gated && which != 0)) return;
   float value = 0.0f;
   float up = 0.0f;
-#pragma unroll 1
-  for (int w = 0; w < args.warps_per_row; ++w) {
-    value += partial[warp + w][lane];
-    if (epilogue.gated) up += partial[warp + w][M + column];
+  QK_UNROLL_NONE
+  for (int w = place.warp; w < place.warp + args.warps_per_row; ++w) {
+    value += partial[w][place.lane];
+    if (epilogue.gated) up += partial[w][M + column];
   }
   const float row_scale = reinterpret_cast<const float*>(args.activations)[column];
-  value = apply(epilogue.function, epilogue.with_bias(row_scale * value, epilogue.bias, row, column));
+  value = epilogue.with_bias(row_scale * value, epilogue.bias, row, column);
+  value = apply(epilogue.function, value);
   if (epilogue.gated) value *= epilogue.with_bias(row_scale * up, epilogue.up_bias, row, column);
   epilogue.store(value, row, column);
 }
 
 template <class S, Layout L, Act A, int M>
 __global__ __launch_bounds__(kWarp * kWarps) void gemv(const GemvArgs args) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int part = warp % args.warps_per_row;
-  const int64_t pair =
-      static_cast<int64_t>(blockIdx.x) * (kWarps / args.warps_per_row) + warp / args.warps_per_row;
-  const Epilogue& epilogue = args.epilogue;
-
-  const int slice = part * kWarp + lane;
-  const int c = slice % S::kPerBlock;
-  const int first = slice / S::kPerBlock;
+  const WarpPlace place(args.warps_per_row);
+  const int c = place.slice % S::kPerBlock;
+  const int first = place.slice / S::kPerBlock;
   const int step = args.warps_per_row * (kWarp / S::kPerBlock);
   const uint8_t* rows[kRows];
-#pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-    const int64_t row = epilogue.gated ? pair : kRows * pair + r;
-    const uint8_t* matrix = epilogue.gated && r == 1 ? args.up : args.weights;
-    rows[r] = matrix + least_row(row, args.n) * args.row_stride;
-  }
+  pick_rows(args, place.pair, rows);
   BlockAt<S, L> at[kRows] = {{rows[0], args.planes, first}, {rows[1], args.planes, first}};
   const auto* units = reinterpret_cast<const Unit<A>*>(args.activations + kRowScaleBytes);
   Columns<S, A> columns(units + static_cast<int64_t>(first * S::kBlock / 256) * M,
@@ -242,9 +254,10 @@ __global__ __launch_bounds__(kWarp * kWarps) void gemv(const GemvArgs args) {
 
   wait_for_kernel_before();  // it writes the activations
   float sums[kRows][M] = {};
-  for (int block = first; block < args.blocks; block += step) {
+  const int blocks = static_cast<int>(args.blocks);
+  for (int block = first; block < blocks; block += step) {
     typename S::Held held[kRows];
-#pragma unroll
+    QK_UNROLL_ALL
     for (int r = 0; r < kRows; ++r) {
       S::load(at[r], c, held[r]);
       at[r].advance(step);
@@ -252,7 +265,7 @@ __global__ __launch_bounds__(kWarp * kWarps) void gemv(const GemvArgs args) {
     multiply<S, A, M>(held, c, columns, sums);
     columns.advance(step * S::kBlock / 256 * M);
   }
-  finish<M>(sums, args, pair, part);
+  finish<M>(sums, args, place);
 }
 
 }  // namespace qk::cuda
