@@ -10,22 +10,11 @@
 
 #include "core/half.h"
 #include "cuda/activations.h"
+#include "cuda/args.h"
 #include "cuda/device.h"
 #include "cuda/epilogue.h"
 
 namespace qk::cuda {
-
-inline constexpr int kActivateThreads = 1024;
-
-struct ActivateArgs {
-  const void* x;
-  int64_t stride;  // elements from a column of x to the next
-  int64_t k;
-  int64_t units;
-  int columns;  // with a row of x
-  Type type;
-  uint8_t* out;
-};
 
 inline constexpr uint32_t kInfinityBits = 0x7f800000u;
 

@@ -2,7 +2,7 @@
 //
 // x is held as on the CPU (kernels/activation_unit.h): row_scale * scale[g] * v[i], g = i / 32, with
 // v of 16 bits in two planes of int8 (v = 256 * high + low), of 8 bits, or x itself. Batch rows are
-// columns of the product; there is room for 1, 2, 4 or 8 of them, and those without a row of x are
+// columns of the product; there is room for 1, 4 or 8 of them, and those without a row of x are
 // zeros. In memory:
 //
 //   128 bytes   row_scale of each column, NaN where x holds what is not finite
@@ -19,11 +19,13 @@ namespace qk::cuda {
 enum class Act : uint8_t { kInt16, kFloat32, kInt8 };
 inline constexpr int kActs = 3;
 inline constexpr int kMostColumns = 8;
-inline constexpr int kColumnClasses = 4;  // 1, 2, 4 and 8 columns
+inline constexpr int kColumnClasses = 3;
 inline constexpr int64_t kRowScaleBytes = 128;
 
-// The class of m columns: the least c with 2^c >= m.
-constexpr int column_class(int64_t m) { return m > 4 ? 3 : m > 2 ? 2 : m > 1 ? 1 : 0; }
+// The class that m columns go to, and the columns that there is room for in it. Two columns cost a
+// kernel for four less than the memory's time.
+constexpr int column_class(int64_t m) { return m > 4 ? 2 : m > 1 ? 1 : 0; }
+constexpr int columns_of_class(int which) { return which == 2 ? 8 : which == 1 ? 4 : 1; }
 
 // Sums are float32: a group's may pass what binary16 holds, 65504.
 template <int kPlanes>

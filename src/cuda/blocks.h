@@ -13,24 +13,10 @@
 
 #include <cstdint>
 
+#include "cuda/args.h"
 #include "cuda/device.h"
 
 namespace qk::cuda {
-
-enum class Layout : uint8_t { kNative, kPacked };
-inline constexpr int kLayouts = 2;
-inline constexpr int kMostPlanes = 3;
-
-struct Field {
-  int offset;  // in a block
-  int bytes;
-  int plane;
-};
-
-// Where each plane of a packed row begins.
-struct Planes {
-  int64_t at[kMostPlanes];
-};
 
 constexpr int power_of_two_in(int bytes) {
   return bytes % 16 == 0 ? 16 : bytes % 8 == 0 ? 8 : bytes % 4 == 0 ? 4 : bytes % 2 == 0 ? 2 : 1;
@@ -59,6 +45,12 @@ consteval int place_in_plane(int index) {
     place += S::kFields[i].plane == S::kFields[index].plane ? S::kFields[i].bytes : 0;
   }
   return place;
+}
+
+// Whether the packed layout is another than that of the file.
+template <class S>
+consteval bool packs() {
+  return S::kRecoded || plane_count<S>() != 1 || plane_bytes<S>(0) != S::kBlockBytes;
 }
 
 // A block of a row, and the way to those that follow at a distance.

@@ -3,26 +3,13 @@
 
 #include <cstdint>
 
+#include "cuda/args.h"
 #include "cuda/blocks.h"
 #include "cuda/device.h"
 #include "cuda/epilogue.h"
 #include "cuda/slices.h"
 
 namespace qk::cuda {
-
-inline constexpr int kDecodeThreads = 128;
-
-struct DecodeArgs {
-  const uint8_t* weights;
-  int64_t row_stride;
-  Planes planes;
-  int64_t n;
-  int64_t k;
-  int64_t blocks;  // a row
-  void* out;
-  int64_t out_stride;  // elements
-  Type type;
-};
 
 // The i-th 16 weights of a slice.
 template <class S>

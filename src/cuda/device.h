@@ -11,6 +11,7 @@
 
 #include "core/half.h"
 #include "core/macros.h"
+#include "cuda/args.h"
 
 namespace qk::cuda {
 
@@ -23,7 +24,6 @@ namespace qk::cuda {
 #define QK_UNROLL_NONE
 #endif
 
-inline constexpr int kWarp = 32;
 inline constexpr unsigned kAllLanes = 0xffffffffu;
 
 QK_DEVICE float half_of(uint32_t bits) {

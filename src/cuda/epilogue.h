@@ -4,13 +4,10 @@
 #include <cstdint>
 
 #include "core/half.h"
-#include "cuda/activations.h"
+#include "cuda/args.h"
 #include "cuda/device.h"
 
 namespace qk::cuda {
-
-enum class Function : uint8_t { kNone, kSilu, kGelu, kGeluTanh, kGeluSigmoid };
-enum class Type : uint8_t { kF32, kF16, kBF16 };
 
 // e^-x overflows below -88 and is multiplied by nothing of weight long before: what is below -87
 // counts as -87, so that minus infinity becomes (almost) 0. A NaN stays one.
@@ -43,25 +40,8 @@ QK_DEVICE void store_float(float value, void* to, Type type, int64_t index) {
   }
 }
 
-struct Epilogue {
-  void* y;
-  int64_t y_stride;      // elements from a column of y to the next
-  const float* bias;     // or null
-  const float* up_bias;  // or null; of what a gate is multiplied with
-  int64_t bias_stride;   // elements from a column's bias to the next, 0 where they share one
-  int columns;
-  Type type;
-  Function function;  // of the product, or of the gate
-  bool gated;
-
-  QK_DEVICE float with_bias(float value, const float* from, int64_t row, int column) const {
-    if (from == nullptr) return value;
-    return value + from[column * bias_stride + row];
-  }
-
-  QK_DEVICE void store(float value, int64_t row, int column) const {
-    store_float(value, y, type, column * y_stride + row);
-  }
-};
+QK_DEVICE float with_bias(float value, const float* bias, int64_t stride, int64_t row, int column) {
+  return bias == nullptr ? value : value + bias[column * stride + row];
+}
 
 }  // namespace qk::cuda

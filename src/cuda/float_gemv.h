@@ -11,8 +11,6 @@
 
 namespace qk::cuda {
 
-inline constexpr int kNeighbours = 8;
-
 // Weights i .. i + 7 of a row, zero past k.
 template <class F>
 QK_DEVICE void load_floats(const uint8_t* row, int64_t i, int64_t k, bool aligned,

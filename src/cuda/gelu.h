@@ -3,23 +3,11 @@
 
 #include <cstdint>
 
+#include "cuda/args.h"
 #include "cuda/device.h"
 #include "cuda/epilogue.h"
 
 namespace qk::cuda {
-
-inline constexpr int kElementThreads = 256;
-
-struct ElementArgs {
-  void* values;
-  int64_t rows;
-  int64_t columns;
-  int64_t stride;  // elements from a row to the next
-  const void* bias;  // of each column, or null
-  Type type;
-  Type bias_type;
-  Function function;
-};
 
 static __global__ __launch_bounds__(kElementThreads) void apply_to_elements(
     const ElementArgs args) {

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "cuda/activations.h"
+#include "cuda/args.h"
 #include "cuda/blocks.h"
 #include "cuda/device.h"
 #include "cuda/dots.h"
@@ -18,21 +19,6 @@
 #include "cuda/slices.h"
 
 namespace qk::cuda {
-
-inline constexpr int kWarps = 4;
-inline constexpr int kRows = 2;  // rows that a warp multiplies at once
-
-struct GemvArgs {
-  const uint8_t* weights;
-  const uint8_t* up;  // with a gate, the rows that are not gates
-  int64_t row_stride;
-  Planes planes;
-  int64_t n;
-  int64_t blocks;  // a row; of float weights, the weights
-  int warps_per_row;
-  const uint8_t* activations;
-  Epilogue epilogue;
-};
 
 // Where a lane finds the activations of its slices: of one unit after another, from the same place.
 template <class S, Act A>
@@ -233,10 +219,12 @@ QK_DEVICE void finish(float (&sums)[kRows][M], const GemvArgs& args, const WarpP
     if (epilogue.gated) up += partial[w][M + column];
   }
   const float row_scale = reinterpret_cast<const float*>(args.activations)[column];
-  value = epilogue.with_bias(row_scale * value, epilogue.bias, row, column);
+  value = with_bias(row_scale * value, epilogue.bias, epilogue.bias_stride, row, column);
   value = apply(epilogue.function, value);
-  if (epilogue.gated) value *= epilogue.with_bias(row_scale * up, epilogue.up_bias, row, column);
-  epilogue.store(value, row, column);
+  if (epilogue.gated) {
+    value *= with_bias(row_scale * up, epilogue.up_bias, epilogue.bias_stride, row, column);
+  }
+  store_float(value, epilogue.y, epilogue.type, column * epilogue.y_stride + row);
 }
 
 template <class S, Layout L, Act A, int M>

@@ -50,6 +50,7 @@ struct SliceShape {
   // A min of 16 weights, or one of 32 of which the slice may hold the half.
   static constexpr bool kMinOf16 = F::kMinGroup == 16;
   static constexpr bool kOctets = false;
+  static constexpr bool kRecoded = false;  // whether the fields are those of F::Recoded
   static_assert(kWeights == 16 * kGroups * kParts);
 
   static constexpr int kGroupStride = kStride * kParts;  // from a group's first weight to the next's

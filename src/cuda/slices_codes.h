@@ -60,6 +60,7 @@ struct Slices<F, Layout::kNative> : SlicesOfOctets<F> {};
 template <class F>
   requires requires { F::kCodeShift; }
 struct Slices<F, Layout::kPacked> : SliceShape<F, 32, 32 / F::kGroup, F::kGroup / 16, 16> {
+  static constexpr bool kRecoded = true;
   static constexpr ByteTable kValues = byte_table(F::kCodeQuants, F::kBias);
   static constexpr int kScales = kUnit / F::kGroup;
   static constexpr Field kFields[3] = {{0, 2, 2}, {2, kScales, 1}, {2 + kScales, 128, 0}};
@@ -96,6 +97,7 @@ struct Slices<F, Layout::kPacked> : SliceShape<F, 32, 32 / F::kGroup, F::kGroup 
 // Word w of the quants has weights 16 w .. 16 w + 3 in the lowest two bits of its bytes, and so on.
 template <>
 struct Slices<TQ1_0, Layout::kPacked> : SliceShape<TQ1_0, 64, 2, 2, 16> {
+  static constexpr bool kRecoded = true;
   static constexpr Field kFields[2] = {{0, 2, 1}, {2, 64, 0}};
   static constexpr bool kScaled = false;
   struct Held {

@@ -13,8 +13,6 @@
 
 namespace qk::cuda {
 
-inline constexpr int kNotKept = -1;  // the plane of a field that products do not read
-
 template <class F>
 struct SixteenBytes : SliceShape<F, 16, 1, 1, 16> {
   static constexpr bool kScaled = false;
