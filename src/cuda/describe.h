@@ -21,6 +21,7 @@ void add_layout(FormatKernels& kernels) {
   add_gemv<S, L, Act::kInt16>(kernels);
   add_gemv<S, L, Act::kFloat32>(kernels);
   kernels.dequantize[static_cast<int>(L)] = &dequantize<S, L>;
+  kernels.weights_per_thread[static_cast<int>(L)] = S::kWeights;
 }
 
 template <class F>

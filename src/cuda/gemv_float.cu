@@ -17,6 +17,7 @@ FormatKernels describe_float() {
   gemv[1] = &float_gemv<F, columns_of_class(1)>;
   gemv[2] = &float_gemv<F, columns_of_class(2)>;
   kernels.dequantize[static_cast<int>(Layout::kNative)] = &float_dequantize<F>;
+  kernels.weights_per_thread[static_cast<int>(Layout::kNative)] = kNeighbours;
   return kernels;
 }
 

@@ -23,6 +23,7 @@ struct FormatKernels {
   int field_count;
   Field fields[kMostFields];
   int weights_per_step;  // of a row that a warp multiplies at a time
+  int weights_per_thread[kLayouts];  // that a thread decodes
 };
 
 template <class F>

@@ -99,6 +99,12 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return cudaSuccess;
 }
 
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int device) {
+  if (device < 0 || device >= devices) return answer(cudaErrorInvalidDevice);
+  *value = device_major;
+  return cudaSuccess;
+}
+
 namespace {
 int current_device = 0;
 }
