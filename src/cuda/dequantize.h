@@ -33,7 +33,7 @@ QK_DEVICE void decode_part(const typename S::Held& held, int c, int i, float (&o
 
 // A thread decodes a slice of one row after another.
 template <class S, Layout L>
-__global__ __launch_bounds__(kDecodeThreads) void dequantize(const DecodeArgs args) {
+__global__ __launch_bounds__(kDecodeThreads, 4) void dequantize(const DecodeArgs args) {
   const int64_t slice = static_cast<int64_t>(blockIdx.x) * kDecodeThreads + threadIdx.x;
   const int64_t block = slice / S::kPerBlock;
   const int c = static_cast<int>(slice % S::kPerBlock);

@@ -1,8 +1,8 @@
-// Slices of the formats that decode eight weights at a time: the grids, tq1_0, nvfp4.
+// Slices of the formats that decode eight weights at a time: the grids and tq1_0; and nvfp4.
 //
-// As they lie in a file, eight weights at a time are decoded as on the CPU, and multiplied like any
-// others. Packed, the grids and tq1_0 are what CPU panels recode them to: codes of four bits and a
-// byte a scale (formats/grid_panel.h), or two bits a weight.
+// As they lie in a file, grids and tq1_0 are decoded eight weights at a time as on the CPU, and
+// multiplied like any others. Packed, they are what CPU panels recode them to: codes of four bits and
+// a byte a scale (formats/grid_panel.h), or two bits a weight.
 #pragma once
 
 #include <cstdint>
@@ -51,8 +51,9 @@ struct SlicesOfOctets : SliceShape<F, 32, 32 / F::kGroup, F::kGroup / 16, 16> {
   }
 };
 
+// Grids and tq1_0, as they lie in a file.
 template <class F>
-  requires(F::kMaxQuant < 128 && requires(typename F::Block b) { F::octet(b, 0); })
+  requires(requires(typename F::Block block) { F::row(block, 0); })
 struct Slices<F, Layout::kNative> : SlicesOfOctets<F> {};
 
 // RecodedGrid: d, scales, codes. Word w of the codes has weights 8 w .. 8 w + 3 in the low nibbles of
@@ -122,8 +123,8 @@ struct Slices<TQ1_0, Layout::kPacked> : SliceShape<TQ1_0, 64, 2, 2, 16> {
 
 // Word w of a block has codes as q4_0 has, of 16 weights in 8 bytes: weights 0 .. 7 in the low
 // nibbles, the others in the high ones. A scale is decoded from its byte.
-template <>
-struct Slices<NVFP4, Layout::kPacked> : SliceShape<NVFP4, 32, 2, 1, 16> {
+template <Layout L>
+struct Slices<NVFP4, L> : SliceShape<NVFP4, 32, 2, 1, 16> {
   static constexpr Field kFields[2] = {{0, 4, 1}, {4, 32, 0}};
   struct Held {
     uint32_t scales;

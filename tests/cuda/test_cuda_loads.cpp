@@ -23,7 +23,7 @@ const std::map<std::string, double> kNarrow = {
     {"f32", 0.50},    {"q4_0", 0.11},  {"q4_1", 0.19},  {"q5_0", 0.09}, {"q5_1", 0.33},
     {"q8_0", 0.11},   {"q8_1", 0.19},  {"q2_k", 0.19},  {"q3_k", 0.08}, {"q6_k", 0.11},
     {"q8_k", 0.23},   {"q8_ks", 0.23}, {"iq4_nl", 0.11}, {"iq4_xs", 0.30}, {"tq2_0", 0.08},
-    {"mxfp4", 0.058},
+    {"mxfp4", 0.058}, {"nvfp4", 0.30},
 };
 
 struct Used {
@@ -48,7 +48,7 @@ Used measure(int format, int layout) {
 // Formats whose blocks are read by decode()'s own byte loads, until they are packed.
 bool decodes_by_eights(const std::string& name) {
   return name.starts_with("iq1") || name.starts_with("iq2") || name.starts_with("iq3") ||
-         name == "tq1_0" || name == "nvfp4";
+         name == "tq1_0";
 }
 
 QK_TEST(nine_tenths_of_the_sectors_that_weights_are_loaded_from_are_used) {
