@@ -1,5 +1,5 @@
-# The CUDA kernels: a shared object of their own, _cuda, that the Python package loads when it is asked
-# for a device. QK_CUDA=AUTO builds it where there is an nvcc, ON demands one, OFF never does.
+# The CUDA kernels: a shared object of their own, _cuda, that the Python package loads when it is
+# asked for a device. QK_CUDA=AUTO builds it where there is an nvcc, ON demands one, OFF never does.
 set(QK_CUDA AUTO CACHE STRING "Build the CUDA kernels: AUTO (where there is an nvcc), ON or OFF")
 set_property(CACHE QK_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(QK_CUDA_ARCHITECTURES
@@ -45,8 +45,8 @@ if(qk_has_cuda)
         set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20) # CMake is older than this nvcc
     endif()
 
-    # Sources are read once for each generation that they can tell apart (dependent launches came with
-    # 9.0), and machine code for its devices is made of that.
+    # Sources are read once for each generation that they can tell apart (dependent launches came
+    # with 9.0), and machine code for its devices is made of that.
     set(QK_CUDA_CODE)
     foreach(virtual IN ITEMS 75 90 120)
         set(codes)

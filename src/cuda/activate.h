@@ -58,7 +58,8 @@ QK_DEVICE uint32_t column_magnitude(const ActivateArgs& args, int64_t begin) {
   const int thread = static_cast<int>(threadIdx.x);
   uint32_t largest = 0;
   for (int64_t i = thread; i < args.k; i += kActivateThreads) {
-    largest = larger(largest, bits_of_float(load_as_float(args.x, args.type, begin + i)) & 0x7fffffffu);
+    largest =
+        larger(largest, bits_of_float(load_as_float(args.x, args.type, begin + i)) & 0x7fffffffu);
   }
   largest = warp_largest(largest);
   if (thread % kWarp == 0) of_warps[thread / kWarp] = largest;

@@ -1,9 +1,9 @@
 // Activations as the device's kernels read them.
 //
-// x is held as on the CPU (kernels/activation_unit.h): row_scale * scale[g] * v[i], g = i / 32, with
-// v of 16 bits in two planes of int8 (v = 256 * high + low), of 8 bits, or x itself. Batch rows are
-// columns of the product; there is room for 1, 4 or 8 of them, and those without a row of x are
-// zeros. In memory:
+// x is held as on the CPU (kernels/activation_unit.h): row_scale * scale[g] * v[i], g = i / 32,
+// with v of 16 bits in two planes of int8 (v = 256 * high + low), of 8 bits, or x itself. Batch
+// rows are columns of the product; there is room for 1, 4 or 8 of them, and those without a row of
+// x are zeros. In memory:
 //
 //   128 bytes   row_scale of each column, NaN where x holds what is not finite
 //   then        for each 256 of k, a unit of each column

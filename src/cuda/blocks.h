@@ -61,7 +61,7 @@ class BlockAt {
 
   QK_DEVICE BlockAt(const uint8_t* row, const Planes& planes, int64_t block) {
     constexpr Strides kStrides;
-QK_UNROLL_ALL
+    QK_UNROLL_ALL
     for (int p = 0; p < kPlanes; ++p) {
       at_[p] = row + (L == Layout::kNative ? 0 : planes.at[p]) + block * kStrides.of[p];
     }
@@ -69,7 +69,7 @@ QK_UNROLL_ALL
 
   QK_DEVICE void advance(int blocks) {
     constexpr Strides kStrides;
-QK_UNROLL_ALL
+    QK_UNROLL_ALL
     for (int p = 0; p < kPlanes; ++p) at_[p] += static_cast<int64_t>(blocks) * kStrides.of[p];
   }
 
@@ -77,7 +77,7 @@ QK_UNROLL_ALL
   template <int kField, int kWords, int kStep = 16>
   QK_DEVICE void words(int offset, uint32_t* out) const {
     load_words<least(alignment(kField), power_of_two_in(kStep)), kWords>(address<kField>() + offset,
-                                                                        out);
+                                                                         out);
   }
   template <int kField, int kStep = 16>
   QK_DEVICE uint32_t word(int offset) const {

@@ -79,8 +79,8 @@ Status check_matrix(const char* what, const qk_cuda_matrix& matrix, int64_t rows
   int64_t end = 0;
   if (matrix.stride < (rows > 1 ? columns : 0) || !checked_mul(matrix.stride, rows, &end) ||
       !checked_mul(end, bytes_of(matrix.dtype), &end)) {
-    return Status::value_error("%s: rows of %lld lie stride=%lld elements apart", what,
-                               ll(columns), ll(matrix.stride));
+    return Status::value_error("%s: rows of %lld lie stride=%lld elements apart", what, ll(columns),
+                               ll(matrix.stride));
   }
   return check_pointer(what, matrix.data, device, bytes_of(matrix.dtype));
 }
@@ -101,8 +101,7 @@ Status check_weights(const char* what, const qk_cuda_weights& weights, int32_t d
     return Status::value_error("%s: k=%lld needs %lld bytes a row of %s, rows lie %lld apart", what,
                                ll(weights.k), ll(bytes), info.name, ll(weights.row_stride));
   }
-  const int alignment =
-      is_native(weights.format, layout) ? native_alignment(weights.format) : 16;
+  const int alignment = is_native(weights.format, layout) ? native_alignment(weights.format) : 16;
   if (weights.row_stride % alignment != 0) {
     return Status::value_error("%s: rows of %s lie %lld bytes apart, no multiple of %d", what,
                                info.name, ll(weights.row_stride), alignment);

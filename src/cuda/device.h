@@ -4,10 +4,9 @@
 // that emulates the execution model has headers of the same names, and compiles the same files.
 #pragma once
 
+#include <cstdint>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
-
-#include <cstdint>
 
 #include "core/half.h"
 #include "core/macros.h"
@@ -40,7 +39,7 @@ QK_DEVICE float unsigned_byte(uint32_t word, int byte) {
 template <int kAlign, int kWords>
 QK_DEVICE void load_words(const uint8_t* p, uint32_t* out) {
   if constexpr (kAlign >= 16 && kWords % 4 == 0) {
-QK_UNROLL_ALL
+    QK_UNROLL_ALL
     for (int i = 0; i < kWords; i += 4) {
       const uint4 four = __ldg(reinterpret_cast<const uint4*>(p + 4 * i));
       out[i] = four.x;
@@ -49,27 +48,27 @@ QK_UNROLL_ALL
       out[i + 3] = four.w;
     }
   } else if constexpr (kAlign >= 8 && kWords % 2 == 0) {
-QK_UNROLL_ALL
+    QK_UNROLL_ALL
     for (int i = 0; i < kWords; i += 2) {
       const uint2 two = __ldg(reinterpret_cast<const uint2*>(p + 4 * i));
       out[i] = two.x;
       out[i + 1] = two.y;
     }
   } else if constexpr (kAlign >= 4) {
-QK_UNROLL_ALL
+    QK_UNROLL_ALL
     for (int i = 0; i < kWords; ++i) out[i] = __ldg(reinterpret_cast<const unsigned*>(p + 4 * i));
   } else if constexpr (kAlign >= 2) {
-QK_UNROLL_ALL
+    QK_UNROLL_ALL
     for (int i = 0; i < kWords; ++i) {
       const uint32_t low = __ldg(reinterpret_cast<const unsigned short*>(p + 4 * i));
       const uint32_t high = __ldg(reinterpret_cast<const unsigned short*>(p + 4 * i + 2));
       out[i] = low | high << 16;
     }
   } else {
-QK_UNROLL_ALL
+    QK_UNROLL_ALL
     for (int i = 0; i < kWords; ++i) {
       out[i] = 0;
-QK_UNROLL_ALL
+      QK_UNROLL_ALL
       for (int j = 0; j < 4; ++j) {
         out[i] |= static_cast<uint32_t>(__ldg(p + 4 * i + j)) << (8 * j);
       }
@@ -83,9 +82,9 @@ QK_DEVICE uint32_t load_half(const uint8_t* p) {
   return __ldg(p) | static_cast<uint32_t>(__ldg(p + 1)) << 8;
 }
 
-// A kernel that is launched while the one before it still runs reads nothing of what that one writes
-// until it has waited; the one before says when its successor may start. Devices before 9.0 run one
-// after the other.
+// A kernel that is launched while the one before it still runs reads nothing of what that one
+// writes until it has waited; the one before says when its successor may start. Devices before 9.0
+// run one after the other.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 QK_DEVICE void wait_for_kernel_before() { cudaGridDependencySynchronize(); }
 QK_DEVICE void let_next_kernel_start() { cudaTriggerProgrammaticLaunchCompletion(); }
@@ -96,7 +95,7 @@ QK_DEVICE void let_next_kernel_start() {}
 
 // The same sum in every lane, in an order that does not depend on what the lanes hold.
 QK_DEVICE float warp_sum(float value) {
-QK_UNROLL_ALL
+  QK_UNROLL_ALL
   for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) {
     value += __shfl_xor_sync(kAllLanes, value, lanes);
   }

@@ -73,7 +73,7 @@ struct Dots<Act::kFloat32> {
   struct X {
     float4 v[4];
     QK_DEVICE explicit X(const uint8_t* at) {
-QK_UNROLL_ALL
+      QK_UNROLL_ALL
       for (int i = 0; i < 4; ++i) v[i] = reinterpret_cast<const float4*>(at)[i];
     }
   };
@@ -81,7 +81,7 @@ QK_UNROLL_ALL
 
   template <int h>
   QK_DEVICE void add(const uint32_t (&quads)[4], const X& x) {
-QK_UNROLL_ALL
+    QK_UNROLL_ALL
     for (int q = 2 * h; q < 2 * h + 2; ++q) {
       sum = __fmaf_rn(signed_byte(quads[q], 0), x.v[q].x, sum);
       sum = __fmaf_rn(signed_byte(quads[q], 1), x.v[q].y, sum);

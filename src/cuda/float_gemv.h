@@ -1,7 +1,7 @@
 // Products and copies of float weights: f32, f16, bf16, with float32 activations.
 //
-// A lane takes eight neighbours at a time, by 128-bit loads where rows are aligned to 16 bytes. What
-// lies past k is not read.
+// A lane takes eight neighbours at a time, by 128-bit loads where rows are aligned to 16 bytes.
+// What lies past k is not read.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +46,8 @@ QK_DEVICE bool aligned_to_16(const uint8_t* first, int64_t stride) {
 
 // args.blocks is k.
 template <class F, int M>
-__global__ __launch_bounds__(kWarp * kWarps, blocks_at_once(M)) void float_gemv(const GemvArgs args) {
+__global__ __launch_bounds__(kWarp* kWarps,
+                             blocks_at_once(M)) void float_gemv(const GemvArgs args) {
   const WarpPlace place(args.warps_per_row);
   const uint8_t* rows[kRows];
   pick_rows(args, place.pair, rows);
@@ -83,8 +84,7 @@ __global__ __launch_bounds__(kWarp * kWarps, blocks_at_once(M)) void float_gemv(
 
 template <class F>
 __global__ __launch_bounds__(kDecodeThreads) void float_dequantize(const DecodeArgs args) {
-  const int64_t i =
-      (static_cast<int64_t>(blockIdx.x) * kDecodeThreads + threadIdx.x) * kNeighbours;
+  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kDecodeThreads + threadIdx.x) * kNeighbours;
   if (i >= args.k) return;
   for (int64_t row = blockIdx.y; row < args.n; row += gridDim.y) {
     float out[kNeighbours];

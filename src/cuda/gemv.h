@@ -74,7 +74,7 @@ struct Columns {
       out[2] = four.z;
       out[3] = four.w;
     } else {
-QK_UNROLL_ALL
+      QK_UNROLL_ALL
       for (int g = 0; g < S::kGroups; ++g) out[g] = from[S::kGroupStride * g / 32];
     }
   }
@@ -85,7 +85,7 @@ template <class S, Act A>
 QK_DEVICE void add_part(const typename S::Held (&held)[kRows], int c, int i,
                         const uint32_t (&quads)[kRows][4], const typename Dots<A>::X& x,
                         Dots<A> (&dots)[kRows]) {
-QK_UNROLL_ALL
+  QK_UNROLL_ALL
   for (int r = 0; r < kRows; ++r) {
     if constexpr (S::kOctets) {
       const uint32_t scales = S::octets(held[r], c, i);
@@ -111,28 +111,28 @@ QK_DEVICE void multiply(const typename S::Held (&held)[kRows], int c, const Colu
   float mins[kRows][M] = {};
   float x_scales[M][S::kGroups];
   float x_sums[M][S::kGroups];
-QK_UNROLL_ALL
+  QK_UNROLL_ALL
   for (int m = 0; m < M; ++m) {
     if constexpr (A != Act::kFloat32) columns.load_scales(m, x_scales[m]);
     if constexpr (S::kHasMin) columns.load_sums(m, x_sums[m]);
   }
-QK_UNROLL_ALL
+  QK_UNROLL_ALL
   for (int g = 0; g < S::kGroups; ++g) {
     Dots<A> dots[M][kRows];
-QK_UNROLL_ALL
+    QK_UNROLL_ALL
     for (int i = S::kParts * g; i < S::kParts * (g + 1); ++i) {
       uint32_t quads[kRows][4];
-QK_UNROLL_ALL
+      QK_UNROLL_ALL
       for (int r = 0; r < kRows; ++r) S::quads(held[r], c, i, quads[r]);
-QK_UNROLL_ALL
+      QK_UNROLL_ALL
       for (int m = 0; m < M; ++m) {
         const typename Dots<A>::X x(columns.part(m, i));
         add_part<S, A>(held, c, i, quads, x, dots[m]);
       }
     }
-QK_UNROLL_ALL
+    QK_UNROLL_ALL
     for (int r = 0; r < kRows; ++r) {
-QK_UNROLL_ALL
+      QK_UNROLL_ALL
       for (int m = 0; m < M; ++m) {
         float product;
         if constexpr (S::kScaled) {
@@ -146,23 +146,24 @@ QK_UNROLL_ALL
           products[r][m] = __fmaf_rn(x_scales[m][g], product, products[r][m]);
         }
         if constexpr (S::kHasMin && S::kMinScaled) {
-          mins[r][m] = __fmaf_rn(static_cast<float>(S::min(held[r], c, g)), x_sums[m][g], mins[r][m]);
+          mins[r][m] =
+              __fmaf_rn(static_cast<float>(S::min(held[r], c, g)), x_sums[m][g], mins[r][m]);
         } else if constexpr (S::kHasMin) {
           mins[r][m] += x_sums[m][g];
         }
       }
     }
   }
-QK_UNROLL_ALL
+  QK_UNROLL_ALL
   for (int r = 0; r < kRows; ++r) {
     const float d = S::d(held[r]);
-QK_UNROLL_ALL
+    QK_UNROLL_ALL
     for (int m = 0; m < M; ++m) sums[r][m] = __fmaf_rn(d, products[r][m], sums[r][m]);
     if constexpr (S::kHasMin) {
       // Of a min that 32 weights share, a slice with 16 of them takes half.
       constexpr float kShare = S::kMinOf16 || S::kParts == 2 ? 1.0f : 0.5f;
       const float dmin = kShare * S::dmin(held[r]);
-QK_UNROLL_ALL
+      QK_UNROLL_ALL
       for (int m = 0; m < M; ++m) sums[r][m] = __fmaf_rn(dmin, mins[r][m], sums[r][m]);
     }
   }
@@ -228,7 +229,7 @@ QK_DEVICE void finish(float (&sums)[kRows][M], const GemvArgs& args, const WarpP
 }
 
 template <class S, Layout L, Act A, int M>
-__global__ __launch_bounds__(kWarp * kWarps, blocks_at_once(M)) void gemv(const GemvArgs args) {
+__global__ __launch_bounds__(kWarp* kWarps, blocks_at_once(M)) void gemv(const GemvArgs args) {
   const WarpPlace place(args.warps_per_row);
   const int c = place.slice % S::kPerBlock;
   const int first = place.slice / S::kPerBlock;

@@ -13,16 +13,16 @@ namespace qk::cuda {
 using GemvKernel = void (*)(GemvArgs);
 using DecodeKernel = void (*)(DecodeArgs);
 
-// What a format needs to be packed and multiplied. Of a format that is aligned as it lies in a file,
-// the packed layout is the native one.
+// What a format needs to be packed and multiplied. Of a format that is aligned as it lies in a
+// file, the packed layout is the native one.
 struct FormatKernels {
   GemvKernel gemv[kLayouts][kActs][kColumnClasses];
   DecodeKernel dequantize[kLayouts];
-  bool packs;                    // whether the packed layout is another
-  bool recoded;                  // whether the fields are of what formats recode blocks to
+  bool packs;    // whether the packed layout is another
+  bool recoded;  // whether the fields are of what formats recode blocks to
   int field_count;
   Field fields[kMostFields];
-  int weights_per_step;  // of a row that a warp multiplies at a time
+  int weights_per_step;              // of a row that a warp multiplies at a time
   int weights_per_thread[kLayouts];  // that a thread decodes
 };
 

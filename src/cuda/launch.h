@@ -1,9 +1,8 @@
 // Launches: from checked arguments to kernels on a stream.
 #pragma once
 
-#include <cuda_runtime.h>
-
 #include <cstdint>
+#include <cuda_runtime.h>
 
 #include "cuda/args.h"
 #include "cuda/qk_cuda.h"

@@ -24,8 +24,8 @@ consteval ByteTable byte_table(const uint8_t (&values)[16], int bias) {
   return table;
 }
 
-// Of the codes in the low 16 bits; `codes` without their highest bits, and `halves` 0x3210 with those
-// at bit 2 of each nibble.
+// Of the codes in the low 16 bits; `codes` without their highest bits, and `halves` 0x3210 with
+// those at bit 2 of each nibble.
 QK_DEVICE uint32_t look_up_four(const ByteTable& table, uint32_t codes, uint32_t halves) {
   const uint32_t lower = __byte_perm(table.words[0], table.words[1], codes);
   const uint32_t upper = __byte_perm(table.words[2], table.words[3], codes);

@@ -2,16 +2,15 @@
  * loads it.
  *
  * Every function returns QK_CUDA_OK or another code, and then fills *error in with a message that
- * names the values at fault. Calls that take a stream (a cudaStream_t, null for the default one) put
- * their work on it and return: they neither allocate, nor wait, nor use another stream, so that they
- * can be captured in a graph. Device memory belongs to the caller. The device is that of `device`;
- * the calling thread's current device is left as it was.
+ * names the values at fault. Calls that take a stream (a cudaStream_t, null for the default one)
+ * put their work on it and return: they neither allocate, nor wait, nor use another stream, so that
+ * they can be captured in a graph. Device memory belongs to the caller. The device is that of
+ * `device`; the calling thread's current device is left as it was.
  *
- *   activations   x, quantised: qk_cuda_activation_bytes() of device memory, aligned to 16 bytes, for
- *                 m <= 8 batch rows of k values
- *   weights       n rows of blocks as in a GGUF file (QK_CUDA_NATIVE), or rows as qk_cuda_pack()
- *                 leaves them (QK_CUDA_PACKED), at a multiple of the alignment that
- *                 qk_cuda_format_info() names; rows lie row_stride bytes apart
+ *   activations   x, quantised: qk_cuda_activation_bytes() of device memory, aligned to 16 bytes,
+ * for m <= 8 batch rows of k values weights       n rows of blocks as in a GGUF file
+ * (QK_CUDA_NATIVE), or rows as qk_cuda_pack() leaves them (QK_CUDA_PACKED), at a multiple of the
+ * alignment that qk_cuda_format_info() names; rows lie row_stride bytes apart
  */
 #ifndef QK_CUDA_H
 #define QK_CUDA_H

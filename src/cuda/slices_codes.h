@@ -1,8 +1,8 @@
 // Slices of the formats that decode eight weights at a time: the grids and tq1_0; and nvfp4.
 //
 // As they lie in a file, grids and tq1_0 are decoded eight weights at a time as on the CPU, and
-// multiplied like any others. Packed, they are what CPU panels recode them to: codes of four bits and
-// a byte a scale (formats/grid_panel.h), or two bits a weight.
+// multiplied like any others. Packed, they are what CPU panels recode them to: codes of four bits
+// and a byte a scale (formats/grid_panel.h), or two bits a weight.
 #pragma once
 
 #include <cstdint>
@@ -56,8 +56,8 @@ template <class F>
   requires(requires(typename F::Block block) { F::row(block, 0); })
 struct Slices<F, Layout::kNative> : SlicesOfOctets<F> {};
 
-// RecodedGrid: d, scales, codes. Word w of the codes has weights 8 w .. 8 w + 3 in the low nibbles of
-// its bytes and the next four in the high ones.
+// RecodedGrid: d, scales, codes. Word w of the codes has weights 8 w .. 8 w + 3 in the low nibbles
+// of its bytes and the next four in the high ones.
 template <class F>
   requires requires { F::kCodeShift; }
 struct Slices<F, Layout::kPacked> : SliceShape<F, 32, 32 / F::kGroup, F::kGroup / 16, 16> {

@@ -70,8 +70,8 @@ struct Slices<Q4_1, L> : BlockOfNibbles<Q4_1> {
   static QK_DEVICE float dmin(const Held& held) { return half_of(held.d_and_m >> 16); }
 };
 
-// Bits 4 q .. 4 q + 3 of a word, each to a byte of its own, at `bit`: bit j meets the factor's bit at
-// 7 j + bit, and no two products fall on one place.
+// Bits 4 q .. 4 q + 3 of a word, each to a byte of its own, at `bit`: bit j meets the factor's bit
+// at 7 j + bit, and no two products fall on one place.
 QK_DEVICE uint32_t spread_bits(uint32_t bits, int q, int bit) {
   return (bits >> (4 * q) & 15) * (0x00204081u << bit);
 }

@@ -1,6 +1,5 @@
-#include "formats/all.h"
-
 #include "cuda/kernels.h"
+#include "formats/all.h"
 
 namespace qk::cuda {
 namespace {

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "core/macros.h"
+
 namespace qk {
 
 constexpr int kIq4Bias = 128;

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "core/macros.h"
+
 namespace qk {
 
 QK_TABLE uint64_t kIq2XxsGrid[256] = {

@@ -1,10 +1,9 @@
 #include "device.h"
 
-#include <cuda_runtime.h>
-
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <cuda_runtime.h>
 
 #include "core/checked.h"
 #include "emulator.h"

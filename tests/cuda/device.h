@@ -69,8 +69,8 @@ struct DeviceProduct {
   qk_cuda_product call;
 };
 
-// What x may look like: zeros, Gaussian, one value a thousand times the others, or so large that the
-// sum of 32 of them passes what binary16 holds.
+// What x may look like: zeros, Gaussian, one value a thousand times the others, or so large that
+// the sum of 32 of them passes what binary16 holds.
 enum class Kind : uint8_t { kZero, kGaussian, kOutlier, kLargeSums };
 inline constexpr Kind kKinds[] = {Kind::kZero, Kind::kGaussian, Kind::kOutlier, Kind::kLargeSums};
 

@@ -88,8 +88,7 @@ double function_of(int function, double x) {
     case QK_CUDA_SILU: return x / (1.0 + std::exp(-x));
     case QK_CUDA_GELU: return 0.5 * x * (1.0 + std::erf(x / std::sqrt(2.0)));
     case QK_CUDA_GELU_TANH:
-      return 0.5 * x *
-             (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
+      return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
     case QK_CUDA_GELU_SIGMOID: return x / (1.0 + std::exp(-1.702 * x));
     default: return x;
   }
@@ -178,15 +177,16 @@ QK_TEST(a_residual_is_added_in_place) {
   call.bias = plain.y.as<float>();
   const std::vector<float> before = plain.results();
   QK_CHECK_EQ(qk_cuda_multiply(&call, nullptr), QK_CUDA_OK);
-  for (int64_t i = 0; i < 5; ++i) QK_CHECK_EQ(plain.at(0, i), 2.0f * before[static_cast<size_t>(i)]);
+  for (int64_t i = 0; i < 5; ++i)
+    QK_CHECK_EQ(plain.at(0, i), 2.0f * before[static_cast<size_t>(i)]);
 }
 
 QK_TEST(a_gate_is_applied_to_the_other_matrix) {
   Random random(6);
   for (const char* name : {"q4_k", "q4_0", "f16"}) {
     const int format = find_format(name);
-    const int act = is_kernel(format, QK_CUDA_NATIVE, QK_CUDA_INT16) ? QK_CUDA_INT16
-                                                                    : QK_CUDA_FLOAT32;
+    const int act =
+        is_kernel(format, QK_CUDA_NATIVE, QK_CUDA_INT16) ? QK_CUDA_INT16 : QK_CUDA_FLOAT32;
     const DeviceWeights gate(random, format, QK_CUDA_NATIVE, 5, 320);
     const DeviceWeights up(random, format, QK_CUDA_NATIVE, 5, 320);
     const std::vector<float> x = activations_like(random, Kind::kGaussian, 3, 320);
@@ -203,9 +203,8 @@ QK_TEST(a_gate_is_applied_to_the_other_matrix) {
     both.run();
     for (int64_t j = 0; j < 3; ++j) {
       for (int64_t i = 0; i < 5; ++i) {
-        const double expected =
-            function_of(QK_CUDA_SILU, static_cast<double>(of_gate.at(j, i))) *
-            static_cast<double>(of_up.at(j, i) + values[i]);
+        const double expected = function_of(QK_CUDA_SILU, static_cast<double>(of_gate.at(j, i))) *
+                                static_cast<double>(of_up.at(j, i) + values[i]);
         QK_CHECK(std::fabs(static_cast<double>(both.at(j, i)) - expected) <=
                  1e-5 * std::fabs(expected) + 1e-6);
       }

@@ -1,12 +1,11 @@
 // The emulation finds what it is there to find: faults that are planted here, one of each kind, and
 // no fault in the same kernel without them.
-#include <cuda_runtime.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cmath>
 #include <cstring>
+#include <cuda_runtime.h>
 #include <string>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "cuda/device.h"
 #include "device.h"

@@ -1,7 +1,6 @@
 // What the C interface asks of CUDA, and what it refuses.
-#include <cuda_runtime.h>
-
 #include <cstring>
+#include <cuda_runtime.h>
 #include <limits>
 #include <string>
 
@@ -176,8 +175,8 @@ QK_TEST(wrong_products_are_refused_with_their_values) {
 QK_TEST(float_weights_take_float_activations_only) {
   Random random(2);
   const DeviceWeights weights(random, find_format("bf16"), QK_CUDA_NATIVE, 2, 64);
-  DeviceProduct product(weights, QK_CUDA_INT16,
-                        activations_like(random, Kind::kGaussian, 1, 64), 1);
+  DeviceProduct product(weights, QK_CUDA_INT16, activations_like(random, Kind::kGaussian, 1, 64),
+                        1);
   refuses(product.call, QK_CUDA_VALUE, "bf16 weights are multiplied with float32 activations");
 }
 

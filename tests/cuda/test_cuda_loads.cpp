@@ -1,8 +1,9 @@
 // How much of what products load of weights is used.
 //
-// Memory is read in sectors of 32 bytes. `used` is the part of the sectors' bytes that a product asks
-// for at all, where a sector counts once while it may be expected in L1; `wide` is the part that each
-// single request of a warp asks for: below 1 the same sectors are asked for more than once.
+// Memory is read in sectors of 32 bytes. `used` is the part of the sectors' bytes that a product
+// asks for at all, where a sector counts once while it may be expected in L1; `wide` is the part
+// that each single request of a warp asks for: below 1 the same sectors are asked for more than
+// once.
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -20,8 +21,8 @@ using namespace qk::test;
 // Blocks that no wide load fits as they lie in a file: requests of 1, 2, 4 or 8 bytes a lane, 17 to
 // 292 bytes apart. And f32, of which a lane takes 32 bytes in two requests.
 const std::map<std::string, double> kNarrow = {
-    {"f32", 0.50},    {"q4_0", 0.11},  {"q4_1", 0.19},  {"q5_0", 0.09}, {"q5_1", 0.33},
-    {"q8_0", 0.11},   {"q8_1", 0.19},  {"q2_k", 0.19},  {"q3_k", 0.08}, {"q6_k", 0.11},
+    {"f32", 0.50},    {"q4_0", 0.11},  {"q4_1", 0.19},   {"q5_0", 0.09},   {"q5_1", 0.33},
+    {"q8_0", 0.11},   {"q8_1", 0.19},  {"q2_k", 0.19},   {"q3_k", 0.08},   {"q6_k", 0.11},
     {"q8_k", 0.23},   {"q8_ks", 0.23}, {"iq4_nl", 0.11}, {"iq4_xs", 0.30}, {"tq2_0", 0.08},
     {"mxfp4", 0.058}, {"nvfp4", 0.20},
 };
@@ -56,7 +57,8 @@ QK_TEST(nine_tenths_of_the_sectors_that_weights_are_loaded_from_are_used) {
   for (int format = 0; format < format_count(); ++format) {
     qk_cuda_format_info_t info{};
     qk_cuda_format_info(format, &info, nullptr);
-    std::string line = std::string("  ") + info.name + std::string(18 - std::strlen(info.name), ' ');
+    std::string line =
+        std::string("  ") + info.name + std::string(18 - std::strlen(info.name), ' ');
     for (const int layout : {QK_CUDA_NATIVE, QK_CUDA_PACKED}) {
       if (!is_kernel(format, layout, QK_CUDA_FLOAT32)) continue;
       if (layout == QK_CUDA_NATIVE && decodes_by_eights(info.name)) continue;

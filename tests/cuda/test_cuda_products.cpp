@@ -1,5 +1,5 @@
-// Every kernel on the emulated device: within the bounds of its activations, whatever x is like, and
-// to the same bits under every schedule.
+// Every kernel on the emulated device: within the bounds of its activations, whatever x is like,
+// and to the same bits under every schedule.
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -134,7 +134,8 @@ QK_TEST(every_product_is_within_the_bound_of_its_activations) {
       worst[act] = std::max(worst[act], error.relative());
     }
   }
-  for (const auto& [act, error] : worst) std::printf("  worst error, %-8s %.1e\n", act.c_str(), error);
+  for (const auto& [act, error] : worst)
+    std::printf("  worst error, %-8s %.1e\n", act.c_str(), error);
 }
 
 QK_TEST(batches_of_up_to_eight_are_as_exact_and_their_columns_independent) {

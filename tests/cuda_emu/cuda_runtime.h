@@ -1,9 +1,9 @@
 // The part of CUDA that src/cuda is written in, on a host without a device: for tests.
 //
 // Kernel sources include <cuda_runtime.h>; where this directory comes first among the include
-// directories, they compile with a C++ compiler as they are. A launch runs at once, a block after the
-// other, on one thread: every CUDA thread is a fiber (emulator.h), which runs until it meets others
-// at a barrier or a shuffle.
+// directories, they compile with a C++ compiler as they are. A launch runs at once, a block after
+// the other, on one thread: every CUDA thread is a fiber (emulator.h), which runs until it meets
+// others at a barrier or a shuffle.
 #pragma once
 
 #include <cmath>
@@ -104,8 +104,8 @@ template <class T>
 T __shfl_down_sync(unsigned mask, T value, unsigned lanes, int width = 32,
                    cuda_emu::Site site = cuda_emu::Site::current()) {
   const int lane = cuda_emu::lane();
-  const int from = lane % width + static_cast<int>(lanes) < width ? lane + static_cast<int>(lanes)
-                                                                  : lane;
+  const int from =
+      lane % width + static_cast<int>(lanes) < width ? lane + static_cast<int>(lanes) : lane;
   return cuda_emu::exchanged("__shfl_down_sync", mask, value, from, site);
 }
 inline unsigned __ballot_sync(unsigned mask, int predicate,

@@ -1,8 +1,9 @@
-// What tests ask of the emulation of CUDA: schedules, faults, and which bytes of weights were loaded.
+// What tests ask of the emulation of CUDA: schedules, faults, and which bytes of weights were
+// loaded.
 //
 // A kernel is right under every schedule that the execution model allows. Each of these runs the
-// threads of a block, and the blocks of a grid, in another order; what a thread finds in shared memory
-// before anyone has written to it is 0xcd in every byte, a NaN as a float.
+// threads of a block, and the blocks of a grid, in another order; what a thread finds in shared
+// memory before anyone has written to it is 0xcd in every byte, a NaN as a float.
 #pragma once
 
 #include <cstddef>
@@ -24,10 +25,10 @@ const std::string& last_fault();
 
 // What the loads of weights cost in memory's sectors of 32 bytes.
 struct LoadCount {
-  int64_t bytes = 0;           // that were asked for, each once a request
+  int64_t bytes = 0;            // that were asked for, each once a request
   int64_t request_sectors = 0;  // sectors of all requests: the loads that a warp makes at once
-  int64_t used_bytes = 0;      // different bytes, and
-  int64_t sectors = 0;         // sectors that come from memory, where a warp's last requests are in L1
+  int64_t used_bytes = 0;       // different bytes, and
+  int64_t sectors = 0;  // sectors that come from memory, where a warp's last requests are in L1
 };
 void start_recording();
 LoadCount stop_recording();

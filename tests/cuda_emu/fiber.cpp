@@ -1,9 +1,8 @@
 #include "fiber.h"
 
-#include <sys/mman.h>
-
 #include <cstdint>
 #include <cstdlib>
+#include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>

@@ -12,8 +12,8 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // From the scheduler: runs the fiber until it suspends itself or its body ends; the next call after
-  // that runs the body anew.
+  // From the scheduler: runs the fiber until it suspends itself or its body ends; the next call
+  // after that runs the body anew.
   void resume();
   static void suspend();
 

@@ -1,9 +1,8 @@
-#include <sys/mman.h>
-
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <sys/mman.h>
 #include <utility>
 
 #include "cuda_runtime.h"

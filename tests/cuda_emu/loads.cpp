@@ -6,8 +6,8 @@
 #include <set>
 #include <vector>
 
-#include "emulator.h"
 #include "cuda_runtime.h"
+#include "emulator.h"
 
 namespace cuda_emu {
 namespace {
