@@ -6,19 +6,17 @@
 //
 //   kFields                     where the parts of its block lie (cuda/blocks.h)
 //   kWeights                    weights a slice; kPerBlock slices make a block
-//   kGroups, kParts, kStride    the i-th 16 weights of slice c, of those of all of its groups,
-//   begin
-//                               at weight base(c) + kStride * i of the block
+//   kGroups, kParts, kStride    the i-th 16 weights of slice c, counted through all of its groups,
+//                               begin at weight base(c) + kStride * i of the block
 //   Held, load(at, c, held)     the words of a slice, as they are loaded
 //   quads(held, c, i, out)      the i-th 16 weights as four words of centred int8, times kFactor
 //   d(held)                     what everything is multiplied by, over kFactor
 //   scale(held, c, g)           the scale of group g beside d, where kScaled: an int where its
 //                               product with a group's sum fits one, else a float
-//   dmin(held), min(held, c, g)  the product is added to each weight of group g, where kHasMin;
-//                               the second where kMinScaled, an int
-//   octets(held, c, i)          with kOctets: two scales from 0 to 15, lowest first, a byte each,
-//   of
-//                               the i-th 16 weights' eights
+//   dmin(held), min(held, c, g) their product is added to each weight of group g, where kHasMin;
+//                               the second, an int, where kMinScaled
+//   octets(held, c, i)          with kOctets: the scales of the i-th 16 weights' eights, 0 to 15,
+//                               in the two lowest bytes
 //
 // Everything is exact in integers until a group's sum becomes a float: quants that a bias is
 // taken off are centred as they are unpacked, by a quant's highest bit, put at the top of its byte
@@ -55,8 +53,8 @@ struct SliceShape {
   static constexpr bool kRecoded = false;  // whether the fields are those of F::Recoded
   static_assert(kWeights == 16 * kGroups * kParts);
 
-  static constexpr int kGroupStride =
-      kStride * kParts;  // from a group's first weight to the next's
+  // From a group's first weight to the next's.
+  static constexpr int kGroupStride = kStride * kParts;
 };
 
 }  // namespace qk::cuda
