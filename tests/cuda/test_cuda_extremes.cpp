@@ -1,5 +1,6 @@
-// The largest products there are: every bit of the quants and scales set or not, against activations
-// that are all at one end. What overflows an int shows here, and under UndefinedBehaviorSanitizer.
+// The largest products there are: every bit of the quants and scales set or not, against
+// activations that are all at one end. What overflows an int shows here, and under
+// UndefinedBehaviorSanitizer.
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -21,8 +22,8 @@ struct ConstantBlock {
   float largest = -1.0f;  // weight, by magnitude
 };
 
-// A block of equal bytes, but for two binary16 of 1 at `offset`: where d is, and dmin where there is
-// one.
+// A block of equal bytes, but for two binary16 of 1 at `offset`: where d is, and dmin where there
+// is one.
 ConstantBlock block_with_d_at(const Format& format, int byte, int offset) {
   ConstantBlock block;
   block.bytes.assign(static_cast<size_t>(format.info.bytes), static_cast<uint8_t>(byte));
