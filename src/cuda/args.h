@@ -7,8 +7,9 @@
 
 namespace qk::cuda {
 
-inline constexpr int kWarps = 4;  // of a block that multiplies
 inline constexpr int kWarp = 32;
+inline constexpr int kWarps = 4;  // of a block that multiplies
+inline constexpr int kGemvThreads = kWarp * kWarps;
 inline constexpr int kRows = 2;  // rows that a warp multiplies at once
 // Blocks that a multiprocessor is to hold at once: 65536 registers are then 80 for each thread of a
 // product with one column, 168 with four, 255 with eight.

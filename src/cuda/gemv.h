@@ -229,7 +229,7 @@ QK_DEVICE void finish(float (&sums)[kRows][M], const GemvArgs& args, const WarpP
 }
 
 template <class S, Layout L, Act A, int M>
-__global__ __launch_bounds__(kWarp* kWarps, blocks_at_once(M)) void gemv(const GemvArgs args) {
+__global__ __launch_bounds__(kGemvThreads, blocks_at_once(M)) void gemv(const GemvArgs args) {
   const WarpPlace place(args.warps_per_row);
   const int c = place.slice % S::kPerBlock;
   const int first = place.slice / S::kPerBlock;
@@ -241,18 +241,23 @@ __global__ __launch_bounds__(kWarp* kWarps, blocks_at_once(M)) void gemv(const G
   Columns<S, A> columns(units + static_cast<int64_t>(first * S::kBlock / 256) * M,
                         first * S::kBlock % 256 + S::base(c));
 
-  wait_for_kernel_before();  // it writes the activations
-  float sums[kRows][M] = {};
   const int blocks = static_cast<int>(args.blocks);
-  for (int block = first; block < blocks; block += step) {
-    typename S::Held held[kRows];
+  typename S::Held held[kRows];
+  const auto load = [&] {
     QK_UNROLL_ALL
-    for (int r = 0; r < kRows; ++r) {
-      S::load(at[r], c, held[r]);
-      at[r].advance(step);
-    }
+    for (int r = 0; r < kRows; ++r) S::load(at[r], c, held[r]);
+  };
+  if (first < blocks) load();
+
+  wait_for_kernel_before();  // it writes the activations, while the first weights are on their way
+  float sums[kRows][M] = {};
+  for (int block = first; block < blocks;) {
     multiply<S, A, M>(held, c, columns, sums);
+    block += step;
+    QK_UNROLL_ALL
+    for (int r = 0; r < kRows; ++r) at[r].advance(step);
     columns.advance(step * S::kBlock / 256 * M);
+    if (block < blocks) load();
   }
   finish<M>(sums, args, place);
 }

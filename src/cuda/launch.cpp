@@ -90,7 +90,7 @@ cudaError_t launch_product(const qk_cuda_product& product, LaunchOn on) {
   const int64_t pairs = args.epilogue.gated ? weights.n : ceil_div(weights.n, kRows);
   const int64_t blocks = ceil_div(pairs, kWarps / args.warps_per_row);
   const auto& of = kernels.gemv[static_cast<int>(layout_of(weights))][product.act];
-  return launch(of[column_class(product.columns)], args, blocks, 1, kWarp * kWarps, on);
+  return launch(of[column_class(product.columns)], args, blocks, 1, kGemvThreads, on);
 }
 
 cudaError_t launch_dequantize(const qk_cuda_weights& weights, const qk_cuda_matrix& out,
