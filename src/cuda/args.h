@@ -11,9 +11,12 @@ inline constexpr int kWarp = 32;
 inline constexpr int kWarps = 4;  // of a block that multiplies
 inline constexpr int kGemvThreads = kWarp * kWarps;
 inline constexpr int kRows = 2;  // rows that a warp multiplies at once
-// Blocks that a multiprocessor is to hold at once: 65536 registers are then 80 for each thread of a
-// product with one column, 168 with four, 255 with eight.
-constexpr int blocks_at_once(int columns) { return columns == 1 ? 6 : columns == 4 ? 3 : 2; }
+// Blocks that a multiprocessor is to hold at once. 65536 registers are then 80 for each thread of a
+// product with one column, 168 with four, 255 with eight; slices that take many, 128, 255 and 255.
+constexpr int blocks_at_once(int columns, bool takes_many) {
+  if (columns == 1) return takes_many ? 4 : 6;
+  return columns == 4 && !takes_many ? 3 : 2;
+}
 inline constexpr int kActivateThreads = 1024;
 inline constexpr int kDecodeThreads = 128;
 inline constexpr int kElementThreads = 256;

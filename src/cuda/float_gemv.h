@@ -47,7 +47,7 @@ QK_DEVICE bool aligned_to_16(const uint8_t* first, int64_t stride) {
 // args.blocks is k.
 template <class F, int M>
 __global__ __launch_bounds__(kGemvThreads,
-                             blocks_at_once(M)) void float_gemv(const GemvArgs args) {
+                             blocks_at_once(M, false)) void float_gemv(const GemvArgs args) {
   const WarpPlace place(args.warps_per_row);
   const uint8_t* rows[kRows];
   pick_rows(args, place.pair, rows);

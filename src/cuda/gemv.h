@@ -229,7 +229,8 @@ QK_DEVICE void finish(float (&sums)[kRows][M], const GemvArgs& args, const WarpP
 }
 
 template <class S, Layout L, Act A, int M>
-__global__ __launch_bounds__(kGemvThreads, blocks_at_once(M)) void gemv(const GemvArgs args) {
+__global__ __launch_bounds__(kGemvThreads, blocks_at_once(M, S::kTakesManyRegisters)) void gemv(
+    const GemvArgs args) {
   const WarpPlace place(args.warps_per_row);
   const int c = place.slice % S::kPerBlock;
   const int first = place.slice / S::kPerBlock;

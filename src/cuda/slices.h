@@ -51,6 +51,7 @@ struct SliceShape {
   static constexpr bool kMinOf16 = F::kMinGroup == 16;
   static constexpr bool kOctets = false;
   static constexpr bool kRecoded = false;  // whether the fields are those of F::Recoded
+  static constexpr bool kTakesManyRegisters = kWeights > 32;
   static_assert(kWeights == 16 * kGroups * kParts);
 
   // From a group's first weight to the next's.

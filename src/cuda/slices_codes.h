@@ -25,6 +25,7 @@ namespace qk::cuda {
 template <class F>
 struct SlicesOfOctets : SliceShape<F, 32, 32 / F::kGroup, F::kGroup / 16, 16> {
   static constexpr Field kFields[1] = {{0, F::kInfo.bytes, 0}};
+  static constexpr bool kTakesManyRegisters = true;
   struct Held {
     const typename F::Block* block;
   };
