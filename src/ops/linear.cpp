@@ -5,21 +5,15 @@
 #include "formats/registry.h"
 #include "ops/pack.h"
 #include "ops/shapes.h"
+#include "ops/tiles.h"
 
 namespace qk {
 namespace {
 
-// From so many batch rows on, packing a panel takes less time than its product then gains.
+// From so many batch rows on, packing a panel, or decoding it for tiles, takes less time than its
+// product then gains.
 constexpr int64_t kPackedBatch = 16;
 constexpr int64_t kScratchBytes = 64 << 10;  // what malloc keeps, where it would map more anew
-
-// On the thread that calls.
-Parallel alone() {
-  const auto run = [](void*, int, int64_t n, int64_t, RangeFn fn, void* context) {
-    fn(context, 0, n);
-  };
-  return {run, nullptr, 1};
-}
 
 // Native rows against a batch by way of panels, which are packed some at a time into scratch that
 // stays in cache. False where there is no memory for one panel, with nothing written.
@@ -87,8 +81,8 @@ Status linear(const Parallel& parallel, const WeightView& weights, const Activat
   if (x.m == 0) return {};
   const MClass m_class = x.m == 1 ? MClass::kVector : MClass::kMatrix;
   const auto kernel_of = [&](Layout layout) -> const LinearKernel& {
-    return x.kernels->linear[static_cast<int>(layout)][weights.format][static_cast<int>(x.act)]
-                            [static_cast<int>(m_class)];
+    return x.kernels->formats->linear[static_cast<int>(layout)][weights.format]
+                                     [static_cast<int>(x.act)][static_cast<int>(m_class)];
   };
   const LinearKernel& kernel = kernel_of(weights.layout);
   const LinearArgs args{.weights = weights.data,
@@ -102,6 +96,7 @@ Status linear(const Parallel& parallel, const WeightView& weights, const Activat
                         .bias = bias,
                         .out = out,
                         .out_stride = out_stride};
+  if (x.m >= kPackedBatch && linear_by_tiles(parallel, weights, x, args, kernel)) return {};
   // A range is worth another thread from about 32 K multiplications on, a few microseconds.
   constexpr int64_t kGrainWork = 32768;
   const auto over_rows = [&](int rows_at_once, auto body) {

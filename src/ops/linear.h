@@ -10,8 +10,8 @@ namespace qk {
 
 // out[j * out_stride + i] = x[j] . weights[i] + bias[i]  for j in [0, x.m), i in [0, weights.n).
 // `bias` is (n) or null; `out_stride` counts floats. Writes nothing when it fails. Large batches
-// pack native rows as they go, each thread into scratch of its own; without memory for that they
-// take the slower way.
+// decode rows for tiles where the ISA has them, or pack native rows, as they go, each thread into
+// scratch of its own; without memory for that they take the slower way.
 Status linear(const Parallel& parallel, const WeightView& weights, const ActivationsView& x,
               const float* bias, float* out, int64_t out_stride);
 
