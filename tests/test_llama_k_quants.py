@@ -70,8 +70,9 @@ def test_a_copy_in_k_quants_with_padded_rows_agrees_with_its_own_float64_referen
         assert {w.fmt for w in matrices} == {"q4_k", "q6_k"}
         reference = Reference(file, "float64")
         for pack in (True, False):
-            options = {"act": "float32", "cache_dtype": "float32", "max_context": 64}
-            with Model(k_quants_path, pack=pack, **options) as model:
+            with Model(
+                k_quants_path, pack=pack, act="float32", cache_dtype="float32", max_context=64
+            ) as model:
                 tokens = model.tokenizer.encode(TEXT)
                 logits = model.logits(tokens)
                 reference.reset()
