@@ -74,8 +74,7 @@ class ByteLevel:
         name = supported(metadata, "tokenizer.ggml.pre", list(PRE_TOKENIZERS))
         pre = PRE_TOKENIZERS[name]
         self.vocabulary = Vocabulary.from_metadata(metadata, add_bos=pre.add_bos, defaults={})
-        merges = [_pair(merge) for merge in strings(metadata, "tokenizer.ggml.merges")]
-        self._inner = _build(self.vocabulary, merges, pre)
+        self._inner = _build(self.vocabulary, _merges(metadata), pre)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text; the spelling of a special token becomes that token."""
@@ -125,8 +124,10 @@ def _bytes_by_character() -> dict[str, int]:
     return table | {chr(0x100 + index): byte for index, byte in enumerate(others)}
 
 
-def _pair(merge: str) -> tuple[str, str]:
-    left, _, right = merge.partition(" ")
-    if not left or not right:
-        raise ValueError(f"tokenizer.ggml.merges holds {merge!r}, expected two tokens")
-    return left, right
+def _merges(metadata: Mapping[str, object]) -> list[tuple[str, str]]:
+    merges = strings(metadata, "tokenizer.ggml.merges")
+    pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
+    for merge, pair in zip(merges, pairs, strict=True):
+        if not all(pair):
+            raise ValueError(f"tokenizer.ggml.merges holds {merge!r}, expected two tokens")
+    return pairs

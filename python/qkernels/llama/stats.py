@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from time import perf_counter
 
@@ -46,9 +46,16 @@ class Stats:
         """Bytes read a second over what this machine reads when it does nothing else.
 
         Above 1 is possible where a part of the model stays in the cache. The first use measures the
-        machine, which takes about half a second.
+        machine, which takes about half a second. 0 where there was no step.
         """
+        if not self.tokens_per_second:
+            return 0.0
         return self.bytes_per_token * self.tokens_per_second / read_bandwidth(self.threads)
+
+    def to_dict(self) -> dict[str, float]:
+        """All of it by name, as `--json` writes it."""
+        speeds = {name: getattr(self, name) for name in ("tokens_per_second", "bandwidth_fraction")}
+        return {**asdict(self), **speeds}
 
 
 @lru_cache(maxsize=8)
