@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from qkernels.llama.vocabulary import (
     CONTROL,
@@ -126,8 +126,7 @@ def _bytes_by_character() -> dict[str, int]:
 
 def _merges(metadata: Mapping[str, object]) -> list[tuple[str, str]]:
     merges = strings(metadata, "tokenizer.ggml.merges")
-    pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
-    for merge, pair in zip(merges, pairs, strict=True):
-        if not all(pair):
-            raise ValueError(f"tokenizer.ggml.merges holds {merge!r}, expected two tokens")
-    return pairs
+    wrong = next((merge for merge in merges if " " not in merge[1:-1]), None)
+    if wrong is not None:
+        raise ValueError(f"tokenizer.ggml.merges holds {wrong!r}, expected two tokens")
+    return cast("list[tuple[str, str]]", [tuple(merge.split(" ", 1)) for merge in merges])
