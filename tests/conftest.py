@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from weights import SANITIZED
 
 import qkernels as qk
 from qkernels import _core
@@ -25,6 +26,8 @@ def act(request: pytest.FixtureRequest) -> str:
 # What runs in place of an ISA on machines that lack it; where both run, tests/cpp has both.
 STAND_INS = {"avxvnni_evex": "avxvnni", "amx_emulated": "amx_bf16"}
 ISAS = [i for i in _core.isas(for_tests=True) if STAND_INS.get(i) not in qk.isas()]
+if SANITIZED:  # tests/cpp walks through all of them; what Python adds is the same for each
+    ISAS = sorted({ISAS[0], ISAS[-1]}, key=ISAS.index)
 
 
 @pytest.fixture(params=ISAS)

@@ -7,7 +7,6 @@ over the logits of all of them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from weights import SANITIZED
 
 import qkernels as qk
 from qkernels import _core
@@ -24,7 +24,7 @@ from qkernels.llama import Model, Reference
 TEXT = Path(__file__).parent / "data" / "alice.txt"
 WINDOW = 512
 # Sanitizers make products ten times slower, and check each as well in one window as in all.
-WINDOWS = 1 if os.environ.get("QKERNELS_SANITIZED") else 8
+WINDOWS = 1 if SANITIZED else 8
 PROMPTS = [
     "The capital of France is",
     "Water boils at a temperature of",
@@ -146,7 +146,7 @@ def gap_of(scores: NDArray[np.float64]) -> float:
 def test_greedy_tokens_are_those_of_float64_but_where_its_choice_is_closer_than_the_error(
     model_path: Path, reference: Reference
 ) -> None:
-    prompts = PROMPTS[:2] if os.environ.get("QKERNELS_SANITIZED") else PROMPTS
+    prompts = PROMPTS[:2] if SANITIZED else PROMPTS
     differences = 0
     with Model(model_path, act="int16", cache_dtype="float32", max_context=128) as model:
         for text in prompts:
