@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from weights import SANITIZED
 
 import qkernels as qk
 from qkernels import _core
+from weights import SANITIZED
 
 pytest_plugins = ["fixtures_model", "worst_errors"]
 

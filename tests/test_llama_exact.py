@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from weights import SANITIZED
 
 import qkernels as qk
 from qkernels import _core
 from qkernels.llama import Model, Reference
+from weights import SANITIZED
 
 TEXT = Path(__file__).parent / "data" / "alice.txt"
 WINDOW = 512
@@ -115,9 +115,10 @@ def test_logits_and_perplexity_of_a_book_are_those_of_float64(
         for key, model in models.items():
             found[key].add(model.logits(window), exact, window)
     for key, (logits, perplexity) in bounds.items():
-        print(f"{key}: logits {found[key].of_logits:.1e}, perplexity {found[key].of_perplexity:.1e}")
-        assert found[key].of_logits <= logits, key
-        assert found[key].of_perplexity <= perplexity, key
+        of = found[key]
+        print(f"{key}: logits {of.of_logits:.1e}, perplexity {of.of_perplexity:.1e}")
+        assert of.of_logits <= logits, key
+        assert of.of_perplexity <= perplexity, key
 
 
 def greedy_tokens(model: Model, prompt: list[int], count: int) -> list[int]:
