@@ -1,7 +1,6 @@
 // Q6_K: a superblock of 256 weights, 6 bits each; 16 groups of 16 with a signed 8-bit scale.
 //
-//   byte   0..127   ql      2 runs of 64 bytes; run r holds bits 0..3 of weights 128r .. 128r +
-//   127:
+//   byte   0..127   ql      2 runs of 64 bytes; run r holds bits 0..3 of 128 weights from 128r on:
 //                           the first 64 in the low nibbles, the others in the high ones
 //          128..191 qh      2 runs of 32 bytes with bits 4..5, laid out as in q2_k
 //          192..207 scales  int8 x 16
