@@ -21,7 +21,7 @@ import qkernels as qk
 from qkernels import _core
 from qkernels.llama import Model, Reference
 
-TEXT = Path(__file__).parent / "data" / "time_machine.txt"
+TEXT = Path(__file__).parent / "data" / "alice.txt"
 WINDOW = 512
 # Sanitizers make products ten times slower, and check each as well in one window as in all.
 WINDOWS = 1 if os.environ.get("QKERNELS_SANITIZED") else 8

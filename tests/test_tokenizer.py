@@ -104,7 +104,7 @@ def test_decoding_refuses_an_unknown_id(tokenizer: Tokenizer, token: int) -> Non
         ("tokens", None, "tokenizer.ggml.tokens is missing"),
         ("tokens", ["a", "b", "a"], "tokenizer.ggml.tokens holds 'a' more than once"),
         ("merges", ["ab"], "tokenizer.ggml.merges holds 'ab', expected two tokens"),
-        ("merges", ["q "], "tokenizer.ggml.merges holds 'q ', expected two tokens"),
+        ("merges", ["q zz"], "tokenizer.ggml.merges does not fit the tokens"),
         ("token_type", [1, 2], "tokenizer.ggml.token_type is not a list with one value a token"),
         ("add_bos_token", "yes", "tokenizer.ggml.add_bos_token is 'yes', expected true or false"),
         ("bos_token_id", 1 << 30, "bos_token_id is 1073741824, the vocabulary has"),

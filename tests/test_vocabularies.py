@@ -112,22 +112,6 @@ def test_characters_without_a_token_become_the_unknown_one_where_bytes_are_missi
         Tokenizer.from_metadata(metadata).encode("q")
 
 
-def test_merges_that_make_no_token_fall_back_to_bytes() -> None:
-    metadata = byte_level("gpt-2")
-    metadata["tokenizer.ggml.merges"] = ["q z", *metadata["tokenizer.ggml.merges"]]
-    tokenizer = Tokenizer.from_metadata(metadata)
-    assert [tokenizer.spelling(token) for token in tokenizer.encode("qzab")] == ["q", "z", "ab"]
-
-
-def test_a_byte_without_a_token_is_named() -> None:
-    metadata = byte_level("gpt-2")
-    metadata["tokenizer.ggml.tokens"] = [
-        "zz" if t == "z" else t for t in metadata["tokenizer.ggml.tokens"]
-    ]
-    with pytest.raises(ValueError, match="the vocabulary has no token for the byte 'z'"):
-        Tokenizer.from_metadata(metadata).encode("aza")
-
-
 @pytest.mark.parametrize("metadata", [SPACED, byte_level("gpt-2")], ids=["llama", "gpt2"])
 def test_a_lone_surrogate_is_no_text(metadata: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="the text is not valid Unicode"):

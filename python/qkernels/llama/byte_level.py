@@ -3,7 +3,7 @@
 A token is spelled in 256 printable stand-ins for the bytes (a space is `Ġ`), so any UTF-8 text has
 an encoding and ids decode to bytes. Special tokens are spelled as they are. A text is split into
 words by its model's pre-tokenizer, a sequence of regular expressions, and the bytes of a word are
-merged into tokens, in the order of the file's list of merges.
+merged into tokens by the rank of the merges.
 """
 
 from __future__ import annotations
@@ -11,10 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from qkernels.llama.merging import merge
-from qkernels.llama.vocabulary import SILENT, USER_DEFINED, Vocabulary, strings, supported
+from qkernels.llama.vocabulary import (
+    CONTROL,
+    SILENT,
+    UNKNOWN,
+    USER_DEFINED,
+    Vocabulary,
+    strings,
+    supported,
+)
 
 if TYPE_CHECKING:
     import tokenizers
@@ -55,11 +62,7 @@ PRE_TOKENIZERS = {
 
 
 class ByteLevel:
-    """Texts to ids and ids to bytes by a GPT-2 vocabulary.
-
-    The words are split by `tokenizers`, and merged here: its model takes longer to be built from
-    a file's fifty thousand merges than a small model to be loaded.
-    """
+    """Texts to ids and ids to bytes by a GPT-2 vocabulary."""
 
     def __init__(self, metadata: Mapping[str, object]) -> None:
         """Build it from a file's metadata.
@@ -71,26 +74,11 @@ class ByteLevel:
         name = supported(metadata, "tokenizer.ggml.pre", list(PRE_TOKENIZERS))
         pre = PRE_TOKENIZERS[name]
         self.vocabulary = Vocabulary.from_metadata(metadata, add_bos=pre.add_bos, defaults={})
-        self._ranks = _ranks(metadata)
-        self._ignore_merges = pre.ignore_merges
-        self._splitter = _splitter(pre)
-        # A text's words are few, and each comes often.
-        self._ids_of_word = lru_cache(maxsize=1 << 16)(self._encode_word)
+        self._inner = _build(self.vocabulary, _merges(metadata), pre)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text; the spelling of a special token becomes that token.
-
-        Raises:
-            ValueError: a byte of the text is no token.
-        """
-        found: list[int] = []
-        for token, part in self.vocabulary.split(text):
-            if token is not None:
-                found.append(token)
-                continue
-            for word, _ in self._splitter.pre_tokenize_str(part):
-                found += self._ids_of_word(word)
-        return found
+        """The ids of a text; the spelling of a special token becomes that token."""
+        return list(self._inner.encode(text, add_special_tokens=False).ids)
 
     def bytes_of(self, token: int) -> bytes:
         """The bytes that an id of the vocabulary stands for."""
@@ -102,39 +90,29 @@ class ByteLevel:
             return spelling.encode("utf-8", "surrogateescape")
         return bytes(alphabet[c] for c in spelling)
 
-    def _encode_word(self, word: str) -> list[int]:
-        """The ids of a word in byte spelling."""
-        ids = self.vocabulary.ids
-        if self._ignore_merges and word in ids:
-            return [ids[word]]
-        pieces = merge(word, lambda left, right: self._ranks.get(f"{left} {right}"))
-        found: list[int] = []
-        for piece in pieces:
-            # Merges may make what is no token.
-            for part in (piece,) if piece in ids else piece:
-                if part not in ids:
-                    raise ValueError(f"the vocabulary has no token for the byte {part!r}")
-                found.append(ids[part])
-        return found
 
-
-def _splitter(pre: PreTokenizer) -> tokenizers.pre_tokenizers.PreTokenizer:
-    """What splits a text into words in byte spelling."""
+def _build(
+    vocabulary: Vocabulary, merges: list[tuple[str, str]], pre: PreTokenizer
+) -> tokenizers.Tokenizer:
     import tokenizers
+    from tokenizers import AddedToken, models
     from tokenizers import pre_tokenizers as splits
 
-    words = [splits.Split(tokenizers.Regex(pattern), "isolated") for pattern in pre.patterns]
-    spelling = splits.ByteLevel(add_prefix_space=False, use_regex=False)
-    return splits.Sequence([*words, spelling])
-
-
-def _ranks(metadata: Mapping[str, object]) -> dict[str, int]:
-    """The place of each merge, spelled as "left right", in the file's list."""
-    merges = strings(metadata, "tokenizer.ggml.merges")
-    wrong = next((merge for merge in merges if " " not in merge[1:-1]), None)
-    if wrong is not None:
-        raise ValueError(f"tokenizer.ggml.merges holds {wrong!r}, expected two tokens")
-    return dict(zip(merges, range(len(merges)), strict=True))
+    try:
+        model = models.BPE(vocab=vocabulary.ids, merges=merges, ignore_merges=pre.ignore_merges)
+    except Exception as error:  # the package raises plain Exception for a merge it cannot use
+        raise ValueError(f"tokenizer.ggml.merges does not fit the tokens: {error}") from error
+    inner = tokenizers.Tokenizer(model)
+    inner.pre_tokenizer = splits.Sequence(
+        [splits.Split(tokenizers.Regex(pattern), "isolated") for pattern in pre.patterns]
+        + [splits.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    # They are matched whole in a text, before it is split into words.
+    special = [AddedToken(t, special=True) for t in vocabulary.of_kind(UNKNOWN, CONTROL)]
+    plain = [AddedToken(t, normalized=False) for t in vocabulary.of_kind(USER_DEFINED)]
+    inner.add_special_tokens(special)
+    inner.add_tokens(plain)
+    return inner
 
 
 @lru_cache(maxsize=1)
@@ -144,3 +122,11 @@ def _bytes_by_character() -> dict[str, int]:
     table = {chr(byte): byte for byte in printable}
     others = (byte for byte in range(256) if byte not in printable)
     return table | {chr(0x100 + index): byte for index, byte in enumerate(others)}
+
+
+def _merges(metadata: Mapping[str, object]) -> list[tuple[str, str]]:
+    merges = strings(metadata, "tokenizer.ggml.merges")
+    wrong = next((merge for merge in merges if " " not in merge[1:-1]), None)
+    if wrong is not None:
+        raise ValueError(f"tokenizer.ggml.merges holds {wrong!r}, expected two tokens")
+    return cast("list[tuple[str, str]]", [tuple(merge.split(" ", 1)) for merge in merges])

@@ -6,6 +6,7 @@ import operator
 import os
 import random
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -93,19 +94,21 @@ class Model:
             MemoryError: the weights or the cache do not fit.
         """
         self._threads = _threads.resolve(threads)
-        with qk.load_gguf(_find(path)) as file:
+        # A vocabulary takes Python as long as the matrices of a small model take the core.
+        with qk.load_gguf(_find(path)) as file, ThreadPoolExecutor(1) as aside:
             self.config = LlamaConfig.from_metadata(file.metadata)
             tensors = collect(file, self.config)
-            self.tokenizer = Tokenizer.from_metadata(file.metadata)
+            context = _context(self.config, max_context)
+            tokenizer = aside.submit(Tokenizer.from_metadata, file.metadata)
+            if pack:
+                tensors = _packed(tensors, threads)
+            self.tokenizer = tokenizer.result()
             self._template_source = {chat.KEY: file.metadata.get(chat.KEY)}
         if len(self.tokenizer) != tensors.vocabulary:
             raise ValueError(
                 f"tokenizer.ggml.tokens has {len(self.tokenizer)} tokens,"
                 f" token_embd.weight {tensors.vocabulary} rows"
             )
-        context = _context(self.config, max_context)
-        if pack:
-            tensors = _packed(tensors, threads)
         core = _core.Llama(
             asdict(self.config), tensors.core(), cache_dtype, context, act, self._threads
         )

@@ -1,22 +1,24 @@
 """SentencePiece vocabularies, as those of Llama 2 and Mistral 7B: `tokenizer.ggml.model` "llama".
 
 A space is spelled `▁`, and a text gets one before it. Its characters are merged, the pair first
-whose union is the token with the highest score, until no union is a token. A character that is no
-token becomes one token a byte, spelled `<0x0A>`.
+whose union is the token with the highest score (the leftmost of equals), until no union is a token.
+That is done here and not by `tokenizers`, whose merges have ranks, which have no equals. A
+character that is no token becomes one token a byte, spelled `<0x0A>`.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
 import re
 from collections.abc import Mapping
 
-from qkernels.llama.merging import merge
 from qkernels.llama.vocabulary import (
     BYTE,
     SILENT,
     UNKNOWN,
     USER_DEFINED,
+    WHOLE,
     Vocabulary,
     flag,
 )
@@ -38,6 +40,8 @@ class SentencePiece:
         self.vocabulary = Vocabulary.from_metadata(metadata, add_bos=True, defaults=_DEFAULTS)
         self.adds_space = flag(metadata, "tokenizer.ggml.add_space_prefix", True)
         self._scores = _scores(metadata, len(self.vocabulary.tokens))
+        whole = sorted(self.vocabulary.of_kind(*WHOLE), key=len, reverse=True)
+        self._whole = re.compile(f"({'|'.join(map(re.escape, whole))})") if whole else None
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text; the spelling of a special token becomes that token.
@@ -45,14 +49,15 @@ class SentencePiece:
         Raises:
             ValueError: a character is no token, and a byte of it is none either.
         """
+        parts = self._whole.split(text) if self._whole else [text]
         found: list[int] = []
-        for token, part in self.vocabulary.split(text):
-            if token is not None:
-                found.append(token)
-                continue
-            spaced = f" {part}" if self.adds_space else part
-            for piece in merge(spaced.replace(" ", SPACE), self._rank):
-                found += self._ids_of(piece)
+        for index, part in enumerate(parts):
+            if index % 2:  # text and special tokens take turns
+                found.append(self.vocabulary.ids[part])
+            elif part:
+                spaced = f" {part}" if self.adds_space else part
+                for piece in self._merge(spaced.replace(" ", SPACE)):
+                    found += self._ids_of(piece)
         return found
 
     def bytes_of(self, token: int) -> bytes:
@@ -65,9 +70,37 @@ class SentencePiece:
         text = spelling if kind == USER_DEFINED else spelling.replace(SPACE, " ")
         return text.encode("utf-8", "surrogateescape")
 
-    def _rank(self, left: str, right: str) -> float | None:
-        token = self.vocabulary.ids.get(left + right)
-        return None if token is None else -self._scores[token]
+    def _merge(self, text: str) -> list[str]:
+        """Split a text into the pieces that are left when nothing can be merged any more.
+
+        Piece i begins at character i, and is empty once it is part of the one before it.
+        """
+        ids, scores = self.vocabulary.ids, self._scores
+        pieces = list(text)
+        before = list(range(-1, len(text) - 1))
+        after = [*range(1, len(text)), -1]
+        queue: list[tuple[float, int, int, int]] = []
+
+        def consider(left: int, right: int) -> None:
+            if left >= 0 and right >= 0:
+                union = pieces[left] + pieces[right]
+                if (token := ids.get(union)) is not None:
+                    heapq.heappush(queue, (-scores[token], left, right, len(union)))
+
+        for left in range(len(text) - 1):
+            consider(left, left + 1)
+        while queue:
+            _, left, right, length = heapq.heappop(queue)
+            union = pieces[left] + pieces[right]
+            if not pieces[left] or not pieces[right] or len(union) != length:
+                continue  # one of the two was merged with another piece since
+            pieces[left], pieces[right] = union, ""
+            after[left] = after[right]
+            if after[right] >= 0:
+                before[after[right]] = left
+            consider(before[left], left)
+            consider(left, after[left])
+        return [piece for piece in pieces if piece]
 
     def _ids_of(self, piece: str) -> list[int]:
         """The token that a piece is, or one a byte."""

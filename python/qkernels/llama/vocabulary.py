@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 # tokenizer.ggml.token_type: what a token stands for, and how it is found in a text.
 NORMAL = 1
@@ -50,23 +48,9 @@ class Vocabulary:
     add_bos: bool
     add_eos: bool
 
-    def split(self, text: str) -> Iterator[tuple[int | None, str]]:
-        """Yield the special tokens in a text with their ids, and what lies between with None.
-
-        Of special tokens that begin at the same place, the longest is taken.
-        """
-        for index, part in enumerate(self._whole.split(text)):
-            if index % 2:  # text and special tokens take turns
-                yield self.ids[part], part
-            elif part:
-                yield None, part
-
-    @cached_property
-    def _whole(self) -> re.Pattern[str]:
-        found = (self.tokens[i] for i, kind in enumerate(self.kinds) if kind in WHOLE)
-        whole = sorted(filter(None, found), key=len, reverse=True)
-        never = "(?!)"
-        return re.compile(f"({'|'.join(map(re.escape, whole)) or never})")
+    def of_kind(self, *kinds: int) -> list[str]:
+        """The tokens of these types, but not one without a spelling."""
+        return [t for t, k in zip(self.tokens, self.kinds, strict=True) if k in kinds and t]
 
     @classmethod
     def from_metadata(
