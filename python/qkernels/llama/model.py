@@ -115,7 +115,7 @@ class Model:
         self._session: Session | None = Session(core)
         self._template: chat.ChatTemplate | None = None
         self._turns = Turns()
-        self.stats = Stats(threads=self._threads)
+        self.stats = self._new_stats()
 
     @property
     def context(self) -> int:
@@ -262,6 +262,10 @@ class Model:
             raise ValueError("the model is closed")
         return self._session
 
+    def _new_stats(self) -> Stats:
+        # Without a number of its own, a model computes on as many threads as its process.
+        return Stats(threads=self._threads if self._threads > 0 else _core.threads())
+
     def _prompt_ids(self, prompt: str | Sequence[int]) -> list[int]:
         if not isinstance(prompt, str):
             return self._checked(prompt)
@@ -293,7 +297,7 @@ class Model:
         if max_tokens == 0:
             return
         with self._turns.hold():
-            self.stats = stats = Stats(threads=self._threads)
+            self.stats = stats = self._new_stats()
             ids = session.generate(prompt, max_tokens, sampler, self.tokenizer.eos_ids, stats)
             for piece in before_stop(self.tokenizer.stream(ids), stops):
                 yield piece

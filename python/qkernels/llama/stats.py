@@ -25,7 +25,7 @@ class Stats:
         tokens: chosen, the one that ended the text included.
         seconds: of the steps from the first token to the last, without what happens between them.
         bytes_per_token: of weights, keys and values that an average step read.
-        threads: that computed, -1 for the default of the process.
+        threads: that computed.
     """
 
     prompt_tokens: int = 0
@@ -34,7 +34,7 @@ class Stats:
     tokens: int = 0
     seconds: float = 0.0
     bytes_per_token: float = 0.0
-    threads: int = -1
+    threads: int = 1
 
     @property
     def tokens_per_second(self) -> float:
@@ -63,7 +63,7 @@ def read_bandwidth(threads: int) -> float:
     """Bytes a second of the fastest way to read memory, with as many threads.
 
     Args:
-        threads: 1 to 256, or -1 for the default of the process.
+        threads: 1 to 256.
 
     Raises:
         MemoryError: there is no room for a buffer that exceeds the caches.
