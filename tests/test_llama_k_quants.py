@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from k_quants import encode_q4_k, encode_q6_k, pad_rows
 
 import qkernels as qk
+from k_quants import encode_q4_k, encode_q6_k, pad_rows
 from qkernels.llama import Model, Reference
 
 if TYPE_CHECKING:

@@ -124,8 +124,8 @@ llama::Layer layer_of(Tensors& tensors, const llama::Config& config, const py::d
 // A model, what keeps its weights alive, and the lock that makes calls wait for one another.
 class PyLlama {
  public:
-  PyLlama(const Named& config, const Named& tensors, const std::string& cache,
-          int64_t context, py::handle act, int threads)
+  PyLlama(const Named& config, const Named& tensors, const std::string& cache, int64_t context,
+          py::handle act, int threads)
       : tensors_(tensors), threads_(threads) {
     parallel_of(threads);  // refuses a number out of range now
     if (cache != "float16" && cache != "float32") {
@@ -278,8 +278,7 @@ void bind_llama(py::module_& m) {
       .def("choose", &choose_from, py::arg("logits"),
            "A token for logits of shape (vocabulary,); ValueError where they hold NaN.");
   py::class_<PyLlama>(m, "Llama", "A model, its cache of keys and values, and its workspace.")
-      .def(py::init<const Named&, const Named&, const std::string&, int64_t, py::handle,
-                    int>(),
+      .def(py::init<const Named&, const Named&, const std::string&, int64_t, py::handle, int>(),
            py::arg("config"), py::arg("tensors"), py::arg("cache"), py::arg("context"),
            py::arg("act"), py::arg("threads"))
       .def("forward", &PyLlama::forward, py::arg("tokens"), py::arg("logits"),
