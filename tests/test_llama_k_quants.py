@@ -1,4 +1,4 @@
-"""SmolLM2 in K-quants: 576 is no multiple of 256, so that its rows are completed to whole blocks."""
+"""SmolLM2 in K-quants: 576 is no multiple of 256, so that rows are completed to whole blocks."""
 
 from __future__ import annotations
 
