@@ -58,7 +58,7 @@ def generate(
     json: Json = False,
 ) -> None:
     """Continue a text, or answer it with --chat; its speed goes to standard error."""
-    from qkernels.llama.model import Sampling
+    from qkernels.llama.options import Sampling
 
     with _errors("generate"):
         text = sys.stdin.read() if prompt == "-" else prompt
