@@ -26,6 +26,7 @@ class Sampling(TypedDict, total=False):
 
 
 def find_file(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """The path of a model; the word "smollm2" stands for one that is fetched."""
     if path != SMOLLM2:
         return path
     from qkernels.models import find_model
@@ -34,6 +35,7 @@ def find_file(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
 
 
 def checked_context(config: LlamaConfig, most: int | None) -> int:
+    """The most tokens of a sequence: those asked for, or all that the model was made for."""
     context = config.context if most is None else operator.index(most)
     if not 1 <= context <= config.context:
         raise ValueError(f"max_context={context} is outside 1..{config.context}, the model's own")
@@ -41,6 +43,7 @@ def checked_context(config: LlamaConfig, most: int | None) -> int:
 
 
 def checked_seed(seed: int | None) -> int:
+    """The seed, or one drawn from the system; ValueError outside 64 bits."""
     if seed is None:
         return random.getrandbits(64)
     if not 0 <= operator.index(seed) < 1 << 64:
@@ -49,6 +52,7 @@ def checked_seed(seed: int | None) -> int:
 
 
 def checked_stops(stop: Sequence[str]) -> list[str]:
+    """The strings that end a text, none of them empty."""
     if isinstance(stop, str):
         raise TypeError(f"stop is a sequence of strings, not the string {stop!r}")
     stops: list[Any] = list(stop)
