@@ -32,11 +32,12 @@ QK_INLINE typename I::Floats exponential(typename I::Floats x) {
   return I::fmul(p, I::as_floats(power));
 }
 
-// g / (1 + e^-g); 0 and not NaN where e^-g would pass the floats.
+// g / (1 + e^-g). Where e^-g would pass the floats, from -87 on down to -infinity, it is -87 /
+// e^87, which is -1.4e-36.
 template <class I>
 QK_INLINE typename I::Floats silu(typename I::Floats g) {
-  const auto bounded = I::negate(I::fmax(I::broadcast(-87.0f), g));
-  return I::fdiv(g, I::add(I::broadcast(1.0f), exponential<I>(bounded)));
+  const auto bounded = I::fmax(I::broadcast(-87.0f), g);
+  return I::fdiv(bounded, I::add(I::broadcast(1.0f), exponential<I>(I::negate(bounded))));
 }
 
 // The last, partial vector of an array goes by way of a buffer, zero past its end.

@@ -16,12 +16,8 @@ class Items {
  public:
   Status prepare(const ActivationsView& x, const Product& product) {
     const WeightView& weights = *product.weights;
-    QK_TRY(check_product(weights, x.k));
+    QK_TRY(check_linear(x, product));
     const FormatInfo& info = format_at(weights.format).info;
-    if (x.act != effective_act(weights.format, x.act)) {
-      return Status::value_error("%s weights take float32 activations; these are %s", info.name,
-                                 act_name(x.act));
-    }
     const auto m_class = static_cast<int>(x.m == 1 ? MClass::kVector : MClass::kMatrix);
     const auto kernel_of = [&](Layout layout) -> const LinearKernel& {
       return x.kernels
@@ -55,7 +51,7 @@ class Items {
   int64_t rows() const { return rows_; }
   const LinearArgs& args() const { return args_; }
 
-  // The fewest items that are worth a thread, of rows k deep.
+  // The fewest items that are worth a thread, of rows k deep, where there are batch rows.
   int64_t grain(int64_t k) const {
     const int64_t columns = args_.m < kGrainWork ? args_.m : kGrainWork;
     return ceil_div(kGrainWork, k * columns * rows_);
@@ -80,20 +76,30 @@ class Items {
 
 }  // namespace
 
+Status check_linear(const ActivationsView& x, const Product& product) {
+  const WeightView& weights = *product.weights;
+  QK_TRY(check_product(weights, x.k));
+  if (x.act != effective_act(weights.format, x.act)) {
+    return Status::value_error("%s weights take float32 activations; these are %s",
+                               format_at(weights.format).info.name, act_name(x.act));
+  }
+  return {};
+}
+
 Status linear(const Parallel& parallel, const ActivationsView& x, const Product* products,
               int count) {
   if (count > kMostProducts) {
     return Status::value_error("%d products in a call, at most %d", count, kMostProducts);
   }
   Items items[kMostProducts];
+  for (int i = 0; i < count; ++i) QK_TRY(items[i].prepare(x, products[i]));
+  if (x.m == 0) return {};
   int64_t total = 0;
   int64_t grain = 1;
   for (int i = 0; i < count; ++i) {
-    QK_TRY(items[i].prepare(x, products[i]));
     total += items[i].count();
     grain = grain > items[i].grain(x.k) ? grain : items[i].grain(x.k);
   }
-  if (x.m == 0) return {};
   auto run = [&](int64_t begin, int64_t end) {
     for (int i = 0; i < count && begin < end; ++i) {
       const int64_t own = items[i].count();
