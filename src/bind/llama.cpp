@@ -3,6 +3,7 @@
 #include <mutex>
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>  // IWYU pragma: keep (tokens as lists)
+#include <pybind11/typing.h>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ namespace py = pybind11;
 namespace qk::bind {
 namespace {
 
+using Named = py::typing::Dict<py::str, py::object>;
 using llama::Model;
 using llama::Sampler;
 
@@ -68,12 +70,6 @@ class Tensors {
   py::dict tensors_;
 };
 
-RopeKind rope_kind(const std::string& name) {
-  if (name == "interleaved") return RopeKind::kInterleaved;
-  if (name == "neox") return RopeKind::kNeoX;
-  throw py::value_error("rope is '" + name + "', expected 'interleaved' or 'neox'");
-}
-
 llama::Config config_of(const py::dict& values) {
   const auto count = [&](const char* key) { return py::cast<int64_t>(values[key]); };
   llama::Config config;
@@ -84,7 +80,8 @@ llama::Config config_of(const py::dict& values) {
   config.kv_heads = count("kv_heads");
   config.head_dim = count("head_dim");
   config.epsilon = py::cast<float>(values["rms_epsilon"]);
-  config.rope.kind = rope_kind(py::cast<std::string>(values["rope"]));
+  raise_if_failed(
+      parse_rope_kind(py::cast<std::string>(values["rope"]).c_str(), &config.rope.kind));
   config.rope.base = py::cast<double>(values["rope_base"]);
   config.rope.scale = py::cast<double>(values["rope_scale"]);
   return config;
@@ -121,8 +118,8 @@ llama::Layer layer_of(Tensors& tensors, const llama::Config& config, const py::d
 // A model, what keeps its weights alive, and the lock that makes calls wait for one another.
 class PyLlama {
  public:
-  PyLlama(const py::dict& config, const py::dict& tensors, const std::string& cache,
-          int64_t context, py::handle act, int threads)
+  PyLlama(const Named& config, const Named& tensors, const std::string& cache, int64_t context,
+          py::handle act, int threads)
       : tensors_(tensors), threads_(threads) {
     parallel_of(threads);  // refuses a number out of range now
     if (cache != "float16" && cache != "float32") {
@@ -200,9 +197,9 @@ class PyLlama {
     raise_if_failed(model_->truncate(position));
   }
 
-  py::dict profile() {
+  py::typing::Dict<py::str, py::float_> profile() {
     const std::scoped_lock lock(mutex_);
-    py::dict seconds;
+    py::typing::Dict<py::str, py::float_> seconds;
     for (size_t i = 0; i < llama::kPartNames.size(); ++i) {
       seconds[llama::kPartNames[i]] = model_->profile().seconds()[i];
     }
@@ -275,8 +272,7 @@ void bind_llama(py::module_& m) {
       .def("choose", &choose_from, py::arg("logits"),
            "A token for logits of shape (vocabulary,); ValueError where they hold NaN.");
   py::class_<PyLlama>(m, "Llama", "A model, its cache of keys and values, and its workspace.")
-      .def(py::init<const py::dict&, const py::dict&, const std::string&, int64_t, py::handle,
-                    int>(),
+      .def(py::init<const Named&, const Named&, const std::string&, int64_t, py::handle, int>(),
            py::arg("config"), py::arg("tensors"), py::arg("cache"), py::arg("context"),
            py::arg("act"), py::arg("threads"))
       .def("forward", &PyLlama::forward, py::arg("tokens"), py::arg("logits"),
