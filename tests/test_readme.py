@@ -15,11 +15,13 @@ def test_the_readme_examples_run(
 ) -> None:
     monkeypatch.setenv("QKERNELS_MODEL", str(model_path))
     examples = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    numpy_example, torch_example, model_example = examples
+    numpy_example, torch_example, layer_example, model_example = examples
     exec(compile(numpy_example, "README.md", "exec"), {})
     assert 5e-6 < float(capsys.readouterr().out) < 5e-5
     exec(compile(torch_example, "README.md", "exec"), {})
     assert capsys.readouterr().out.startswith("torch.Size([3, 576]) torch.Size([3, 192])")
+    exec(compile(layer_example, "README.md", "exec"), {})
+    assert "(3, 576) KVCache(kv_heads=3, head_dim=64, 3 of 2048" in capsys.readouterr().out
     exec(compile(model_example, "README.md", "exec"), {})
     assert "Paris" in capsys.readouterr().out
 

@@ -23,7 +23,6 @@ namespace qk::bind {
 namespace {
 
 using Named = py::typing::Dict<py::str, py::object>;
-
 using llama::Model;
 using llama::Sampler;
 
@@ -71,12 +70,6 @@ class Tensors {
   py::dict tensors_;
 };
 
-RopeKind rope_kind(const std::string& name) {
-  if (name == "interleaved") return RopeKind::kInterleaved;
-  if (name == "neox") return RopeKind::kNeoX;
-  throw py::value_error("rope is '" + name + "', expected 'interleaved' or 'neox'");
-}
-
 llama::Config config_of(const py::dict& values) {
   const auto count = [&](const char* key) { return py::cast<int64_t>(values[key]); };
   llama::Config config;
@@ -87,7 +80,8 @@ llama::Config config_of(const py::dict& values) {
   config.kv_heads = count("kv_heads");
   config.head_dim = count("head_dim");
   config.epsilon = py::cast<float>(values["rms_epsilon"]);
-  config.rope.kind = rope_kind(py::cast<std::string>(values["rope"]));
+  raise_if_failed(
+      parse_rope_kind(py::cast<std::string>(values["rope"]).c_str(), &config.rope.kind));
   config.rope.base = py::cast<double>(values["rope_base"]);
   config.rope.scale = py::cast<double>(values["rope_scale"]);
   return config;

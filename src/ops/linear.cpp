@@ -19,12 +19,8 @@ class Items {
  public:
   Status prepare(const ActivationsView& x, const Product& product) {
     const WeightView& weights = *product.weights;
-    QK_TRY(check_product(weights, x.k));
+    QK_TRY(check_linear(x, product));
     const FormatInfo& info = format_at(weights.format).info;
-    if (x.act != effective_act(weights.format, x.act)) {
-      return Status::value_error("%s weights take float32 activations; these are %s", info.name,
-                                 act_name(x.act));
-    }
     const auto m_class = static_cast<int>(x.m == 1 ? MClass::kVector : MClass::kMatrix);
     const auto kernel_of = [&](Layout layout) -> const LinearKernel& {
       return x.kernels->formats
@@ -58,7 +54,7 @@ class Items {
   int64_t count() const { return ceil_div(args_.n, rows_); }
   int64_t rows() const { return rows_; }
 
-  // The fewest items that are worth a thread, of rows k deep.
+  // The fewest items that are worth a thread, of rows k deep, where there are batch rows.
   int64_t grain(int64_t k) const {
     const int64_t columns = args_.m < kGrainWork ? args_.m : kGrainWork;
     return ceil_div(kGrainWork, k * columns * rows_);
@@ -88,6 +84,16 @@ class Items {
 };
 
 }  // namespace
+
+Status check_linear(const ActivationsView& x, const Product& product) {
+  const WeightView& weights = *product.weights;
+  QK_TRY(check_product(weights, x.k));
+  if (x.act != effective_act(weights.format, x.act)) {
+    return Status::value_error("%s weights take float32 activations; these are %s",
+                               format_at(weights.format).info.name, act_name(x.act));
+  }
+  return {};
+}
 
 Status linear(const Parallel& parallel, const ActivationsView& x, const Product* products,
               int count) {
