@@ -1,17 +1,18 @@
 // The Llama runtime as Python objects: a model over tensors that Python holds, and a sampler.
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>  // IWYU pragma: keep (tokens as lists)
 #include <pybind11/typing.h>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bind/activations.h"
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
-#include "bind/text.h"
 #include "bind/weights.h"
 #include "dispatch/dispatch.h"
 #include "llama/model.h"
@@ -29,7 +30,7 @@ using llama::Sampler;
 // The tensors of a model by name, kept alive for as long as it is.
 class Tensors {
  public:
-  explicit Tensors(const py::dict& tensors) : tensors_(tensors) {}
+  explicit Tensors(py::dict tensors) : tensors_(std::move(tensors)) {}
 
   WeightView matrix(const std::string& name) {
     const py::object tensor = find(name);
@@ -161,7 +162,7 @@ class PyLlama {
     run(tokens, Model::Want::kLast, nullptr);
     const int64_t shape[] = {model_->vocabulary()};
     py::array out = new_float_array(shape, 1);
-    std::copy(last_.begin(), last_.end(), static_cast<float*>(out.mutable_data()));
+    std::ranges::copy(last_, static_cast<float*>(out.mutable_data()));
     return out;
   }
 
@@ -262,7 +263,7 @@ int64_t choose_from(Sampler& sampler, const py::array_t<float, py::array::c_styl
 
 }  // namespace
 
-void bind_llama(py::module_& m) {
+void bind_llama(const py::module_& m) {
   py::class_<Sampler>(m, "Sampler", "Chooses tokens from logits.")
       .def(py::init(&make_sampler), py::arg("temperature"), py::arg("top_k"), py::arg("top_p"),
            py::arg("min_p"), py::arg("repetition_penalty"), py::arg("repeat_last"), py::arg("seed"))
