@@ -120,7 +120,13 @@ def test_control_c_ends_a_generation_with_130(tmp_path: Path) -> None:
     path = random_llama(tmp_path / "long.gguf", context=1 << 20)
     command = [sys.executable, "-m", "qkernels", "generate", str(path), PROMPT]
     command += ["--max-tokens", "1000000"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell's background jobs ignore the signal, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stdout is not None
     process.stdout.read(20)
     process.send_signal(signal.SIGINT)
