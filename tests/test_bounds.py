@@ -18,6 +18,7 @@ from weights import SANITIZED, block_of, bound, dense, relative_error, tensor
 SHAPES_N = [3, 17] if SANITIZED else [1, 3, 16, 17, 129]
 SHAPES_K = [32, 288] if SANITIZED else [32, 256, 288, 576, 1280, 4352]
 BATCHES = [1, 5] if SANITIZED else [1, 2, 5, 33]
+LARGEST_BATCH = 33  # of any test
 OUTPUTS = 512  # at least this many outputs a norm
 DRAWS = ["gaussian", "8 outliers of 20x", "one of 1000x"]
 
@@ -28,7 +29,7 @@ NDArray = np.ndarray[Any, Any]
 def activations(draw: str, k: int) -> NDArray:
     """(OUTPUTS + 33, k) rows of x, of which each case takes as many as it needs."""
     rng = np.random.default_rng(k)
-    x = rng.standard_normal((OUTPUTS + max(BATCHES), k), np.float32)
+    x = rng.standard_normal((OUTPUTS + LARGEST_BATCH, k), np.float32)
     if draw == "8 outliers of 20x":
         for row in x:
             row[rng.choice(k, min(8, k), replace=False)] *= 20
@@ -41,7 +42,7 @@ def activations(draw: str, k: int) -> NDArray:
 def weights_and_products(fmt: str, n: int, k: int, draw: str) -> tuple[qk.QTensor, NDArray]:
     """Weights, and the float64 products of `activations` with what gguf decodes them to."""
     weights = tensor(fmt, n, k, seed=n + k)
-    rows = -(-OUTPUTS // n) + max(BATCHES)
+    rows = -(-OUTPUTS // n) + LARGEST_BATCH
     return weights, activations(draw, k)[:rows].astype(np.float64) @ dense(weights).T
 
 
