@@ -185,7 +185,13 @@ def _models(found: Json) -> Iterator[str]:
         yield _row(case["label"], [*cells, "-" if of_roof is None else f"{of_roof:.0%}"])
     yield ""
     yield f"{_machine(found)}; {found['rounds']} rounds."
-    yield from _points([verdict for case in found["cases"] for verdict in case["verdicts"]])
+    yield from _points(
+        [
+            f"{case['label']}, threads {case['threads']}: {verdict}"
+            for case in found["cases"]
+            for verdict in case["verdicts"]
+        ]
+    )
 
 
 def _speed(row: Json) -> str:

@@ -154,7 +154,7 @@ def test_a_table_of_models_has_speeds_and_times() -> None:
     assert head[1:] == ["threads", "qkernels", "spread", "llama.cpp", "ratio", "of roof"]
     assert rows[0] == ["decode 64", "2", "128 tok/s", "0%", "43 tok/s", "3.00", "80%"]
     assert rows[1] == ["start", "1", "100 ms", "0%", "-", "-", "-"]
-    assert text.rstrip().endswith("7 rounds.\n\n- faster.")
+    assert text.rstrip().endswith("7 rounds.\n\n- decode 64, threads 2: faster.")
 
 
 def test_a_page_is_written_after_each_command(
