@@ -71,7 +71,7 @@ def told(command: str, found: str | Json | None) -> str:
     if isinstance(found, str):
         lines += ["```", *found.rstrip().splitlines(), "```", ""]
     elif found is not None:
-        render = _calls if "tiny" in found else _cases
+        render = _calls if "tiny" in found else _models if "model" in found else _cases
         lines += [*render(found), ""]
     return "\n".join([*lines, ""])
 
@@ -130,10 +130,15 @@ def _against(case: Json, best: Json, rival: str) -> Iterator[str]:
         yield from "--"
         return
     other = _fastest(rows)
+    yield _us(other)
+    yield _ratio(best, other)
+
+
+def _ratio(best: Json, other: Json) -> str:
+    """Another's time over the best of ours; ? where that is unsafe."""
     mine, its = (_timing(row) for row in (best, other))
     unsafe = doubts(best["name"], mine, other["name"], its)
-    yield _us(other)
-    yield f"{its.median / mine.median:.2f}" + ("?" if unsafe else "")
+    return f"{its.median / mine.median:.2f}" + ("?" if unsafe else "")
 
 
 def _ours(case: Json, act: str) -> list[Json]:
@@ -165,6 +170,35 @@ def _calls(found: Json) -> Iterator[str]:
     yield ""
     yield f"{_machine(found)}; {found['busy']} busy processes beside the last two."
     yield from _points(found["findings"])
+
+
+def _models(found: Json) -> Iterator[str]:
+    """A row for each measurement and number of threads, with the best of ours."""
+    yield from _head("a model", ["threads", "qkernels", "spread", "llama.cpp", "ratio", "of roof"])
+    for case in found["cases"]:
+        peers = [row for row in case["rows"] if not row["name"].startswith("qkernels")]
+        best = _fastest([row for row in case["rows"] if row not in peers])
+        cells = [str(case["threads"]), _speed(best), f"{best['timing']['spread']:.0%}"]
+        for peer in peers or [None]:
+            cells += [_speed(peer), _ratio(best, peer)] if peer else ["-", "-"]
+        of_roof = best["of_roof"]
+        yield _row(case["label"], [*cells, "-" if of_roof is None else f"{of_roof:.0%}"])
+    yield ""
+    yield f"{_machine(found)}; {found['rounds']} rounds."
+    yield from _points(
+        [
+            f"{case['label']}, threads {case['threads']}: {verdict}"
+            for case in found["cases"]
+            for verdict in case["verdicts"]
+        ]
+    )
+
+
+def _speed(row: Json) -> str:
+    """Tokens a second, or where there is one, milliseconds."""
+    if row["tokens"] == 1:
+        return f"{row['timing']['median'] * 1e3:.0f} ms"
+    return f"{row['tokens_per_second']:.0f} tok/s"
 
 
 def _points(sentences: Sequence[str]) -> Iterator[str]:

@@ -18,7 +18,12 @@ SOURCE = Path(__file__).resolve().parent.parent / "src"
 
 # What the files of a directory may include besides their own directory: a directory, or one file
 # of it. Of the kernels the rest sees the headers that hold declarations, no code.
-_KERNEL_DATA = ("kernels/table.h", "kernels/dense.h", "kernels/activation_unit.h")
+_KERNEL_DATA = (
+    "kernels/table.h",
+    "kernels/dense.h",
+    "kernels/tile_kernels.h",
+    "kernels/activation_unit.h",
+)
 RULES: dict[str, tuple[str, ...]] = {
     "core": (),
     "formats": ("core",),

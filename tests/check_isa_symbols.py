@@ -1,4 +1,4 @@
-"""What a kernel object may define and use: its table, other tables, memcpy, memset; nothing else.
+"""What a kernel object may define and use: its tables, memcpy and memset, and nothing else.
 
 A kernel object holds code for one instruction set. A weak symbol in it, such as an inline function
 or a std::vector's growth, is one that the linker may choose for the whole program, and then
@@ -17,10 +17,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 
-_TABLE = re.compile(r"^_ZN2qk\d+(dense_)?kernels_\w+E$")
+_TABLE = re.compile(r"^_ZN2qk\d+kernels_\w+E$")
+# What a kernel table is made of, which an ISA may take from another.
+_PART = re.compile(r"^_ZN2qk\d+(format|dense)_kernels_\w+E$")
 _ALLOWED = {"memcpy", "memset", "memmove", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
 _SANITIZER = re.compile(r"^(__asan|__odr_asan|__ubsan|__tsan|__sanitizer)_?")
 
@@ -39,15 +42,16 @@ def violations(kernel_object: Path) -> list[str]:
         if kind in "wWvVu":
             problems.append(f"{kernel_object}: {name} is weak ({kind}): others could link it")
         elif kind == "U":
-            if name not in _ALLOWED and not _TABLE.match(name):
+            if name not in _ALLOWED and _PART.match(name) is None:
                 problems.append(f"{kernel_object}: uses {name}, which is not on the list")
         elif kind.isupper():
-            is_table = _TABLE.match(name) is not None and kind in "DR"
+            is_data = kind in "DR"
+            is_table = is_data and (_TABLE.match(name) or _PART.match(name)) is not None
             tables += is_table
             if not is_table:
                 problems.append(f"{kernel_object}: {name} ({kind}) is visible to other objects")
-    if tables != 1:
-        problems.append(f"{kernel_object}: defines {tables} kernel tables, expected 1")
+    if tables == 0:
+        problems.append(f"{kernel_object}: defines no kernel table")
     return problems
 
 
@@ -63,8 +67,15 @@ def compiler() -> str | None:
     return next((c for c in ("g++", "clang++", "c++") if shutil.which(c)), None)
 
 
-def isa_flags(root: Path = ROOT) -> dict[str, list[str]]:
-    """The ISAs of this machine's architecture and their compiler flags, as cmake/isa.cmake says.
+class Isa(NamedTuple):
+    """How an ISA is compiled: its flags, and whose kernels for formats it has."""
+
+    flags: list[str]
+    base: str
+
+
+def known_isas(root: Path = ROOT) -> dict[str, Isa]:
+    """The ISAs of this machine's architecture, as cmake/isa.cmake says.
 
     Reads what that file is made of, so that no CMake is needed: set, qk_isa, and if on the
     architecture.
@@ -72,7 +83,7 @@ def isa_flags(root: Path = ROOT) -> dict[str, list[str]]:
     text = re.sub(r"#.*", "", (root / "cmake" / "isa.cmake").read_text())
     text = re.sub(r"macro\(.*?endmacro\(\)", "", text, flags=re.DOTALL)
     variables: dict[str, str] = {}
-    isas: dict[str, list[str]] = {}
+    isas: dict[str, Isa] = {}
     branches: list[bool | None] = []  # a level of if: its branch taken now, to come, or past (None)
     for command, raw in re.findall(r"(\w+)\s*\(([^()]*)\)", text):
         arguments = re.sub(r"\$\{(\w+)\}", lambda match: variables.get(match[1], ""), raw)
@@ -87,7 +98,11 @@ def isa_flags(root: Path = ROOT) -> dict[str, list[str]]:
         elif all(branches) and command == "set":
             variables[name] = " ".join(values)
         elif all(branches) and command == "qk_isa":
-            isas[name] = values
+            base = name
+            if values[:1] == ["BASE"]:
+                base = values[1]
+                values = [*isas[base].flags, *values[2:]]
+            isas[name] = Isa(values, base)
     return isas
 
 
@@ -97,15 +112,16 @@ def _is_this_machine(condition: str) -> bool:
     return re.search(match[1], platform.machine()) is not None
 
 
-def kernel_sources(root: Path = ROOT) -> list[str]:
+def kernel_sources(*, has_base: bool, root: Path = ROOT) -> list[str]:
     """The sources that src/CMakeLists.txt compiles once an ISA."""
     text = (root / "src" / "CMakeLists.txt").read_text()
-    match = re.search(r"add_library\(\s*qk_kernels_\$\{isa\}\s+OBJECT\s+([^)]*)\)", text)
-    assert match is not None, "src/CMakeLists.txt has no library of kernel objects"
+    name = "tile_sources" if has_base else "kernel_sources"
+    match = re.search(rf"set\({name}\s([^)]*)\)", text)
+    assert match is not None, f"src/CMakeLists.txt has no {name}"
     return match.group(1).split()
 
 
-def compile_object(root: Path, source: str, isa: str, flags: list[str], out: Path) -> Path:
+def compile_object(root: Path, source: str, name: str, isa: Isa, out: Path) -> Path:
     """Compiles one kernel source of the tree `root` for one ISA.
 
     As the build does, but not optimised: a function that others could link is then not hidden by
@@ -113,12 +129,13 @@ def compile_object(root: Path, source: str, isa: str, flags: list[str], out: Pat
     """
     cxx = compiler()
     assert cxx is not None, "no C++ compiler: set CXX"
-    target = out / f"{isa}_{Path(source).stem}.o"
+    target = out / f"{name}_{Path(source).stem}.o"
     command = [
         *(cxx, "-std=c++20", "-O0", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden"),
-        *("-fno-exceptions", "-fno-rtti", "-ffp-contract=off", *flags),
-        *(f"-I{root / 'src'}", f"-DQK_ISA={isa}", f'-DQK_ISA_HEADER="isa/{isa}.h"'),
-        *(f"-DQK_KERNEL_TABLE=kernels_{isa}", f"-DQK_DENSE_TABLE=dense_kernels_{isa}"),
+        *("-fno-exceptions", "-fno-rtti", "-ffp-contract=off", *isa.flags),
+        *(f"-I{root / 'src'}", f"-DQK_ISA={name}", f'-DQK_ISA_HEADER="isa/{name}.h"'),
+        *(f"-DQK_KERNEL_TABLE=kernels_{name}", f"-DQK_FORMAT_KERNELS=format_kernels_{isa.base}"),
+        f"-DQK_DENSE_TABLE=dense_kernels_{isa.base}",
         *("-c", str(root / "src" / source), "-o", str(target)),
     ]
     subprocess.run(command, check=True)

@@ -1,4 +1,4 @@
-"""The plainest encoders of q4_k and q6_k, for tests that need such weights and no speed or skill."""
+"""The plainest encoders of q4_k and q6_k, for tests that need such weights and no skill."""
 
 from __future__ import annotations
 

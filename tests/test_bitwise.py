@@ -14,7 +14,7 @@ def product(weights: qk.QTensor, x: np.ndarray, act: str, threads: int) -> np.nd
     return y(weights, x, act=act, threads=threads)
 
 
-@pytest.mark.parametrize("shape", [(288,), (5, 288)], ids=["gemv", "gemm"])
+@pytest.mark.parametrize("shape", [(288,), (5, 288), (19, 288)], ids=["gemv", "gemm", "large gemm"])
 def test_threads_and_repetition_change_no_bit(
     fmt: str, isa: str, act: str, shape: tuple[int, ...]
 ) -> None:
@@ -26,22 +26,24 @@ def test_threads_and_repetition_change_no_bit(
             np.testing.assert_array_equal(product(weights, x, act, threads), expected)
 
 
-def test_row_slices_change_no_bit(fmt: str, isa: str, act: str) -> None:
+@pytest.mark.parametrize("m", [5, 19])
+def test_row_slices_change_no_bit(fmt: str, isa: str, act: str, m: int) -> None:
     weights = tensor(fmt, 129, 576)
-    x = np.random.default_rng(2).standard_normal((5, 576)).astype(np.float32)
+    x = np.random.default_rng(2).standard_normal((m, 576)).astype(np.float32)
     whole = qk.gemm(weights, x, act=act)
     for rows in (slice(0, 1), slice(17, 64), slice(128, 129), slice(3, 129, 5)):
         np.testing.assert_array_equal(qk.gemm(weights[rows], x, act=act), whole[:, rows])
 
 
-def test_each_batch_row_is_independent_of_the_others(fmt: str, isa: str, act: str) -> None:
+@pytest.mark.parametrize("m", [8, 19])
+def test_each_batch_row_is_independent_of_the_others(fmt: str, isa: str, act: str, m: int) -> None:
     weights = tensor(fmt, 33, 288)
     rng = np.random.default_rng(3)
-    x = rng.standard_normal((8, 288)).astype(np.float32)
+    x = rng.standard_normal((m, 288)).astype(np.float32)
     whole = qk.gemm(weights, x, act=act)
     x[4] = rng.standard_normal(288) * 1e6
     changed = qk.gemm(weights, x, act=act)
-    keep = np.arange(8) != 4
+    keep = np.arange(m) != 4
     np.testing.assert_array_equal(changed[keep], whole[keep])
 
 

@@ -18,6 +18,7 @@ from weights import SANITIZED, block_of, bound, dense, relative_error, tensor
 SHAPES_N = [3, 17] if SANITIZED else [1, 3, 16, 17, 129]
 SHAPES_K = [32, 288] if SANITIZED else [32, 256, 288, 576, 1280, 4352]
 BATCHES = [1, 5] if SANITIZED else [1, 2, 5, 33]
+LARGEST_BATCH = 33  # of any test
 OUTPUTS = 512  # at least this many outputs a norm
 DRAWS = ["gaussian", "8 outliers of 20x", "one of 1000x"]
 
@@ -28,7 +29,7 @@ NDArray = np.ndarray[Any, Any]
 def activations(draw: str, k: int) -> NDArray:
     """(OUTPUTS + 33, k) rows of x, of which each case takes as many as it needs."""
     rng = np.random.default_rng(k)
-    x = rng.standard_normal((OUTPUTS + max(BATCHES), k), np.float32)
+    x = rng.standard_normal((OUTPUTS + LARGEST_BATCH, k), np.float32)
     if draw == "8 outliers of 20x":
         for row in x:
             row[rng.choice(k, min(8, k), replace=False)] *= 20
@@ -41,7 +42,7 @@ def activations(draw: str, k: int) -> NDArray:
 def weights_and_products(fmt: str, n: int, k: int, draw: str) -> tuple[qk.QTensor, NDArray]:
     """Weights, and the float64 products of `activations` with what gguf decodes them to."""
     weights = tensor(fmt, n, k, seed=n + k)
-    rows = -(-OUTPUTS // n) + max(BATCHES)
+    rows = -(-OUTPUTS // n) + LARGEST_BATCH
     return weights, activations(draw, k)[:rows].astype(np.float64) @ dense(weights).T
 
 
@@ -74,7 +75,7 @@ def test_products_are_within_the_bound(
 @pytest.mark.parametrize("k", [1, 31, 33, 100, 257, 1000])
 def test_k_need_not_be_a_multiple_of_the_block(fmt: str, isa: str, act: str, k: int) -> None:
     """Whatever the last block holds past k meets zeros, even the largest weights."""
-    for m in (1, 5):
+    for m in (1, 5, 16):
         assert error_of(fmt, 64, k, m, "gaussian", act) < bound(act, fmt)
 
 
@@ -86,17 +87,23 @@ def test_the_most_negative_quants_do_not_saturate(isa: str, act: str) -> None:
     for sign in (1.0, -1.0):
         x = np.full(64, sign, np.float32)
         np.testing.assert_allclose(qk.gemv(weights, x, act=act), -128.0 * 64 * sign, rtol=1e-6)
+        batch = np.stack([x] * 16)
+        np.testing.assert_allclose(
+            qk.gemm(weights, batch, act=act), -128.0 * 64 * sign, rtol=bound(act, "q8_0")
+        )
 
 
 def test_typical_int16_error_is_near_2e_5(fmt: str, isa: str) -> None:
     limit = 4e-5 if bound("int16", fmt) == 1e-4 else 2e-6
-    assert error_of(fmt, 129, 4352, 5, "gaussian", "int16") < limit
+    for m in (5, 32):
+        assert error_of(fmt, 129, 4352, m, "gaussian", "int16") < limit
 
 
 @pytest.mark.parametrize("scale", [1e-36, 1e-20, 1e20, 1e30])
-def test_tiny_and_huge_x_keep_the_bound(fmt: str, isa: str, act: str, scale: float) -> None:
+@pytest.mark.parametrize("m", [5, 17])
+def test_tiny_and_huge_x_keep_the_bound(fmt: str, isa: str, act: str, scale: float, m: int) -> None:
     weights = tensor(fmt, 129, 288, seed=129 + 288)
-    x = (activations("gaussian", 288)[:5].astype(np.float64) * scale).astype(np.float32)
+    x = (activations("gaussian", 288)[:m].astype(np.float64) * scale).astype(np.float32)
     y = qk.gemm(weights, x, act=act)
     assert np.isfinite(y).all()
     ref = x.astype(np.float64) @ dense(weights).T
@@ -118,8 +125,10 @@ def test_zero_weights_leave_nothing_of_a_huge_x(
     x = np.random.default_rng(1).standard_normal(64).astype(np.float32)
     x[:32] *= 1e18
     x[32:] = 1e-3
-    y = qk.gemv(weights.pack() if packed else weights, x, act=act)
-    np.testing.assert_allclose(y, 32e-3, rtol=1e-4)
+    taken = weights.pack() if packed else weights
+    np.testing.assert_allclose(qk.gemv(taken, x, act=act), 32e-3, rtol=1e-4)
+    y = qk.gemm(taken, np.stack([x] * 16), act=act)
+    np.testing.assert_allclose(y, 32e-3, rtol=bound(act, name))
 
 
 def test_denormal_x_gives_finite_products(fmt: str, isa: str, act: str) -> None:

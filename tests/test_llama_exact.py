@@ -7,7 +7,6 @@ over the logits of all of them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +19,12 @@ from numpy.typing import NDArray
 import qkernels as qk
 from qkernels import _core
 from qkernels.llama import Model, Reference
+from weights import SANITIZED
 
-TEXT = Path(__file__).parent / "data" / "time_machine.txt"
+TEXT = Path(__file__).parent / "data" / "alice.txt"
 WINDOW = 512
 # Sanitizers make products ten times slower, and check each as well in one window as in all.
-WINDOWS = 1 if os.environ.get("QKERNELS_SANITIZED") else 8
+WINDOWS = 1 if SANITIZED else 8
 PROMPTS = [
     "The capital of France is",
     "Water boils at a temperature of",
@@ -115,9 +115,10 @@ def test_logits_and_perplexity_of_a_book_are_those_of_float64(
         for key, model in models.items():
             found[key].add(model.logits(window), exact, window)
     for key, (logits, perplexity) in bounds.items():
-        print(f"{key}: logits {found[key].of_logits:.1e}, perplexity {found[key].of_perplexity:.1e}")
-        assert found[key].of_logits <= logits, key
-        assert found[key].of_perplexity <= perplexity, key
+        of = found[key]
+        print(f"{key}: logits {of.of_logits:.1e}, perplexity {of.of_perplexity:.1e}")
+        assert of.of_logits <= logits, key
+        assert of.of_perplexity <= perplexity, key
 
 
 def greedy_tokens(model: Model, prompt: list[int], count: int) -> list[int]:
@@ -146,7 +147,7 @@ def gap_of(scores: NDArray[np.float64]) -> float:
 def test_greedy_tokens_are_those_of_float64_but_where_its_choice_is_closer_than_the_error(
     model_path: Path, reference: Reference
 ) -> None:
-    prompts = PROMPTS[:2] if os.environ.get("QKERNELS_SANITIZED") else PROMPTS
+    prompts = PROMPTS[:2] if SANITIZED else PROMPTS
     differences = 0
     with Model(model_path, act="int16", cache_dtype="float32", max_context=128) as model:
         for text in prompts:

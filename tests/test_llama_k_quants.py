@@ -1,4 +1,4 @@
-"""SmolLM2 in K-quants: 576 is no multiple of 256, so that its rows are completed to whole blocks."""
+"""SmolLM2 in K-quants: 576 is no multiple of 256, so that rows are completed to whole blocks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from k_quants import encode_q4_k, encode_q6_k, pad_rows
 
 import qkernels as qk
+from k_quants import encode_q4_k, encode_q6_k, pad_rows
 from qkernels.llama import Model, Reference
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ def test_a_copy_in_k_quants_with_padded_rows_agrees_with_its_own_float64_referen
         assert {w.fmt for w in matrices} == {"q4_k", "q6_k"}
         reference = Reference(file, "float64")
         for pack in (True, False):
-            options = {"act": "float32", "cache_dtype": "float32", "max_context": 64}
-            with Model(k_quants_path, pack=pack, **options) as model:
+            with Model(
+                k_quants_path, pack=pack, act="float32", cache_dtype="float32", max_context=64
+            ) as model:
                 tokens = model.tokenizer.encode(TEXT)
                 logits = model.logits(tokens)
                 reference.reset()

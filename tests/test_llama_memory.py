@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from weights import SANITIZED
 
 ALLOWANCE = 16 << 20

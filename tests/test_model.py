@@ -121,6 +121,13 @@ def test_a_seed_gives_the_same_text_again_and_another_one_another(model: Model) 
     assert len({text(None) for _ in range(4)}) > 1
 
 
+def test_threads_change_no_bit(random_model_path: Path, model: Model) -> None:
+    for threads in (1, 2, 3):
+        with Model(random_model_path, threads=threads) as other:
+            np.testing.assert_array_equal(other.logits(PROMPT), model.logits(PROMPT))
+            assert list(other.generate(PROMPT, 16)) == list(model.generate(PROMPT, 16))
+
+
 def test_a_penalty_keeps_a_text_from_repeating_itself(model: Model) -> None:
     def distinct(penalty: float) -> int:
         pieces = list(model.generate(PROMPT, 48, repetition_penalty=penalty))

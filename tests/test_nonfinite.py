@@ -9,18 +9,19 @@ from weights import is_float, random_weights, tensor
 BAD = [np.nan, np.inf, -np.inf]
 
 
+@pytest.mark.parametrize("m", [6, 19])
 @pytest.mark.parametrize("bad", BAD)
 def test_a_bad_batch_row_spoils_all_its_outputs_and_no_other_row(
-    fmt: str, isa: str, act: str, bad: float
+    fmt: str, isa: str, act: str, bad: float, m: int
 ) -> None:
     weights = tensor(fmt, 17, 288)
-    x = np.random.default_rng(1).standard_normal((6, 288)).astype(np.float32)
+    x = np.random.default_rng(1).standard_normal((m, 288)).astype(np.float32)
     clean = qk.gemm(weights, x, act=act)
     x[2, 100] = bad
     x[5, 287] = bad
     y = qk.gemm(weights, x, act=act)
     bad_rows = [2, 5]
-    good_rows = [0, 1, 3, 4]
+    good_rows = [j for j in range(m) if j not in bad_rows]
     np.testing.assert_array_equal(y[good_rows], clean[good_rows])
     if act == "float32" or is_float(fmt):
         assert not np.isfinite(y[bad_rows]).any()
@@ -40,6 +41,10 @@ def test_a_bad_scale_stays_in_its_row(fmt: str, isa: str, act: str, bad: float) 
     assert not np.isfinite(y[3])
     others = np.arange(7) != 3
     np.testing.assert_array_equal(y[others], clean[others])
+    batch = np.stack([x] * 17)
+    y = qk.gemm(raw, batch, fmt, act=act)
+    assert not np.isfinite(y[:, 3]).any()
+    assert np.isfinite(y[:, others]).all()
 
 
 def test_float32_products_overflow_only_where_the_reference_does(isa: str) -> None:

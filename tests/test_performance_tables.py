@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 import performance_tables as tables
-from qkernels.bench import calls, cli, method
+from qkernels import models
+from qkernels.bench import calls, cli, llama, method
 from qkernels.bench.peers import Peer
 from qkernels.bench.peers.dense import DecodeNumpy, GgufNumpy
 from qkernels.bench.run import Plan, Task, run
@@ -45,6 +46,8 @@ def test_every_command_of_the_page_is_one(command: str, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(cli, "_report", measured)
     monkeypatch.setattr(calls, "measure", measured)
+    monkeypatch.setattr(llama, "run", measured)
+    monkeypatch.setattr(models, "find_model", lambda path: Path("model.gguf"))
     result = CliRunner().invoke(app, arguments[3:])
     assert (result.exit_code, asked) == (1, [None]), result.output
 
@@ -128,6 +131,30 @@ def test_a_table_of_calls_has_their_tails() -> None:
     assert re.search(
         r"a CPU, avx2, GNU 12; steal 1.0%, load 1.5; 2 busy .*\n\n- so\.\n- and\.", text
     )
+
+
+def test_a_table_of_models_has_speeds_and_times() -> None:
+    def row(name: str, seconds: float, tokens: int, of_roof: float | None) -> dict[str, Any]:
+        timing = {"samples": [seconds] * 3, "low": seconds, "median": seconds, "high": seconds}
+        speed = tokens / seconds
+        return {
+            **{"name": name, "tokens": tokens, "tokens_per_second": speed, "of_roof": of_roof},
+            "timing": {**timing, "spread": 0.0},
+        }
+
+    decode = [row("qkernels int16", 0.5, 64, 0.8), row("llama.cpp", 1.5, 64, None)]
+    start = [row("qkernels int16", 0.1, 1, None)]
+    cases = [
+        {"label": "decode 64", "threads": 2, "rows": decode, "verdicts": ["faster"]},
+        {"label": "start", "threads": 1, "rows": start, "verdicts": []},
+    ]
+    found = {"machine": MACHINE, "model": {}, "steal": 0.01, "load": 1.5, "rounds": 7}
+    text = tables.told("command", {**found, "cases": cases})
+    head, *rows = cells(text)
+    assert head[1:] == ["threads", "qkernels", "spread", "llama.cpp", "ratio", "of roof"]
+    assert rows[0] == ["decode 64", "2", "128 tok/s", "0%", "43 tok/s", "3.00", "80%"]
+    assert rows[1] == ["start", "1", "100 ms", "0%", "-", "-", "-"]
+    assert text.rstrip().endswith("7 rounds.\n\n- decode 64, threads 2: faster.")
 
 
 def test_a_page_is_written_after_each_command(

@@ -14,11 +14,16 @@ def test_the_readme_examples_run(
     model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("QKERNELS_MODEL", str(model_path))
-    numpy_example, torch_example = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    examples = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    numpy_example, torch_example, layer_example, model_example = examples
     exec(compile(numpy_example, "README.md", "exec"), {})
     assert 5e-6 < float(capsys.readouterr().out) < 5e-5
     exec(compile(torch_example, "README.md", "exec"), {})
     assert capsys.readouterr().out.startswith("torch.Size([3, 576]) torch.Size([3, 192])")
+    exec(compile(layer_example, "README.md", "exec"), {})
+    assert "(3, 576) KVCache(kv_heads=3, head_dim=64, 3 of 2048" in capsys.readouterr().out
+    exec(compile(model_example, "README.md", "exec"), {})
+    assert "Paris" in capsys.readouterr().out
 
 
 def test_the_readme_says_the_two_commands() -> None:

@@ -3,13 +3,17 @@
     y = qkernels.gemv(weights, x)          # (n, k) weights, (k,) activations -> (n,)
 
 `load_gguf` opens a file, `QTensor` views weights, `gemv` and `gemm` multiply, `dequantize` and
-`get_rows` decode. Arrays are NumPy's or torch's CPU tensors; importing this never imports torch.
+`get_rows` decode; `rmsnorm_linear`, `swiglu_proj`, `swiglu_ffn`, `attention` and `rope` are what a
+layer of a model is made of. Arrays are NumPy's or torch's CPU tensors; importing this never imports
+torch.
 """
 
 from typing import Any
 
 from . import _core, _threads
+from ._attention import KVCache, attention, attention_scores, rope
 from ._core import Activations
+from ._fused import rmsnorm_linear, swiglu_ffn, swiglu_proj
 from ._ops import dequantize, gemm, gemv, get_rows, quantize_activations
 from ._threads import num_threads, set_num_threads
 from .gguf_file import GGUFFile, load_gguf
@@ -21,8 +25,11 @@ __version__: str = _core.__version__
 __all__ = [
     "Activations",
     "GGUFFile",
+    "KVCache",
     "PackedTensor",
     "QTensor",
+    "attention",
+    "attention_scores",
     "dequantize",
     "formats",
     "gemm",
@@ -33,7 +40,11 @@ __all__ = [
     "load_gguf",
     "num_threads",
     "quantize_activations",
+    "rmsnorm_linear",
+    "rope",
     "set_num_threads",
+    "swiglu_ffn",
+    "swiglu_proj",
 ]
 
 

@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'Llama', 'Sampler', 'Weights', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'isa', 'isas', 'linear', 'quantize_activations', 'read_pass', 'read_variants', 'set_threads', 'threads']
+__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'attention', 'attention_scores', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'isa', 'isas', 'linear', 'quantize_activations', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'swiglu_ffn', 'swiglu_proj', 'threads']
 class Weights:
     """
     A view of quantised weights: (n, k) or (experts, n, k).
@@ -76,6 +76,42 @@ class Activations:
         """
         The shape (..., k) of x.
         """
+class KVCache:
+    """
+    Keys and values of one layer, which grow by appending.
+    """
+    def __init__(self, kv_heads: typing.SupportsIndex, head_dim: typing.SupportsIndex, capacity: typing.SupportsIndex, dtype: typing.Any) -> None:
+        ...
+    def append(self, k: typing.Any, v: typing.Any, threads: typing.SupportsIndex) -> None:
+        """
+        Appends keys and values of shape (kv_heads, tokens, head_dim).
+        """
+    def attend(self, q: typing.Any, scale: typing.SupportsFloat | typing.SupportsIndex | None, causal: bool, out: typing.Any, threads: typing.SupportsIndex) -> typing.Any:
+        """
+        Attention of queries (heads, m, head_dim).
+        """
+    def truncate(self, length: typing.SupportsIndex) -> None:
+        """
+        Forgets the positions from `length` on.
+        """
+    @property
+    def capacity(self) -> int:
+        ...
+    @property
+    def dtype(self) -> str:
+        ...
+    @property
+    def head_dim(self) -> int:
+        ...
+    @property
+    def kv_heads(self) -> int:
+        ...
+    @property
+    def length(self) -> int:
+        ...
+    @property
+    def nbytes(self) -> int:
+        ...
 class GGUFTensor:
     """
     An entry of a GGUF file's tensor table.
@@ -208,6 +244,14 @@ class Llama:
     @property
     def weight_bytes(self) -> int:
         ...
+def attention(q: typing.Any, k: typing.Any, v: typing.Any, scale: typing.SupportsFloat | typing.SupportsIndex | None, causal: bool, out: typing.Any, threads: typing.SupportsIndex) -> typing.Any:
+    """
+    softmax(scale * q @ k.T) @ v by heads.
+    """
+def attention_scores(q: typing.Any, k: typing.Any, scale: typing.SupportsFloat | typing.SupportsIndex | None, causal: bool, out: typing.Any, threads: typing.SupportsIndex) -> typing.Any:
+    """
+    softmax(scale * q @ k.T) by heads.
+    """
 def cpu_info() -> dict[str, typing.Any]:
     """
     The CPU's name, features and usable processors.
@@ -257,9 +301,25 @@ def read_variants() -> list[str]:
     """
     The names of the ways in which `read_pass` walks.
     """
+def rmsnorm_linear(weights: Weights, x: typing.Any, gains: typing.Any, eps: typing.SupportsFloat | typing.SupportsIndex, bias: typing.Any, residual: typing.Any, act: typing.Any, out: typing.Any, threads: typing.SupportsIndex) -> typing.Any:
+    """
+    rmsnorm(x) @ weights.T + bias + residual for x of shape (..., k).
+    """
+def rope(x: typing.Any, positions: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], base: typing.SupportsFloat | typing.SupportsIndex, kind: typing.Any, scale: typing.SupportsFloat | typing.SupportsIndex, factors: typing.Any, out: typing.Any, threads: typing.SupportsIndex) -> typing.Any:
+    """
+    Rotary position embedding of x of shape (..., tokens, head_dim).
+    """
 def set_threads(threads: typing.SupportsIndex) -> None:
     """
     Sets the default number of threads.
+    """
+def swiglu_ffn(gate: Weights, up: Weights, down: Weights, x: typing.Any, gains: typing.Any, eps: typing.SupportsFloat | typing.SupportsIndex, residual: typing.Any, act: typing.Any, out: typing.Any, threads: typing.SupportsIndex) -> typing.Any:
+    """
+    swiglu_proj(rmsnorm(x)) @ down.T + residual for x of shape (..., k).
+    """
+def swiglu_proj(gate: Weights, up: Weights, x: typing.Any, act: typing.Any, out: typing.Any, threads: typing.SupportsIndex) -> typing.Any:
+    """
+    silu(x @ gate.T) * (x @ up.T) for x of shape (..., k).
     """
 def threads() -> int:
     """

@@ -43,6 +43,21 @@ def plain(x: Any, what: str) -> Any:
     return qk_torch.plain(x, what)
 
 
+def real(x: object, what: str) -> float:
+    """A number as a float; `what` names it in messages.
+
+    Raises:
+        TypeError: not a real number.
+        ValueError: an integer that no float holds.
+    """
+    if isinstance(x, str) or not hasattr(x, "__float__"):
+        raise TypeError(f"{what} must be a number, not {type(x).__name__}")
+    try:
+        return float(x)
+    except OverflowError:
+        raise ValueError(f"{what} is an integer past the floats") from None
+
+
 def empty(shape: tuple[int, ...], like_torch: bool, dtype: str = "float32") -> Array:
     """A new array of the framework asked for, uninitialised."""
     if like_torch:

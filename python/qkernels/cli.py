@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import qkernels as qk
+from qkernels import cli_llama
 from qkernels.bench.cli import app as bench_app
 
 app = typer.Typer(
@@ -17,6 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench_app, name="bench")
+app.command()(cli_llama.generate)
+app.command()(cli_llama.perplexity)
 
 
 def _print_version(wanted: bool) -> None:

@@ -149,9 +149,19 @@ py::array new_float_array(const int64_t* shape, int ndim) {
   return py::array(py::dtype::of<float>(), std::vector<py::ssize_t>(shape, shape + ndim));
 }
 
+void load_vector(const HeldArray& vector, float* out) {
+  const ArrayView& view = vector.view;
+  load_floats(static_cast<const uint8_t*>(view.data), view.strides[0], view.type, view.shape[0],
+              out);
+}
+
 void refuse_overlap(const HeldArray& out, const ArrayView& input, const char* what) {
   if (!may_overlap(out.view, input)) return;
   throw py::value_error(std::string("out shares memory with ") + what);
+}
+
+void refuse_other_overlap(const HeldArray& out, const ArrayView& input, const char* what) {
+  if (!same_elements(out.view, input)) refuse_overlap(out, input, what);
 }
 
 }  // namespace qk::bind

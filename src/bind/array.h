@@ -22,7 +22,13 @@ HeldArray hold_array(pybind11::handle object, const char* what);
 // A new, uninitialised C-ordered float32 array.
 pybind11::array new_float_array(const int64_t* shape, int ndim);
 
+// A vector that was checked, as float32.
+void load_vector(const HeldArray& vector, float* out);
+
 // ValueError when `out` may share memory with `input`.
 void refuse_overlap(const HeldArray& out, const ArrayView& input, const char* what);
+
+// The same, for an input that is read before anything is written: it may be `out` itself.
+void refuse_other_overlap(const HeldArray& out, const ArrayView& input, const char* what);
 
 }  // namespace qk::bind

@@ -9,8 +9,11 @@ void bind_runtime(pybind11::module_& m);
 void bind_weights(pybind11::module_& m);
 void bind_activations(pybind11::module_& m);
 void bind_ops(pybind11::module_& m);
+void bind_fused(pybind11::module_& m);
+void bind_attention(pybind11::module_& m);
+void bind_rope(pybind11::module_& m);
 void bind_gguf(pybind11::module_& m);
 void bind_read(pybind11::module_& m);
-void bind_llama(pybind11::module_& m);
+void bind_llama(const pybind11::module_& m);
 
 }  // namespace qk::bind

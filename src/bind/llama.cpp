@@ -1,17 +1,18 @@
 // The Llama runtime as Python objects: a model over tensors that Python holds, and a sampler.
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>  // IWYU pragma: keep (tokens as lists)
 #include <pybind11/typing.h>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bind/activations.h"
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
-#include "bind/text.h"
 #include "bind/weights.h"
 #include "dispatch/dispatch.h"
 #include "llama/model.h"
@@ -23,14 +24,13 @@ namespace qk::bind {
 namespace {
 
 using Named = py::typing::Dict<py::str, py::object>;
-
 using llama::Model;
 using llama::Sampler;
 
 // The tensors of a model by name, kept alive for as long as it is.
 class Tensors {
  public:
-  explicit Tensors(const py::dict& tensors) : tensors_(tensors) {}
+  explicit Tensors(py::dict tensors) : tensors_(std::move(tensors)) {}
 
   WeightView matrix(const std::string& name) {
     const py::object tensor = find(name);
@@ -71,12 +71,6 @@ class Tensors {
   py::dict tensors_;
 };
 
-RopeKind rope_kind(const std::string& name) {
-  if (name == "interleaved") return RopeKind::kInterleaved;
-  if (name == "neox") return RopeKind::kNeoX;
-  throw py::value_error("rope is '" + name + "', expected 'interleaved' or 'neox'");
-}
-
 llama::Config config_of(const py::dict& values) {
   const auto count = [&](const char* key) { return py::cast<int64_t>(values[key]); };
   llama::Config config;
@@ -87,7 +81,8 @@ llama::Config config_of(const py::dict& values) {
   config.kv_heads = count("kv_heads");
   config.head_dim = count("head_dim");
   config.epsilon = py::cast<float>(values["rms_epsilon"]);
-  config.rope.kind = rope_kind(py::cast<std::string>(values["rope"]));
+  raise_if_failed(
+      parse_rope_kind(py::cast<std::string>(values["rope"]).c_str(), &config.rope.kind));
   config.rope.base = py::cast<double>(values["rope_base"]);
   config.rope.scale = py::cast<double>(values["rope_scale"]);
   return config;
@@ -124,8 +119,8 @@ llama::Layer layer_of(Tensors& tensors, const llama::Config& config, const py::d
 // A model, what keeps its weights alive, and the lock that makes calls wait for one another.
 class PyLlama {
  public:
-  PyLlama(const Named& config, const Named& tensors, const std::string& cache,
-          int64_t context, py::handle act, int threads)
+  PyLlama(const Named& config, const Named& tensors, const std::string& cache, int64_t context,
+          py::handle act, int threads)
       : tensors_(tensors), threads_(threads) {
     parallel_of(threads);  // refuses a number out of range now
     if (cache != "float16" && cache != "float32") {
@@ -167,7 +162,7 @@ class PyLlama {
     run(tokens, Model::Want::kLast, nullptr);
     const int64_t shape[] = {model_->vocabulary()};
     py::array out = new_float_array(shape, 1);
-    std::copy(last_.begin(), last_.end(), static_cast<float*>(out.mutable_data()));
+    std::ranges::copy(last_, static_cast<float*>(out.mutable_data()));
     return out;
   }
 
@@ -268,7 +263,7 @@ int64_t choose_from(Sampler& sampler, const py::array_t<float, py::array::c_styl
 
 }  // namespace
 
-void bind_llama(py::module_& m) {
+void bind_llama(const py::module_& m) {
   py::class_<Sampler>(m, "Sampler", "Chooses tokens from logits.")
       .def(py::init(&make_sampler), py::arg("temperature"), py::arg("top_k"), py::arg("top_p"),
            py::arg("min_p"), py::arg("repetition_penalty"), py::arg("repeat_last"), py::arg("seed"))
@@ -278,8 +273,7 @@ void bind_llama(py::module_& m) {
       .def("choose", &choose_from, py::arg("logits"),
            "A token for logits of shape (vocabulary,); ValueError where they hold NaN.");
   py::class_<PyLlama>(m, "Llama", "A model, its cache of keys and values, and its workspace.")
-      .def(py::init<const Named&, const Named&, const std::string&, int64_t, py::handle,
-                    int>(),
+      .def(py::init<const Named&, const Named&, const std::string&, int64_t, py::handle, int>(),
            py::arg("config"), py::arg("tensors"), py::arg("cache"), py::arg("context"),
            py::arg("act"), py::arg("threads"))
       .def("forward", &PyLlama::forward, py::arg("tokens"), py::arg("logits"),

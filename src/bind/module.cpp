@@ -13,6 +13,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   qk::bind::bind_weights(m);
   qk::bind::bind_activations(m);
   qk::bind::bind_ops(m);
+  qk::bind::bind_fused(m);
+  qk::bind::bind_attention(m);
+  qk::bind::bind_rope(m);
   qk::bind::bind_gguf(m);
   qk::bind::bind_read(m);
   qk::bind::bind_llama(m);

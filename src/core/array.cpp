@@ -79,6 +79,28 @@ int64_t uniform_row_stride(const ArrayView& array) {
   return rows == 1 ? 0 : stride;
 }
 
+ArrayView view_rows(float* data, int64_t m, int64_t k, int64_t stride) {
+  ArrayView view;
+  view.data = data;
+  view.type = ScalarType::kF32;
+  view.writable = true;
+  view.ndim = 2;
+  view.shape[0] = m;
+  view.shape[1] = k;
+  view.strides[0] = stride * static_cast<int64_t>(sizeof(float));
+  view.strides[1] = sizeof(float);
+  return view;
+}
+
+bool same_elements(const ArrayView& a, const ArrayView& b) {
+  if (a.data != b.data || a.type != b.type || a.ndim != b.ndim) return false;
+  for (int d = 0; d < a.ndim; ++d) {
+    if (a.shape[d] != b.shape[d]) return false;
+    if (a.shape[d] > 1 && a.strides[d] != b.strides[d]) return false;
+  }
+  return true;
+}
+
 bool has_contiguous_rows(const ArrayView& array) {
   const int last = array.ndim - 1;
   return array.shape[last] <= 1 || array.strides[last] == element_size(array.type);

@@ -24,6 +24,12 @@ uint8_t* row_address(const ArrayView& array, int64_t index);
 // otherwise -1. The distance may be 0 or positive.
 int64_t uniform_row_stride(const ArrayView& array);
 
+// m rows of k floats, `stride` floats apart.
+ArrayView view_rows(float* data, int64_t m, int64_t k, int64_t stride);
+
+// Whether two arrays are the same elements of the same memory, in the same order.
+bool same_elements(const ArrayView& a, const ArrayView& b);
+
 // Whether the last dimension is contiguous.
 bool has_contiguous_rows(const ArrayView& array);
 

@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "core/os.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #elif defined(__aarch64__) && defined(__linux__)
@@ -50,6 +52,32 @@ bool has_avxvnni() {
          __builtin_cpu_supports("avx2");
 }
 
+// Whether the system saves tile registers and lets this process use them.
+bool has_tiles() {
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_OSXSAVE) == 0) return false;
+  // NOLINTNEXTLINE(portability-no-assembler): the intrinsic is for files compiled with -mxsave
+  __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+  constexpr unsigned kTileState = 3u << 17;  // XCR0: configuration and registers
+  return (a & kTileState) == kTileState && request_tile_registers();
+}
+
+uint64_t amx_features() {
+  constexpr unsigned kAmxBf16Bit = 1u << 22;  // CPUID leaf 7, EDX
+  constexpr unsigned kAmxTileBit = 1u << 24;
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kAmxTileBit) == 0) return 0;
+  static const bool kHasTiles = has_tiles();
+  if (!kHasTiles) return 0;
+  return cpu::amx_tile | ((d & kAmxBf16Bit) != 0 ? cpu::amx_bf16 : 0);
+}
+
 }  // namespace
 
 // The compiler's run-time support reads CPUID and XGETBV, so a register file that the operating
@@ -63,6 +91,7 @@ uint64_t cpu_features() {
 #undef QK_DETECT
   if (has_f16c()) found |= cpu::f16c;
   if (has_avxvnni()) found |= cpu::avxvnni;
+  found |= amx_features();
   return found;
 }
 

@@ -22,10 +22,13 @@ namespace qk {
   X(asimddp, AT_HWCAP, HWCAP_ASIMDDP) \
   X(i8mm, AT_HWCAP2, HWCAP2_I8MM)
 
-// Clang 16 has no name for these: cpu.cpp asks the CPU itself.
+// Clang 16 has no name for some of these, and what names AMX in both does not ask whether the
+// system lets programs use it: cpu.cpp asks the CPU itself.
 #define QK_X86_FEATURES_BY_CPUID(X) \
   X(f16c)                           \
-  X(avxvnni)
+  X(avxvnni)                        \
+  X(amx_tile)                       \
+  X(amx_bf16)
 #define QK_CPU_FEATURES(X)    \
   QK_X86_FEATURES_BY_NAME(X)  \
   QK_X86_FEATURES_BY_CPUID(X) \

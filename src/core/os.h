@@ -50,6 +50,10 @@ void advise_huge_pages(void* memory, int64_t size);
 // (rounded up); at least 1.
 int usable_processors();
 
+// Asks for the registers of AMX tiles, which this process may use from then on; false where the
+// system does not hand them out.
+bool request_tile_registers();
+
 // Starts a detached thread that takes no signals; false where the system has none to give.
 bool start_thread(void (*body)(void* argument), void* argument);
 

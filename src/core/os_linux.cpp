@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <system_error>
 #include <thread>
 #include <unistd.h>
@@ -166,6 +167,20 @@ int usable_processors() {
   if (const int64_t quota = cgroup_quota(); quota > 0 && quota < count) count = quota;
   return count > 0 ? static_cast<int>(count) : 1;
 }
+
+#if defined(SYS_arch_prctl)
+
+bool request_tile_registers() {
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM, since Linux 5.16
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+#else
+
+bool request_tile_registers() { return false; }
+
+#endif
 
 bool start_thread(void (*body)(void* argument), void* argument) {
   // Signals belong to the host's threads: Python runs its handlers on the main one.

@@ -27,4 +27,12 @@ struct Parallel {
   }
 };
 
+// On the thread that calls.
+inline Parallel alone() {
+  const auto run = [](void*, int, int64_t n, int64_t, RangeFn fn, void* context) {
+    fn(context, 0, n);
+  };
+  return {run, nullptr, 1};
+}
+
 }  // namespace qk

@@ -60,6 +60,13 @@
 //   bits_of(Floats)            as Words
 //   store_f16(p, Floats)       rounded to nearest binary16
 //   store(p, Floats), broadcast8, load8, repeat8<kRepeat>, store8, mul8, fma8, sum8
+//
+// An ISA that adds tiles to another (kernels/tiles.h) has kName, kNeeds and kForTests, and
+//   turn(from, to)             16 x 16 words, rows for columns
+//   Tiles                      eight registers of 16 rows of 64 bytes, ours while the object lives
+//     zero<t>, load<t>(tile), store<t>(tile)
+//     dot<s, w, x>             s[r][j] += the sum over i of w[r][i] * x[i / 2][2 * j + i % 2], of
+//                              bfloat16 in w and x, of float32 in s
 #pragma once
 
 #include "core/cpu.h"

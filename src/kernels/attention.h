@@ -45,7 +45,7 @@ struct Cached<I, CacheType::kF16> {
   }
 };
 
-// scores[r][i] = scale * q[r] . key i of the panels from `panel` on, R rows and P vectors of keys.
+// The scores of R rows and P vectors of keys, from key first_key + at on.
 template <class I, CacheType T, int R, int P>
 QK_INLINE void score_vectors(const AttentionArgs& args, AttentionTile& tile, int64_t first_key,
                              int at) {

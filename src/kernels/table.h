@@ -13,6 +13,8 @@
 
 namespace qk {
 
+struct TileKernels;  // kernels/tile_kernels.h
+
 // How many batch columns a kernel is made for.
 enum class MClass : uint8_t { kVector, kMatrix };
 inline constexpr int kMClasses = 2;
@@ -51,15 +53,22 @@ using MagnitudeFn = uint32_t (*)(const float* x);
 // Writes the unit of 256 values x * multiplier. Values are finite except under float32.
 using ActivateFn = void (*)(const float* x, float multiplier, std::byte* unit);
 
-struct KernelTable {
-  const char* isa;
-  uint64_t needs;  // core/cpu.h features
-  bool for_tests;  // runs when it is forced, is never chosen
+// What is compiled for every format, and the activations that it reads.
+struct FormatKernels {
   LinearKernel linear[kLayouts][kFormats][kActs][kMClasses];
   DecodeFn decode[kFormats];
   MagnitudeFn magnitude;
   ActivateFn activate[kActs];
+};
+
+// An ISA. One that adds tiles to another has that one's other kernels.
+struct KernelTable {
+  const char* isa;
+  uint64_t needs;  // core/cpu.h features
+  bool for_tests;  // runs when it is forced, is never chosen
+  const FormatKernels* formats;
   const DenseKernels* dense;
+  const TileKernels* tiles[kActs];  // null where it multiplies by vectors only
 };
 
 }  // namespace qk

@@ -6,6 +6,12 @@
 #include "kernels/dense.h"
 
 namespace qk::llama {
+namespace {
+
+// False for a NaN.
+bool is_positive(double value) { return value > 0 && std::isfinite(value); }
+
+}  // namespace
 
 Status check_config(const Config& config) {
   // Far above any model, and low enough that products of two of them fit.
@@ -31,9 +37,8 @@ Status check_config(const Config& config) {
                                static_cast<long long>(config.head_dim),
                                static_cast<long long>(kMaxHeadDim));
   }
-  if (!(config.rope.base > 0 && std::isfinite(config.rope.base)) ||
-      !(config.rope.scale > 0 && std::isfinite(config.rope.scale)) ||
-      !(config.epsilon >= 0 && std::isfinite(config.epsilon))) {
+  const bool turns = is_positive(config.rope.base) && is_positive(config.rope.scale);
+  if (!turns || !std::isfinite(config.epsilon) || config.epsilon < 0) {
     return Status::value_error(
         "RoPE base %g and scale %g must be positive, epsilon %g not negative", config.rope.base,
         config.rope.scale, static_cast<double>(config.epsilon));

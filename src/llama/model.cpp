@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "core/array.h"
 #include "ops/activations.h"
 #include "ops/attention.h"
 #include "ops/decode.h"
@@ -15,16 +16,7 @@ namespace qk::llama {
 namespace {
 
 ArrayView array_of(const Rows& rows, int64_t m, int64_t k) {
-  ArrayView view;
-  view.data = rows.data;
-  view.type = ScalarType::kF32;
-  view.writable = true;
-  view.ndim = 2;
-  view.shape[0] = m;
-  view.shape[1] = k;
-  view.strides[0] = rows.stride * static_cast<int64_t>(sizeof(float));
-  view.strides[1] = sizeof(float);
-  return view;
+  return view_rows(rows.data, m, k, rows.stride);
 }
 
 Product product(const WeightView& weights, const Rows& out, const float* bias = nullptr) {
@@ -117,10 +109,10 @@ Status Model::embed(const Pass& pass, const int64_t* tokens) {
 // it, and the output product.
 Status Model::attend(const Pass& pass, int64_t index) {
   const Layer& layer = weights_.layers[static_cast<size_t>(index)];
-  const WeightView* inputs[] = {&layer.q, &layer.k, &layer.v};
+  const Act act = common_act({&layer.q, &layer.k, &layer.v}, options_.act);
   ActivationsView x;
-  QK_TRY(quantize(pass.parallel, work_.x, pass.count, config_.width, act_for(inputs, 3),
-                  layer.attention_norm, &x));
+  QK_TRY(
+      quantize(pass.parallel, work_.x, pass.count, config_.width, act, layer.attention_norm, &x));
   const Product products[] = {product(layer.q, work_.q, layer.q_bias),
                               product(layer.k, work_.k, layer.k_bias),
                               product(layer.v, work_.v, layer.v_bias)};
@@ -143,9 +135,8 @@ Status Model::attend(const Pass& pass, int64_t index) {
   attention(pass.parallel, kernels_, rows, cache, pass.first, pass.first + pass.count, scale);
   profile_.lap(Part::kAttention);
 
-  const WeightView* output = &layer.output;
-  QK_TRY(quantize(pass.parallel, work_.attended, pass.count, config_.q_width(), act_for(&output, 1),
-                  nullptr, &x));
+  QK_TRY(quantize(pass.parallel, work_.attended, pass.count, config_.q_width(),
+                  common_act({&layer.output}, options_.act), nullptr, &x));
   QK_TRY(linear(pass.parallel, x, added(layer.output, work_.x)));
   profile_.lap(Part::kOutput);
   return {};
@@ -178,15 +169,13 @@ void Model::place(const Pass& pass, const Layer& layer, const CacheView& cache) 
 
 // x += down(silu(gate(norm(x))) * up(norm(x)))
 Status Model::feed_forward(const Pass& pass, const Layer& layer) {
-  const WeightView* inputs[] = {&layer.gate, &layer.up};
+  const Act act = common_act({&layer.gate, &layer.up}, options_.act);
   ActivationsView x;
-  QK_TRY(quantize(pass.parallel, work_.x, pass.count, config_.width, act_for(inputs, 2),
-                  layer.ffn_norm, &x));
+  QK_TRY(quantize(pass.parallel, work_.x, pass.count, config_.width, act, layer.ffn_norm, &x));
   QK_TRY(gated(pass.parallel, x, product(layer.gate, work_.gate), product(layer.up, work_.up)));
   profile_.lap(Part::kGateUp);
-  const WeightView* down = &layer.down;
-  QK_TRY(quantize(pass.parallel, work_.gate, pass.count, config_.hidden, act_for(&down, 1), nullptr,
-                  &x));
+  QK_TRY(quantize(pass.parallel, work_.gate, pass.count, config_.hidden,
+                  common_act({&layer.down}, options_.act), nullptr, &x));
   QK_TRY(linear(pass.parallel, x, added(layer.down, work_.x)));
   profile_.lap(Part::kDown);
   return {};
@@ -195,10 +184,9 @@ Status Model::feed_forward(const Pass& pass, const Layer& layer) {
 Status Model::score(const Pass& pass, Want want, float* logits) {
   const int64_t first = want == Want::kAll ? 0 : pass.count - 1;
   const Rows rows{work_.x.row(first), work_.x.stride};
-  const WeightView* head = &weights_.head;
   ActivationsView x;
-  QK_TRY(quantize(pass.parallel, rows, pass.count - first, config_.width, act_for(&head, 1),
-                  weights_.output_norm, &x));
+  QK_TRY(quantize(pass.parallel, rows, pass.count - first, config_.width,
+                  common_act({&weights_.head}, options_.act), weights_.output_norm, &x));
   QK_TRY(linear(pass.parallel, x, product(weights_.head, {logits, vocabulary()})));
   profile_.lap(Part::kHead);
   return {};
@@ -210,14 +198,6 @@ Status Model::quantize(const Parallel& parallel, const Rows& x, int64_t m, int64
   const RmsNorm norm{gains, config_.epsilon};
   return quantize_activations(parallel, kernels_, array_of(x, m, k), act, work_.activations, out,
                               gains != nullptr ? &norm : nullptr);
-}
-
-// Float weights meet float32 activations, and with them all that take the same ones.
-Act Model::act_for(const WeightView* const* matrices, int count) const {
-  for (int i = 0; i < count; ++i) {
-    if (effective_act(matrices[i]->format, options_.act) == Act::kFloat32) return Act::kFloat32;
-  }
-  return options_.act;
 }
 
 }  // namespace qk::llama

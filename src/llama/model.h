@@ -69,7 +69,6 @@ class Model {
   Status score(const Pass& pass, Want want, float* logits);
   Status quantize(const Parallel& parallel, const Rows& x, int64_t m, int64_t k, Act act,
                   const float* gains, ActivationsView* out);
-  Act act_for(const WeightView* const* matrices, int count) const;
 
   const KernelTable& kernels_;
   Config config_;

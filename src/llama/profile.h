@@ -4,10 +4,11 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 namespace qk::llama {
 
-enum class Part { kEmbedding, kQkv, kRope, kAttention, kOutput, kGateUp, kDown, kHead };
+enum class Part : uint8_t { kEmbedding, kQkv, kRope, kAttention, kOutput, kGateUp, kDown, kHead };
 inline constexpr std::array<const char*, 8> kPartNames = {
     "embedding",        "qkv",         "rope and cache", "attention",
     "attention output", "gate and up", "down",           "head"};

@@ -31,12 +31,14 @@ int64_t argmax(const float* values, int64_t count) {
   return is_nan ? -1 : std::find(values, values + count, largest) - values;
 }
 
+// Both are false for a NaN.
 bool is_fraction(float value) { return value >= 0.0f && value <= 1.0f; }
+bool is_not_negative(float value) { return value >= 0.0f && std::isfinite(value); }
 
 }  // namespace
 
 Status Sampler::make(const SamplerOptions& options, Sampler* out) {
-  if (!(options.temperature >= 0.0f && std::isfinite(options.temperature))) {
+  if (!is_not_negative(options.temperature)) {
     return Status::value_error("temperature=%g, expected 0 or more",
                                static_cast<double>(options.temperature));
   }
@@ -49,7 +51,7 @@ Status Sampler::make(const SamplerOptions& options, Sampler* out) {
                                static_cast<double>(options.top_p),
                                static_cast<double>(options.min_p));
   }
-  if (!(options.repetition_penalty > 0.0f && std::isfinite(options.repetition_penalty))) {
+  if (!is_not_negative(options.repetition_penalty) || options.repetition_penalty == 0.0f) {
     return Status::value_error("repetition_penalty=%g, expected more than 0",
                                static_cast<double>(options.repetition_penalty));
   }
@@ -115,7 +117,7 @@ void Sampler::keep_largest(const float* logits, int64_t count) {
     std::nth_element(candidates_.begin(), candidates_.begin() + kept, candidates_.end(), before);
     candidates_.resize(static_cast<size_t>(kept));
   }
-  std::sort(candidates_.begin(), candidates_.end(), before);
+  std::ranges::sort(candidates_, before);
 }
 
 // What top_p and min_p leave of them: always the likeliest.

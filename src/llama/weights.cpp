@@ -14,36 +14,47 @@ Status check_matrix(const WeightView& weights, const char* name, int64_t layer, 
                              static_cast<long long>(k));
 }
 
+Status check_layer(const Config& config, const Layer& layer, int64_t index) {
+  struct Matrix {
+    const char* name;
+    const WeightView& weights;
+    int64_t n;
+    int64_t k;
+  };
+  for (const Matrix& matrix : {Matrix{"attn_q", layer.q, config.q_width(), config.width},
+                               Matrix{"attn_k", layer.k, config.kv_width(), config.width},
+                               Matrix{"attn_v", layer.v, config.kv_width(), config.width},
+                               Matrix{"attn_output", layer.output, config.width, config.q_width()},
+                               Matrix{"ffn_gate", layer.gate, config.hidden, config.width},
+                               Matrix{"ffn_up", layer.up, config.hidden, config.width},
+                               Matrix{"ffn_down", layer.down, config.width, config.hidden}}) {
+    QK_TRY(check_matrix(matrix.weights, matrix.name, index, matrix.n, matrix.k));
+  }
+  return {};
+}
+
 int64_t bytes(const WeightView& weights) { return weights.n * weights.row_stride; }
 
 }  // namespace
 
 Status check_weights(const Config& config, const Weights& weights) {
-  const int64_t width = config.width;
   const auto layers = static_cast<int64_t>(weights.layers.size());
   if (layers != config.layers) {
     return Status::value_error("the weights are of %lld layers, expected %lld",
                                static_cast<long long>(layers),
                                static_cast<long long>(config.layers));
   }
-  for (std::size_t i = 0; i < weights.layers.size(); ++i) {
-    const Layer& layer = weights.layers[i];
-    const auto at = static_cast<int64_t>(i);
-    QK_TRY(check_matrix(layer.q, "attn_q", at, config.q_width(), width));
-    QK_TRY(check_matrix(layer.k, "attn_k", at, config.kv_width(), width));
-    QK_TRY(check_matrix(layer.v, "attn_v", at, config.kv_width(), width));
-    QK_TRY(check_matrix(layer.output, "attn_output", at, width, config.q_width()));
-    QK_TRY(check_matrix(layer.gate, "ffn_gate", at, config.hidden, width));
-    QK_TRY(check_matrix(layer.up, "ffn_up", at, config.hidden, width));
-    QK_TRY(check_matrix(layer.down, "ffn_down", at, width, config.hidden));
+  for (int64_t i = 0; i < layers; ++i) {
+    QK_TRY(check_layer(config, weights.layers[static_cast<std::size_t>(i)], i));
   }
-  const int64_t vocabulary = weights.embedding.n;
-  if (weights.embedding.k != width || weights.head.k != width || weights.head.n != vocabulary) {
+  const WeightView& embedding = weights.embedding;
+  const WeightView& head = weights.head;
+  if (embedding.k != config.width || head.k != config.width || head.n != embedding.n) {
     return Status::value_error(
         "the embedding has shape (%lld, %lld) and the head (%lld, %lld), expected both (n, %lld)",
-        static_cast<long long>(vocabulary), static_cast<long long>(weights.embedding.k),
-        static_cast<long long>(weights.head.n), static_cast<long long>(weights.head.k),
-        static_cast<long long>(width));
+        static_cast<long long>(embedding.n), static_cast<long long>(embedding.k),
+        static_cast<long long>(head.n), static_cast<long long>(head.k),
+        static_cast<long long>(config.width));
   }
   return {};
 }

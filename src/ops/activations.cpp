@@ -68,32 +68,57 @@ class RowReader {
   alignas(64) float buffer_[kUnit];
 };
 
-// Units of a row as they are, or normalised.
+// Units of a row as they are, or normalised. A row whose squares leave the floats is scaled by a
+// power of two first.
 class NormReader {
  public:
   NormReader(const KernelTable& kernels, RowReader& row, int64_t units, const RmsNorm* norm)
       : kernels_(kernels), row_(row), norm_(norm) {
     if (norm == nullptr) return;
-    double squares = 0.0;
-    for (int64_t u = 0; u < units; ++u) squares += kernels.dense->sum_squares(row.read(u), kUnit);
-    const double mean = squares / static_cast<double>(row.k());
-    factor_ = static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(norm->epsilon)));
+    double mean = mean_square(units);
+    const bool is_ordinary = mean >= kLeastMean && mean <= kMostMean;
+    if (!is_ordinary) {
+      scale_ = mean < 1.0 ? 0x1p96f : 0x1p-96f;
+      mean = mean_square(units);
+    }
+    const auto scale = static_cast<double>(scale_);
+    const double epsilon = static_cast<double>(norm->epsilon) * scale * scale;
+    factor_ = static_cast<float>(1.0 / std::sqrt(mean + epsilon));
   }
 
   const float* read(int64_t unit) {
-    const float* x = row_.read(unit);
-    if (norm_ == nullptr) return x;
+    if (norm_ == nullptr) return row_.read(unit);
     const int64_t begin = unit * kUnit;
     const int64_t count = std::min<int64_t>(row_.k() - begin, kUnit);
-    kernels_.dense->normalise(x, factor_, norm_->gains + begin, count, buffer_);
+    kernels_.dense->normalise(scaled(unit), factor_, norm_->gains + begin, count, buffer_);
     std::memset(buffer_ + count, 0, static_cast<size_t>(kUnit - count) * sizeof(float));
     return buffer_;
   }
 
  private:
+  // Within these no sum of 256 squares overflows, and those that underflow do not matter.
+  static constexpr double kLeastMean = 0x1p-100;
+  static constexpr double kMostMean = 0x1p127;
+
+  const float* scaled(int64_t unit) {
+    const float* x = row_.read(unit);
+    if (scale_ == 1.0f) return x;
+    for (int64_t i = 0; i < kUnit; ++i) buffer_[i] = x[i] * scale_;
+    return buffer_;
+  }
+
+  double mean_square(int64_t units) {
+    double squares = 0.0;
+    for (int64_t u = 0; u < units; ++u) {
+      squares += static_cast<double>(kernels_.dense->sum_squares(scaled(u), kUnit));
+    }
+    return squares / static_cast<double>(row_.k());
+  }
+
   const KernelTable& kernels_;
   RowReader& row_;
   const RmsNorm* norm_;
+  float scale_ = 1.0f;
   float factor_ = 1.0f;
   alignas(64) float buffer_[kUnit];
 };
@@ -103,7 +128,7 @@ float quantize_row(const KernelTable& kernels, NormReader& row, Act act, int64_t
   const int64_t bytes = unit_bytes(act);
   uint32_t magnitude = 0;
   for (int64_t u = 0; u < units; ++u) {
-    magnitude = std::max(magnitude, kernels.magnitude(row.read(u)));
+    magnitude = std::max(magnitude, kernels.formats->magnitude(row.read(u)));
   }
   if (magnitude >= kInfinity && act != Act::kFloat32) {
     std::memset(out, 0, static_cast<size_t>(units * bytes));
@@ -112,7 +137,7 @@ float quantize_row(const KernelTable& kernels, NormReader& row, Act act, int64_t
   const int exponent = magnitude >= kInfinity ? 0 : row_exponent(magnitude);
   const float multiplier = std::ldexp(1.0f, -exponent);
   for (int64_t u = 0; u < units; ++u) {
-    kernels.activate[static_cast<int>(act)](row.read(u), multiplier, out + u * bytes);
+    kernels.formats->activate[static_cast<int>(act)](row.read(u), multiplier, out + u * bytes);
   }
   return std::ldexp(1.0f, exponent);
 }

@@ -15,11 +15,12 @@ int64_t value_row(const CacheView& cache) { return cache.heads * padded(cache.he
 
 // One head of one position, in elements of the cache's type.
 template <class T>
-void store_head(const CacheView& cache, int64_t head, int64_t position, const T* key,
-                const T* value) {
+void store_elements(const CacheView& cache, int64_t head, int64_t position, const T* key,
+                    const T* value) {
   T* keys = reinterpret_cast<T*>(cache.keys) + position / kKeyPanel * key_panel(cache) +
             head * cache.head_dim * kKeyPanel + position % kKeyPanel;
   for (int64_t e = 0; e < cache.head_dim; ++e) keys[e * kKeyPanel] = key[e];
+  if (value == nullptr) return;
   const int64_t width = padded(cache.head_dim);
   T* values = reinterpret_cast<T*>(cache.values) + position * value_row(cache) + head * width;
   for (int64_t e = 0; e < cache.head_dim; ++e) values[e] = value[e];
@@ -79,20 +80,24 @@ Status cache_bytes(CacheType type, int64_t heads, int64_t head_dim, int64_t posi
   return {};
 }
 
+void store_head(const KernelTable& kernels, const CacheView& cache, int64_t head, int64_t position,
+                const float* key, const float* value) {
+  if (cache.type == CacheType::kF32) {
+    store_elements(cache, head, position, key, value);
+    return;
+  }
+  uint16_t halves[2][kMaxHeadDim];
+  kernels.dense->to_halves(key, cache.head_dim, halves[0]);
+  if (value != nullptr) kernels.dense->to_halves(value, cache.head_dim, halves[1]);
+  store_elements(cache, head, position, halves[0], value != nullptr ? halves[1] : nullptr);
+}
+
 void store_cache(const KernelTable& kernels, const CacheView& cache, int64_t first, int64_t tokens,
                  const float* k, const float* v, int64_t stride) {
   for (int64_t t = 0; t < tokens; ++t) {
     for (int64_t head = 0; head < cache.heads; ++head) {
-      const float* key = k + t * stride + head * cache.head_dim;
-      const float* value = v + t * stride + head * cache.head_dim;
-      if (cache.type == CacheType::kF32) {
-        store_head(cache, head, first + t, key, value);
-        continue;
-      }
-      uint16_t halves[2][kMaxHeadDim];
-      kernels.dense->to_halves(key, cache.head_dim, halves[0]);
-      kernels.dense->to_halves(value, cache.head_dim, halves[1]);
-      store_head(cache, head, first + t, halves[0], halves[1]);
+      const int64_t at = t * stride + head * cache.head_dim;
+      store_head(kernels, cache, head, first + t, k + at, v + at);
     }
   }
 }

@@ -24,6 +24,10 @@ struct CacheView {
 Status cache_bytes(CacheType type, int64_t heads, int64_t head_dim, int64_t positions,
                    int64_t* keys, int64_t* values);
 
+// Writes the key and the value of one head at one position; a null value is left out.
+void store_head(const KernelTable& kernels, const CacheView& cache, int64_t head, int64_t position,
+                const float* key, const float* value);
+
 // Writes the keys and values of `tokens` positions from `first` on. k and v are rows of
 // heads * head_dim floats, `stride` floats apart. A position is written by one thread.
 void store_cache(const KernelTable& kernels, const CacheView& cache, int64_t first, int64_t tokens,

@@ -1,9 +1,12 @@
 #include "ops/linear.h"
 
+#include <algorithm>
+
 #include "core/checked.h"
 #include "formats/registry.h"
 #include "ops/packed_rows.h"
 #include "ops/shapes.h"
+#include "ops/tiles.h"
 
 namespace qk {
 namespace {
@@ -16,17 +19,14 @@ class Items {
  public:
   Status prepare(const ActivationsView& x, const Product& product) {
     const WeightView& weights = *product.weights;
-    QK_TRY(check_product(weights, x.k));
+    QK_TRY(check_linear(x, product));
     const FormatInfo& info = format_at(weights.format).info;
-    if (x.act != effective_act(weights.format, x.act)) {
-      return Status::value_error("%s weights take float32 activations; these are %s", info.name,
-                                 act_name(x.act));
-    }
     const auto m_class = static_cast<int>(x.m == 1 ? MClass::kVector : MClass::kMatrix);
     const auto kernel_of = [&](Layout layout) -> const LinearKernel& {
-      return x.kernels
+      return x.kernels->formats
           ->linear[static_cast<int>(layout)][weights.format][static_cast<int>(x.act)][m_class];
     };
+    weights_ = &weights;
     kernel_ = &kernel_of(weights.layout);
     args_ = {.weights = weights.data,
              .row_stride = weights.row_stride * kernel_->panel_rows,
@@ -53,12 +53,16 @@ class Items {
 
   int64_t count() const { return ceil_div(args_.n, rows_); }
   int64_t rows() const { return rows_; }
-  const LinearArgs& args() const { return args_; }
 
-  // The fewest items that are worth a thread, of rows k deep.
+  // The fewest items that are worth a thread, of rows k deep, where there are batch rows.
   int64_t grain(int64_t k) const {
     const int64_t columns = args_.m < kGrainWork ? args_.m : kGrainWork;
     return ceil_div(kGrainWork, k * columns * rows_);
+  }
+
+  // The whole product by tiles, where that is possible and pays.
+  bool by_tiles(const Parallel& parallel, const ActivationsView& x) const {
+    return x.m >= kPackedBatch && linear_by_tiles(parallel, *weights_, x, args_, *kernel_);
   }
 
   void run(int64_t begin, int64_t end) const {
@@ -71,6 +75,7 @@ class Items {
   }
 
  private:
+  const WeightView* weights_ = nullptr;
   const LinearKernel* kernel_ = nullptr;
   LinearArgs args_{};
   PackedRows packed_rows_;
@@ -80,25 +85,39 @@ class Items {
 
 }  // namespace
 
+Status check_linear(const ActivationsView& x, const Product& product) {
+  const WeightView& weights = *product.weights;
+  QK_TRY(check_product(weights, x.k));
+  if (x.act != effective_act(weights.format, x.act)) {
+    return Status::value_error("%s weights take float32 activations; these are %s",
+                               format_at(weights.format).info.name, act_name(x.act));
+  }
+  return {};
+}
+
 Status linear(const Parallel& parallel, const ActivationsView& x, const Product* products,
               int count) {
   if (count > kMostProducts) {
     return Status::value_error("%d products in a call, at most %d", count, kMostProducts);
   }
   Items items[kMostProducts];
+  for (int i = 0; i < count; ++i) QK_TRY(items[i].prepare(x, products[i]));
+  if (x.m == 0) return {};
+  int left = 0;  // those that tiles have not multiplied
   int64_t total = 0;
   int64_t grain = 1;
   for (int i = 0; i < count; ++i) {
-    QK_TRY(items[i].prepare(x, products[i]));
-    total += items[i].count();
-    grain = grain > items[i].grain(x.k) ? grain : items[i].grain(x.k);
+    if (items[i].by_tiles(parallel, x)) continue;
+    items[left] = items[i];
+    total += items[left].count();
+    grain = std::max(grain, items[left].grain(x.k));
+    ++left;
   }
-  if (x.m == 0) return {};
   auto run = [&](int64_t begin, int64_t end) {
-    for (int i = 0; i < count && begin < end; ++i) {
+    for (int i = 0; i < left && begin < end; ++i) {
       const int64_t own = items[i].count();
-      if (begin < own) items[i].run(begin, end < own ? end : own);
-      begin = begin > own ? begin - own : 0;
+      if (begin < own) items[i].run(begin, std::min(end, own));
+      begin = std::max<int64_t>(begin - own, 0);
       end -= own;
     }
   };
@@ -118,11 +137,20 @@ Status gated(const Parallel& parallel, const ActivationsView& x, const Product& 
   QK_TRY(gates.prepare(x, gate));
   QK_TRY(ups.prepare(x, up));
   if (x.m == 0) return {};
-  // Where one comes in rows and the other in panels, ranges are of whole panels.
-  const int64_t rows = gates.rows() > ups.rows() ? gates.rows() : ups.rows();
   const int64_t n = gate.weights->n;
+  if (gates.by_tiles(parallel, x) && ups.by_tiles(parallel, x)) {
+    auto finish = [&](int64_t begin, int64_t end) {
+      for (int64_t j = begin; j < end; ++j) {
+        x.kernels->dense->gate(gate.out + j * gate.out_stride, up.out + j * up.out_stride, n);
+      }
+    };
+    parallel(x.m, 1, finish);
+    return {};
+  }
+  // Where one comes in rows and the other in panels, ranges are of whole panels.
+  const int64_t rows = std::max(gates.rows(), ups.rows());
   auto run = [&](int64_t begin, int64_t end) {
-    const int64_t last = end * rows < n ? end * rows : n;
+    const int64_t last = std::min(end * rows, n);
     gates.run(begin * rows / gates.rows(), ceil_div(last, gates.rows()));
     ups.run(begin * rows / ups.rows(), ceil_div(last, ups.rows()));
     for (int64_t j = 0; j < x.m; ++j) {

@@ -21,9 +21,12 @@ struct Product {
 
 inline constexpr int kMostProducts = 4;
 
-// Up to kMostProducts products of x. Writes nothing when it fails. Large batches pack native rows
-// as they go, each thread into scratch of its own; without memory for that they take the slower
-// way.
+// The checks of a product: depths, and activations that its weights take.
+Status check_linear(const ActivationsView& x, const Product& product);
+
+// Up to kMostProducts products of x. Writes nothing when it fails. Large batches decode rows for
+// tiles where the ISA has them, or pack native rows, as they go, each thread into scratch of its
+// own; without memory for that they take the slower way.
 Status linear(const Parallel& parallel, const ActivationsView& x, const Product* products,
               int count);
 

@@ -9,14 +9,6 @@ namespace {
 
 constexpr int64_t kScratchBytes = 64 << 10;  // what malloc keeps, where it would map more anew
 
-// On the thread that calls.
-Parallel alone() {
-  const auto run = [](void*, int, int64_t n, int64_t, RangeFn fn, void* context) {
-    fn(context, 0, n);
-  };
-  return {run, nullptr, 1};
-}
-
 }  // namespace
 
 PackedRows::PackedRows(const WeightView& weights, const LinearKernel& kernel)

@@ -1,8 +1,94 @@
 #include "ops/rope.h"
 
 #include <cmath>
+#include <cstdio>
+#include <cstring>
+
+#include "core/array.h"
+#include "kernels/dense.h"
+#include "ops/shape_text.h"
+#include "ops/shapes.h"
 
 namespace qk {
+namespace {
+
+Status check_positive(const char* what, double value) {
+  if (std::isfinite(value) && value > 0.0) return {};
+  return Status::value_error("%s=%g is not a finite number above 0", what, value);
+}
+
+}  // namespace
+
+Status parse_rope_kind(const char* name, RopeKind* out) {
+  constexpr const char* kNames[] = {"interleaved", "neox"};  // in the order of RopeKind
+  for (int i = 0; i < 2; ++i) {
+    if (std::strcmp(name, kNames[i]) != 0) continue;
+    *out = static_cast<RopeKind>(i);
+    return {};
+  }
+  return Status::value_error("the kind of RoPE '%.40s' is not one of interleaved, neox", name);
+}
+
+Status check_rope(const Rope& rope, const ArrayView& x) {
+  QK_TRY(check_float(x, "x"));
+  const ShapeText shape(x.shape, x.ndim);
+  if (x.ndim < 2) {
+    return Status::value_error("x has shape %s; expected (..., tokens, head_dim)", shape.text);
+  }
+  const int64_t head_dim = x.shape[x.ndim - 1];
+  if (head_dim < 2 || head_dim > kMaxHeadDim || head_dim % 2 != 0) {
+    return Status::value_error("x has heads of %lld values; RoPE turns pairs, of 2 to %d values",
+                               ll(head_dim), kMaxHeadDim);
+  }
+  if (dims_product(x, x.ndim) < 0) {
+    return Status::value_error("x has shape %s: over 2^63 values", shape.text);
+  }
+  QK_TRY(check_positive("base", rope.base));
+  return check_positive("scale", rope.scale);
+}
+
+Status read_factors(const ArrayView& factors, int64_t head_dim, float* out) {
+  QK_TRY(check_float(factors, "factors"));
+  if (factors.ndim != 1 || factors.shape[0] != head_dim / 2) {
+    return Status::value_error("factors has shape %s, heads of %lld values have %lld pairs",
+                               ShapeText(factors.shape, factors.ndim).text, ll(head_dim),
+                               ll(head_dim / 2));
+  }
+  load_floats(static_cast<const uint8_t*>(factors.data), factors.strides[0], factors.type,
+              head_dim / 2, out);
+  for (int64_t i = 0; i < head_dim / 2; ++i) {
+    char name[32];
+    std::snprintf(name, sizeof(name), "factors[%lld]", ll(i));
+    QK_TRY(check_positive(name, static_cast<double>(out[i])));
+  }
+  return {};
+}
+
+void rope_rows(const Parallel& parallel, const Rope& rope, const ArrayView& x,
+               const int64_t* positions, bool consecutive, const ArrayView& out) {
+  const int last = x.ndim - 1;
+  const int64_t tokens = x.shape[last - 1];
+  const int64_t head_dim = x.shape[last];
+  const int64_t heads = dims_product(x, last - 1);
+  double frequencies[kMaxHeadDim / 2];
+  rope_frequencies(rope, head_dim, frequencies);
+  auto body = [&](int64_t begin, int64_t end) {
+    float turns[kMaxHeadDim];
+    float row[kMaxHeadDim];
+    for (int64_t token = begin; token < end; ++token) {
+      const int64_t position = consecutive ? positions[0] + token : positions[token];
+      rope_turns(frequencies, head_dim / 2, position, turns);
+      for (int64_t head = 0; head < heads; ++head) {
+        const int64_t at = head * tokens + token;
+        load_floats(row_address(x, at), x.strides[last], x.type, head_dim, row);
+        rotate(rope.kind, head_dim, turns, 1, row);
+        store_floats(row, head_dim, row_address(out, at), out.strides[last], out.type);
+      }
+    }
+  };
+  constexpr int64_t kGrainTokens = 8;  // some microseconds of sines
+  parallel(heads == 0 ? 0 : tokens, kGrainTokens, body);
+}
 
 void rope_frequencies(const Rope& rope, int64_t head_dim, double* frequencies) {
   for (int64_t i = 0; i < head_dim / 2; ++i) {

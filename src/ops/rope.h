@@ -3,6 +3,10 @@
 
 #include <cstdint>
 
+#include "core/parallel.h"
+#include "core/status.h"
+#include "core/views.h"
+
 namespace qk {
 
 // Which values form pair i of a head of d: (2i, 2i + 1), as GGUF stores Llama's weights, or
@@ -22,6 +26,21 @@ void rope_frequencies(const Rope& rope, int64_t head_dim, double* frequencies);
 
 // Writes cosine and sine of each pair's angle at a position, in turn: 2 * pairs floats.
 void rope_turns(const double* frequencies, int64_t pairs, int64_t position, float* turns);
+
+// The kind of a name: "interleaved" or "neox".
+Status parse_rope_kind(const char* name, RopeKind* out);
+
+// x of shape (..., m, head_dim), in a float type, with an even head_dim of at most kMaxHeadDim;
+// base and scale positive and finite.
+Status check_rope(const Rope& rope, const ArrayView& x);
+
+// Factors of shape (head_dim / 2,), in a float type, read into `out`; all positive and finite.
+Status read_factors(const ArrayView& factors, int64_t head_dim, float* out);
+
+// out = x with token j of every (m, head_dim) at positions[j], or at *positions + j where
+// `consecutive`. Both were checked; out may be x itself.
+void rope_rows(const Parallel& parallel, const Rope& rope, const ArrayView& x,
+               const int64_t* positions, bool consecutive, const ArrayView& out);
 
 // Turns `heads` heads that lie one after another, in place.
 void rotate(RopeKind kind, int64_t head_dim, const float* turns, int64_t heads, float* x);

@@ -1,37 +1,30 @@
 #include "ops/shapes.h"
 
-#include <cstdio>
+#include <cmath>
 #include <cstring>
 
 #include "core/array.h"
 #include "core/checked.h"
 #include "formats/registry.h"
+#include "ops/shape_text.h"
 
 namespace qk {
 namespace {
 
 constexpr const char* kActNames[] = {"int16", "float32", "int8"};  // in the order of Act
 
-long long ll(int64_t value) { return static_cast<long long>(value); }
-
-// "(2, 3)" as Python prints it.
-struct ShapeText {
-  char text[96];
-  ShapeText(const int64_t* shape, int ndim) {
-    size_t used = 1;
-    std::snprintf(text, sizeof(text), "(");
-    for (int d = 0; d < ndim && used < sizeof(text); ++d) {
-      const char* after = ndim == 1 ? "," : "";
-      if (d + 1 < ndim) after = ", ";
-      const int written =
-          std::snprintf(text + used, sizeof(text) - used, "%lld%s", ll(shape[d]), after);
-      used += written > 0 ? static_cast<size_t>(written) : 0;
-    }
-    if (used < sizeof(text)) std::snprintf(text + used, sizeof(text) - used, ")");
-  }
-};
+bool has_shape(const ArrayView& array, const int64_t* shape, int ndim) {
+  return array.ndim == ndim &&
+         std::memcmp(array.shape, shape, sizeof(int64_t) * static_cast<size_t>(ndim)) == 0;
+}
 
 }  // namespace
+
+Status check_float(const ArrayView& array, const char* what) {
+  if (is_float(array.type)) return {};
+  return Status::type_error("%s has dtype %s; expected float32, float16 or bfloat16", what,
+                            type_name(array.type));
+}
 
 Status parse_act(const char* name, Act* out) {
   for (int i = 0; i < kActs; ++i) {
@@ -45,6 +38,11 @@ Status parse_act(const char* name, Act* out) {
 const char* act_name(Act act) { return kActNames[static_cast<int>(act)]; }
 
 Act effective_act(int format, Act act) { return format_at(format).is_float ? Act::kFloat32 : act; }
+
+Act common_act(std::initializer_list<const WeightView*> matrices, Act act) {
+  for (const WeightView* weights : matrices) act = effective_act(weights->format, act);
+  return act;
+}
 
 Status view_weights(const ArrayView& data, int format, int64_t k, WeightView* out) {
   const FormatInfo& info = format_at(format).info;
@@ -102,10 +100,7 @@ Status depth_of_row(int format, int64_t bytes, int64_t* k) {
 }
 
 Status check_activations(const ArrayView& x, int64_t* m, int64_t* k) {
-  if (!is_float(x.type)) {
-    return Status::type_error("x has dtype %s; expected float32, float16 or bfloat16",
-                              type_name(x.type));
-  }
+  QK_TRY(check_float(x, "x"));
   if (x.ndim < 1) return Status::value_error("x has no dimensions; its last one is k");
   *k = x.shape[x.ndim - 1];
   if (*k < 1) {
@@ -132,13 +127,9 @@ Status check_product(const WeightView& weights, int64_t k) {
 }
 
 Status check_out(const ArrayView& out, const int64_t* shape, int ndim) {
-  if (!is_float(out.type)) {
-    return Status::type_error("out has dtype %s; expected float32, float16 or bfloat16",
-                              type_name(out.type));
-  }
+  QK_TRY(check_float(out, "out"));
   if (!out.writable) return Status::value_error("out is read-only");
-  if (out.ndim != ndim ||
-      std::memcmp(out.shape, shape, sizeof(int64_t) * static_cast<size_t>(ndim)) != 0) {
+  if (!has_shape(out, shape, ndim)) {
     return Status::value_error("out has shape %s, the result %s",
                                ShapeText(out.shape, out.ndim).text, ShapeText(shape, ndim).text);
   }
@@ -156,13 +147,32 @@ Status check_out(const ArrayView& out, const int64_t* shape, int ndim) {
 }
 
 Status check_bias(const ArrayView& bias, int64_t n) {
-  if (!is_float(bias.type)) {
-    return Status::type_error("bias has dtype %s; expected float32, float16 or bfloat16",
-                              type_name(bias.type));
-  }
+  QK_TRY(check_float(bias, "bias"));
   if (bias.ndim != 1 || bias.shape[0] != n) {
     return Status::value_error("bias has shape %s, the result has n=%lld",
                                ShapeText(bias.shape, bias.ndim).text, ll(n));
+  }
+  return {};
+}
+
+Status check_norm(const ArrayView& gains, int64_t k, double epsilon) {
+  QK_TRY(check_float(gains, "gains"));
+  if (gains.ndim != 1 || gains.shape[0] != k) {
+    return Status::value_error("gains has shape %s, x has k=%lld",
+                               ShapeText(gains.shape, gains.ndim).text, ll(k));
+  }
+  if (!std::isfinite(static_cast<float>(epsilon)) || epsilon < 0.0) {
+    return Status::value_error("eps=%g is not a finite float32 of 0 or more", epsilon);
+  }
+  return {};
+}
+
+Status check_residual(const ArrayView& residual, const int64_t* shape, int ndim) {
+  QK_TRY(check_float(residual, "residual"));
+  if (!has_shape(residual, shape, ndim)) {
+    return Status::value_error("residual has shape %s, the result %s",
+                               ShapeText(residual.shape, residual.ndim).text,
+                               ShapeText(shape, ndim).text);
   }
   return {};
 }

@@ -4,6 +4,8 @@
 // an interface that has no data (such as shape inference).
 #pragma once
 
+#include <initializer_list>
+
 #include "core/status.h"
 #include "core/views.h"
 #include "kernels/activation_unit.h"
@@ -17,6 +19,9 @@ const char* act_name(Act act);
 // The activations that weights of `format` are multiplied with when `act` is asked for.
 Act effective_act(int format, Act act);
 
+// The activations that several matrices share: float weights meet float32, and with them all.
+Act common_act(std::initializer_list<const WeightView*> matrices, Act act);
+
 // Describes `data`, an array of bytes (n, row_bytes) or (experts, n, row_bytes), as weights of
 // depth k. ValueError where its rows do not hold ceil(k / block) blocks, where a dimension is 0,
 // or where its strides are negative or its rows not contiguous.
@@ -24,6 +29,9 @@ Status view_weights(const ArrayView& data, int format, int64_t k, WeightView* ou
 
 // The largest k whose rows are `bytes` long; ValueError where that is not a whole number of blocks.
 Status depth_of_row(int format, int64_t bytes, int64_t* k);
+
+// float32, float16 or bfloat16; `what` names the array in messages.
+Status check_float(const ArrayView& array, const char* what);
 
 // x of shape (..., k) with k >= 1, in float32, float16 or bfloat16. m is the product of the
 // leading dimensions.
@@ -38,5 +46,11 @@ Status check_out(const ArrayView& out, const int64_t* shape, int ndim);
 
 // A bias of shape (n,) in a float type.
 Status check_bias(const ArrayView& bias, int64_t n);
+
+// Gains of shape (k,), and an epsilon that is finite and not below 0.
+Status check_norm(const ArrayView& gains, int64_t k, double epsilon);
+
+// A residual of the result's shape, in a float type.
+Status check_residual(const ArrayView& residual, const int64_t* shape, int ndim);
 
 }  // namespace qk

@@ -7,11 +7,24 @@
 #include "core/aligned.h"
 #include "core/half.h"
 #include "ops/linear.h"
+#include "ops/pack.h"
 
 namespace qk::test {
 namespace {
 
 constexpr uint32_t kUnwritten = 0x7f9eadbeu;  // a signalling NaN: arithmetic makes quiet ones only
+
+int64_t packed_row_size(const WeightView& weights) {
+  int64_t size = 0;
+  QK_CHECK_OK(packed_row_bytes(weights.format, weights.k, &size));
+  return size;
+}
+
+int64_t packed_size(const WeightView& weights, int rows) {
+  int64_t size = 0;
+  QK_CHECK_OK(packed_bytes(weights.n, packed_row_size(weights), rows, &size));
+  return size;
+}
 
 }  // namespace
 
@@ -65,6 +78,14 @@ Product multiply(const Parallel& parallel, const KernelTable& kernels, const Wei
         {.weights = &weights, .out = product.data(), .out_stride = product.stride(), .bias = bias});
   }
   return product;
+}
+
+Packed::Packed(const RandomWeights& weights, int rows)
+    : bytes(packed_size(weights.view, rows), 0), view(weights.view) {
+  view.layout = Layout::kPanels;
+  view.data = bytes.data();
+  view.row_stride = packed_row_size(weights.view);
+  pack(one_by_one(), weights.view, rows, bytes.data());
 }
 
 double bound_of(Act act) {

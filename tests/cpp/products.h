@@ -13,6 +13,7 @@
 #include "core/views.h"
 #include "dispatch/dispatch.h"
 #include "formats/registry.h"
+#include "kernel_data.h"
 #include "ops/activations.h"
 #include "ops/shapes.h"
 
@@ -60,6 +61,14 @@ struct Product {
 // x @ weights.T + bias, from quantising x on.
 Product multiply(const Parallel& parallel, const KernelTable& kernels, const WeightView& weights,
                  const ArrayView& x, Act act, const float* bias = nullptr);
+
+// The same weights in panels of `rows` rows.
+struct Packed {
+  Packed(const RandomWeights& weights, int rows);
+
+  Bytes bytes;
+  WeightView view;
+};
 
 // The largest relative error that products with such activations may have.
 double bound_of(Act act);

@@ -6,8 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
-#include <new>
-#include <thread>
+#include <span>
 #include <vector>
 
 #include "check.h"
@@ -23,11 +22,13 @@
 namespace {
 std::atomic<int64_t> allocations{0};
 }
+// The names are the linker's.
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming)
 extern "C" {
-void* __real_aligned_alloc(size_t alignment, size_t size);  // NOLINT(bugprone-reserved-identifier)
-void* __wrap_aligned_alloc(size_t alignment, size_t size);  // NOLINT(bugprone-reserved-identifier)
-void* __real__Znwm(size_t size);                            // NOLINT(bugprone-reserved-identifier)
-void* __wrap__Znwm(size_t size);                            // NOLINT(bugprone-reserved-identifier)
+void* __real_aligned_alloc(size_t alignment, size_t size);
+void* __wrap_aligned_alloc(size_t alignment, size_t size);
+void* __real__Znwm(size_t size);
+void* __wrap__Znwm(size_t size);
 
 void* __wrap_aligned_alloc(size_t alignment, size_t size) {
   ++allocations;
@@ -38,6 +39,7 @@ void* __wrap__Znwm(size_t size) {
   return __real__Znwm(size);
 }
 }
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 
 namespace qk {
 namespace {
@@ -52,11 +54,10 @@ constexpr int64_t kVocabulary = 50;
 constexpr int64_t kContext = 40;
 
 // Two layers of q4_1 with an embedding of q8_0, grouped-query heads and odd sizes.
-class SmallModel {
- public:
+struct SmallModel {
   explicit SmallModel(const KernelTable& kernels, CacheType cache = CacheType::kF16,
                       Act act = Act::kInt16)
-      : gains_(160, 1.0f) {
+      : gains(160, 1.0f) {
     llama::Config config;
     config.layers = 2;
     config.width = 96;
@@ -66,10 +67,10 @@ class SmallModel {
     config.head_dim = 16;
     llama::Weights weights;
     weights.embedding = weights.head = matrix("q8_0", kVocabulary, config.width);
-    weights.output_norm = gains_.data();
+    weights.output_norm = gains.data();
     for (int i = 0; i < config.layers; ++i) {
       llama::Layer layer;
-      layer.attention_norm = layer.ffn_norm = gains_.data();
+      layer.attention_norm = layer.ffn_norm = gains.data();
       layer.q = matrix("q4_1", config.q_width(), config.width);
       layer.k = matrix("q4_1", config.kv_width(), config.width);
       layer.v = matrix("q4_1", config.kv_width(), config.width);
@@ -84,7 +85,7 @@ class SmallModel {
   }
 
   // The logits after each of the tokens, which come in one call.
-  std::vector<float> logits(const Parallel& parallel, const std::vector<int64_t>& tokens) const {
+  std::vector<float> logits(const Parallel& parallel, std::span<const int64_t> tokens) const {
     std::vector<float> out(tokens.size() * kVocabulary);
     QK_CHECK_OK(model->forward(parallel, tokens.data(), static_cast<int64_t>(tokens.size()),
                                Model::Want::kAll, out.data()));
@@ -94,15 +95,14 @@ class SmallModel {
   Status status;
   std::unique_ptr<Model> model;
 
- private:
   WeightView matrix(const char* format, int64_t n, int64_t k) {
-    matrices_.push_back(std::make_unique<RandomWeights>(random_, find_format(format), n, k, 0));
-    return matrices_.back()->view;
+    matrices.push_back(std::make_unique<RandomWeights>(random, find_format(format), n, k, 0));
+    return matrices.back()->view;
   }
 
-  Random random_{7};
-  std::vector<float> gains_;
-  std::vector<std::unique_ptr<RandomWeights>> matrices_;
+  Random random{7};
+  std::vector<float> gains;
+  std::vector<std::unique_ptr<RandomWeights>> matrices;
 };
 
 template <class Body>
@@ -115,8 +115,8 @@ void for_each_isa(Body body) {
 }
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](float x, float y) { return bits_of_float(x) == bits_of_float(y); });
+  return std::ranges::equal(a, b,
+                            [](float x, float y) { return bits_of_float(x) == bits_of_float(y); });
 }
 
 double relative_error(const std::vector<float>& a, const std::vector<float>& b) {
@@ -129,7 +129,7 @@ double relative_error(const std::vector<float>& a, const std::vector<float>& b) 
   return std::sqrt(difference / reference);
 }
 
-const std::vector<int64_t> kTokens = {3, 49, 0, 7, 7, 12, 31, 44, 5, 9, 21, 2, 17, 8, 40, 1, 33, 6};
+constexpr int64_t kTokens[] = {3, 49, 0, 7, 7, 12, 31, 44, 5, 9, 21, 2, 17, 8, 40, 1, 33, 6};
 
 QK_TEST(a_prompt_in_one_call_and_token_by_token_give_the_same_logits) {
   for_each_isa([](const KernelTable& kernels) {
@@ -140,7 +140,7 @@ QK_TEST(a_prompt_in_one_call_and_token_by_token_give_the_same_logits) {
     QK_REQUIRE_OK(model.model->truncate(0));
     std::vector<float> one_by_one;
     for (const int64_t token : kTokens) {
-      const std::vector<float> next = model.logits(parallel, {token});
+      const std::vector<float> next = model.logits(parallel, {&token, 1});
       one_by_one.insert(one_by_one.end(), next.begin(), next.end());
     }
     QK_CHECK(relative_error(at_once, one_by_one) < 1e-5);
@@ -155,7 +155,7 @@ QK_TEST(threads_do_not_change_a_bit_and_forgotten_tokens_leave_no_trace) {
     for (const int threads : {1, 2, 5}) {
       const Parallel parallel = Pool::shared().parallel(threads);
       QK_REQUIRE_OK(model.model->truncate(0));
-      model.logits(parallel, {1, 2, 3, 4, 5, 6, 7});
+      model.logits(parallel, std::span(kTokens).last(7));
       QK_REQUIRE_OK(model.model->truncate(0));
       QK_CHECK(same_bits(model.logits(parallel, kTokens), alone));
     }
@@ -188,7 +188,7 @@ QK_TEST(what_is_wrong_with_a_call_is_said_and_changes_nothing) {
   const SmallModel model(current_kernels());
   QK_REQUIRE_OK(model.status);
   const Parallel parallel = Pool::shared().parallel(1);
-  const std::vector<float> expected = model.logits(parallel, {5, 6});
+  const std::vector<float> expected = model.logits(parallel, std::span(kTokens).first(2));
   std::vector<float> logits(kVocabulary * kContext);
   const auto forward = [&](const std::vector<int64_t>& tokens) {
     return model.model->forward(parallel, tokens.data(), static_cast<int64_t>(tokens.size()),
@@ -203,7 +203,7 @@ QK_TEST(what_is_wrong_with_a_call_is_said_and_changes_nothing) {
   QK_CHECK_FAILS(model.model->truncate(-1), Code::kValue, "position -1");
   QK_CHECK_EQ(model.model->position(), 2);
   QK_REQUIRE_OK(model.model->truncate(0));
-  QK_CHECK(same_bits(model.logits(parallel, {5, 6}), expected));
+  QK_CHECK(same_bits(model.logits(parallel, std::span(kTokens).first(2)), expected));
 }
 
 QK_TEST(sizes_that_do_not_fit_together_are_refused) {

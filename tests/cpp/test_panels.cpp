@@ -21,33 +21,11 @@ using test::Error;
 using test::for_each_kernel;
 using test::multiply;
 using test::one_by_one;
+using test::Packed;
 using test::Product;
 using test::Random;
 using test::RandomActivations;
 using test::RandomWeights;
-
-struct Packed {
-  Packed(const RandomWeights& weights, int rows)
-      : bytes(size_of(weights.view, rows), 0), view(weights.view) {
-    view.layout = Layout::kPanels;
-    view.data = bytes.data();
-    view.row_stride = row_size(view);
-    pack(Pool::shared().parallel(2), weights.view, rows, bytes.data());
-  }
-  static int64_t row_size(const WeightView& view) {
-    int64_t size = 0;
-    QK_CHECK_OK(packed_row_bytes(view.format, view.k, &size));
-    return size;
-  }
-  static int64_t size_of(const WeightView& view, int rows) {
-    int64_t size = 0;
-    QK_CHECK_OK(packed_bytes(view.n, row_size(view), rows, &size));
-    return size;
-  }
-
-  Bytes bytes;
-  WeightView view;
-};
 
 void check_shape(Random& random, const KernelTable& kernels, int format, Act act, int64_t n,
                  int64_t k, int64_t m) {

@@ -166,6 +166,39 @@ def calls(
         raise typer.Exit(1) from None
 
 
+@app.command()
+def llama(
+    model: Annotated[
+        str, typer.Argument(help="A GGUF file, or smollm2, which is fetched once.")
+    ] = "smollm2",
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens that a turn decodes.")] = 64,
+    prompt: Annotated[int, typer.Option(min=1, help="Tokens of the long prompt.")] = 512,
+    act: Acts = None,
+    threads: Threads = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Samples of each candidate.")] = 7,
+    starts: Annotated[int, typer.Option(min=0, help="Rounds of fresh processes.")] = 3,
+    json: Json = None,
+) -> None:
+    """Measure a whole model beside llama.cpp: decode, prefill, and start to first token."""
+    from rich.console import Console
+
+    from qkernels.bench import show_llama
+    from qkernels.bench.llama import Plan, run
+    from qkernels.models import ModelUnavailable, find_model
+
+    counts = tuple(dict.fromkeys(threads or (1, int(qk.info()["threads"]))))
+    plan = Plan(counts, rounds, tokens, prompt, act or ("int16",), starts)
+    command = " ".join(["qkernels", *sys.argv[1:]])
+    try:
+        path = find_model(None if model == "smollm2" else model)
+        found = run(path, plan, command=command, announce=_announce)
+        show_llama.report(Console(stderr=json == "-", highlight=False), found)
+        _write(found.to_json(), json)
+    except (ModelUnavailable, RuntimeError, ValueError, OSError, MemoryError) as error:
+        typer.echo(f"qkernels bench: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
 def _label(shape: str, fmt: str, chosen: Sequence[str]) -> str:
     return shape if len(chosen) == 1 else f"{shape} {fmt}"
 
@@ -202,18 +235,21 @@ def _report(tasks: Sequence[Task], plan: Plan, json: str | None, plot: Path | No
     if plot is not None:
         plots.check()
     console = Console(stderr=json == "-", highlight=False)
-    progress = Console(stderr=True, highlight=False)
-
-    def announce(case: str) -> None:
-        if progress.is_terminal:
-            progress.print(f"measuring {case}", style="dim", markup=False)
-
     command = " ".join(["qkernels", *sys.argv[1:]])
-    report = run(tasks, plan, command=command, announce=announce)
+    report = run(tasks, plan, command=command, announce=_announce)
     show.report(console, report)
     _write(report.to_json(), json)
     if plot is not None:
         plots.save(report, plot)
+
+
+def _announce(case: str) -> None:
+    """Say on a terminal what is being measured."""
+    from rich.console import Console
+
+    progress = Console(stderr=True, highlight=False)
+    if progress.is_terminal:
+        progress.print(f"measuring {case}", style="dim", markup=False)
 
 
 def _write(text: str, path: str | None) -> None:

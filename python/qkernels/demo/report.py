@@ -49,6 +49,7 @@ class Report:
     worst_errors: list[WorstError]
     prompt: str = ""
     continuation: str = ""
+    tokens_per_second: float = 0.0
 
     def to_json(self) -> str:
         """The report as indented JSON."""

@@ -17,7 +17,7 @@ from qkernels import models
 from qkernels.bench import machine
 from qkernels.demo import measure, show
 from qkernels.demo.report import MemoryBytes, OpenSeconds, Report, TokenSeconds
-from qkernels.llama import Reference, Tokenizer
+from qkernels.llama import Model
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,15 +44,18 @@ def run(path: Path | None, *, require_model: bool, console: Console) -> Report:
         ValueError: the file is not a Llama that the demo can run, or the answer is wrong.
     """
     show.machine(console, qk.info())
-    with _model(path, require_model, console) as (found, random), qk.load_gguf(found) as file:
+    with contextlib.ExitStack() as stack:
+        found, random = stack.enter_context(_model(path, require_model, console))
+        file = stack.enter_context(qk.load_gguf(found))
         # What is wrong with a file shows here, before the long part.
-        tokenizer = Tokenizer.from_metadata(file.metadata)
-        llama = Reference(file)
+        model = stack.enter_context(Model(found))
         report = _measure(found, file, random, console)
         show.comparison(console, report)
         show.errors(console, report.model.matrices, report.worst_errors)
         report.prompt = PROMPT
-        report.continuation = _speak(llama, tokenizer, console)
+        report.continuation = _speak(model, console)
+        report.tokens_per_second = model.stats.tokens_per_second
+        show.speed(console, report.tokens_per_second)
     if random:
         console.print("The weights are random, so the continuation is gibberish.")
     if require_model and ANSWER not in report.continuation:
@@ -135,18 +138,14 @@ def _compare(
         )
 
 
-def _speak(llama: Reference, tokenizer: Tokenizer, console: Console) -> str:
+def _speak(model: Model, console: Console) -> str:
     """Print the continuation of the prompt up to the end of its line, as it comes; return it."""
-    console.print("\nGreedy continuation, by a plain forward pass in Python over qkernels.gemv:")
+    console.print("\nGreedy continuation:")
     console.print(f"  {PROMPT}", end="")
-    ids = llama.greedy(tokenizer.encode(PROMPT), MAX_TOKENS, tokenizer.eos_ids)
     text = ""
-    for piece in tokenizer.stream(ids):
-        line, end, _ = piece.partition("\n")
-        text += line
-        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    for piece in model.generate(PROMPT, MAX_TOKENS, stop=["\n"]):
+        text += piece
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in piece)
         console.print(shown, style="bold green", end="", markup=False, soft_wrap=True)
-        if end:
-            break
     console.print()
     return text

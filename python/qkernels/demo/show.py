@@ -89,6 +89,12 @@ def errors(console: Console, matrices: int, errors: Iterable[WorstError]) -> Non
     console.print(table)
 
 
+def speed(console: Console, tokens_per_second: float) -> None:
+    """One line: how fast the model spoke."""
+    if tokens_per_second:
+        console.print(f"  [dim]{tokens_per_second:,.0f} tokens a second[/dim]")
+
+
 def _time(seconds: float) -> str:
     return f"{seconds * 1e3:,.1f} ms" if seconds < 10 else f"{seconds:,.1f} s"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from qkernels.llama.vocabulary import (
     CONTROL,
@@ -74,8 +74,7 @@ class ByteLevel:
         name = supported(metadata, "tokenizer.ggml.pre", list(PRE_TOKENIZERS))
         pre = PRE_TOKENIZERS[name]
         self.vocabulary = Vocabulary.from_metadata(metadata, add_bos=pre.add_bos, defaults={})
-        merges = [_pair(merge) for merge in strings(metadata, "tokenizer.ggml.merges")]
-        self._inner = _build(self.vocabulary, merges, pre)
+        self._inner = _build(self.vocabulary, _merges(metadata), pre)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text; the spelling of a special token becomes that token."""
@@ -125,8 +124,9 @@ def _bytes_by_character() -> dict[str, int]:
     return table | {chr(0x100 + index): byte for index, byte in enumerate(others)}
 
 
-def _pair(merge: str) -> tuple[str, str]:
-    left, _, right = merge.partition(" ")
-    if not left or not right:
-        raise ValueError(f"tokenizer.ggml.merges holds {merge!r}, expected two tokens")
-    return left, right
+def _merges(metadata: Mapping[str, object]) -> list[tuple[str, str]]:
+    merges = strings(metadata, "tokenizer.ggml.merges")
+    wrong = next((merge for merge in merges if " " not in merge[1:-1]), None)
+    if wrong is not None:
+        raise ValueError(f"tokenizer.ggml.merges holds {wrong!r}, expected two tokens")
+    return cast("list[tuple[str, str]]", [tuple(merge.split(" ", 1)) for merge in merges])

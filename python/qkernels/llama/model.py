@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import operator
 import os
-import random
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,13 @@ from qkernels import _core, _threads
 from qkernels._packing import pack_all
 from qkernels.llama import chat
 from qkernels.llama.config import LlamaConfig
+from qkernels.llama.options import (
+    Sampling,
+    checked_context,
+    checked_seed,
+    checked_stops,
+    find_file,
+)
 from qkernels.llama.session import REPEAT_LAST, Session
 from qkernels.llama.stats import Stats
 from qkernels.llama.stop import before_stop
@@ -28,20 +35,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Unpack
-
-SMOLLM2 = "smollm2"
-
-
-class Sampling(TypedDict, total=False):
-    """The options of `Model.generate` that say how tokens are chosen and when to stop."""
-
-    temperature: float
-    top_k: int
-    top_p: float
-    min_p: float
-    repetition_penalty: float
-    seed: int | None
-    stop: Sequence[str]
 
 
 class Model:
@@ -93,26 +86,28 @@ class Model:
             MemoryError: the weights or the cache do not fit.
         """
         self._threads = _threads.resolve(threads)
-        with qk.load_gguf(_find(path)) as file:
+        # A vocabulary takes Python as long as the matrices of a small model take the core.
+        with qk.load_gguf(find_file(path)) as file, ThreadPoolExecutor(1) as aside:
             self.config = LlamaConfig.from_metadata(file.metadata)
             tensors = collect(file, self.config)
-            self.tokenizer = Tokenizer.from_metadata(file.metadata)
+            context = checked_context(self.config, max_context)
+            tokenizer = aside.submit(Tokenizer.from_metadata, file.metadata)
+            if pack:
+                tensors = _packed(tensors, threads)
+            self.tokenizer = tokenizer.result()
             self._template_source = {chat.KEY: file.metadata.get(chat.KEY)}
         if len(self.tokenizer) != tensors.vocabulary:
             raise ValueError(
                 f"tokenizer.ggml.tokens has {len(self.tokenizer)} tokens,"
                 f" token_embd.weight {tensors.vocabulary} rows"
             )
-        context = _context(self.config, max_context)
-        if pack:
-            tensors = _packed(tensors, threads)
         core = _core.Llama(
             asdict(self.config), tensors.core(), cache_dtype, context, act, self._threads
         )
         self._session: Session | None = Session(core)
         self._template: chat.ChatTemplate | None = None
         self._turns = Turns()
-        self.stats = Stats(threads=self._threads)
+        self.stats = self._new_stats()
 
     @property
     def context(self) -> int:
@@ -191,9 +186,9 @@ class Model:
             min_p,
             repetition_penalty,
             REPEAT_LAST,
-            _checked_seed(seed),
+            checked_seed(seed),
         )
-        return self._pieces(session, ids, count, sampler, _checked_stops(stop))
+        return self._pieces(session, ids, count, sampler, checked_stops(stop))
 
     def chat(
         self,
@@ -259,6 +254,10 @@ class Model:
             raise ValueError("the model is closed")
         return self._session
 
+    def _new_stats(self) -> Stats:
+        # Without a number of its own, a model computes on as many threads as its process.
+        return Stats(threads=self._threads if self._threads > 0 else _core.threads())
+
     def _prompt_ids(self, prompt: str | Sequence[int]) -> list[int]:
         if not isinstance(prompt, str):
             return self._checked(prompt)
@@ -290,45 +289,13 @@ class Model:
         if max_tokens == 0:
             return
         with self._turns.hold():
-            self.stats = stats = Stats(threads=self._threads)
+            self.stats = stats = self._new_stats()
             ids = session.generate(prompt, max_tokens, sampler, self.tokenizer.eos_ids, stats)
             for piece in before_stop(self.tokenizer.stream(ids), stops):
                 yield piece
                 self._opened()
 
 
-def _find(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    if path != SMOLLM2:
-        return path
-    from qkernels.models import find_model
-
-    return find_model()
-
-
-def _context(config: LlamaConfig, most: int | None) -> int:
-    context = config.context if most is None else operator.index(most)
-    if not 1 <= context <= config.context:
-        raise ValueError(f"max_context={context} is outside 1..{config.context}, the model's own")
-    return context
-
-
 def _packed(tensors: Tensors, threads: int | None) -> Tensors:
     blocks = {n: w for n, w in tensors.matrices.items() if isinstance(w, qk.QTensor)}
     return Tensors({**pack_all(blocks, threads)}, tensors.vectors, tensors.head)
-
-
-def _checked_seed(seed: int | None) -> int:
-    if seed is None:
-        return random.getrandbits(64)
-    if not 0 <= operator.index(seed) < 1 << 64:
-        raise ValueError(f"seed={seed} is outside 0..2^64 - 1")
-    return seed
-
-
-def _checked_stops(stop: Sequence[str]) -> list[str]:
-    if isinstance(stop, str):
-        raise TypeError(f"stop is a sequence of strings, not the string {stop!r}")
-    stops: list[Any] = list(stop)
-    if not all(isinstance(s, str) and s for s in stops):
-        raise ValueError(f"stop={stops!r} holds what is no string or an empty one")
-    return stops

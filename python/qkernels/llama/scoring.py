@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from qkernels.llama.model import Model
 
-# Rows of logits that are widened to float64 at a time, to bound memory.
+# Rows of logits whose exponentials are taken at a time, to bound memory.
 _ROWS = 64
 
 
@@ -98,10 +98,11 @@ def negative_log_likelihood(logits: NDArray[Any], tokens: list[int]) -> float:
     """
     loss = 0.0
     for at in range(0, len(tokens), _ROWS):
-        rows = logits[at : at + _ROWS].astype(np.float64)
-        chosen = rows[np.arange(len(rows)), tokens[at : at + _ROWS]]
-        largest = rows.max(axis=1)
+        rows = logits[at : at + _ROWS]
+        chosen = rows[np.arange(len(rows)), tokens[at : at + _ROWS]].astype(np.float64)
+        largest = rows.max(axis=1, keepdims=True)
+        # Infinite logits make a loss that is not finite, without a warning a row.
         with np.errstate(invalid="ignore"):
-            loss += float(np.sum(np.log(np.exp(rows - largest[:, None]).sum(axis=1)) + largest))
-        loss -= float(chosen.sum())
+            sums = np.exp(rows - largest).sum(axis=1, dtype=np.float64)
+            loss += float(np.sum(np.log(sums) + largest[:, 0] - chosen))
     return loss

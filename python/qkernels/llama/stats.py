@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from time import perf_counter
 
@@ -25,7 +25,7 @@ class Stats:
         tokens: chosen, the one that ended the text included.
         seconds: of the steps from the first token to the last, without what happens between them.
         bytes_per_token: of weights, keys and values that an average step read.
-        threads: that computed, -1 for the default of the process.
+        threads: that computed.
     """
 
     prompt_tokens: int = 0
@@ -34,7 +34,7 @@ class Stats:
     tokens: int = 0
     seconds: float = 0.0
     bytes_per_token: float = 0.0
-    threads: int = -1
+    threads: int = 1
 
     @property
     def tokens_per_second(self) -> float:
@@ -46,9 +46,16 @@ class Stats:
         """Bytes read a second over what this machine reads when it does nothing else.
 
         Above 1 is possible where a part of the model stays in the cache. The first use measures the
-        machine, which takes about half a second.
+        machine, which takes about half a second. 0 where there was no step.
         """
+        if not self.tokens_per_second:
+            return 0.0
         return self.bytes_per_token * self.tokens_per_second / read_bandwidth(self.threads)
+
+    def to_dict(self) -> dict[str, float]:
+        """All of it by name, as `--json` writes it."""
+        speeds = {name: getattr(self, name) for name in ("tokens_per_second", "bandwidth_fraction")}
+        return {**asdict(self), **speeds}
 
 
 @lru_cache(maxsize=8)
@@ -56,7 +63,7 @@ def read_bandwidth(threads: int) -> float:
     """Bytes a second of the fastest way to read memory, with as many threads.
 
     Args:
-        threads: 1 to 256, or -1 for the default of the process.
+        threads: 1 to 256.
 
     Raises:
         MemoryError: there is no room for a buffer that exceeds the caches.

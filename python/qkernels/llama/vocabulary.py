@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 # tokenizer.ggml.token_type: what a token stands for, and how it is found in a text.
 NORMAL = 1
@@ -33,6 +32,7 @@ class Vocabulary:
 
     Attributes:
         tokens: the spelling of each id.
+        ids: the id of each spelling.
         kinds: the type of each id, `NORMAL` where the file gives none.
         bos_id: what an encoding begins with under `add_bos`.
         eos_id: what it ends with under `add_eos`.
@@ -40,17 +40,13 @@ class Vocabulary:
     """
 
     tokens: list[str]
+    ids: dict[str, int]
     kinds: list[int]
     bos_id: int | None
     eos_id: int | None
     end_ids: frozenset[int]
     add_bos: bool
     add_eos: bool
-
-    @cached_property
-    def ids(self) -> dict[str, int]:
-        """Each token's id."""
-        return {token: index for index, token in enumerate(self.tokens)}
 
     def of_kind(self, *kinds: int) -> list[str]:
         """The tokens of these types, but not one without a spelling."""
@@ -72,9 +68,9 @@ class Vocabulary:
                 together; the message names the key.
         """
         tokens = strings(metadata, "tokenizer.ggml.tokens")
-        if len(set(tokens)) != len(tokens):
-            seen: set[str] = set()
-            twice = next(t for t in tokens if t in seen or seen.add(t))  # type: ignore[func-returns-value]
+        ids = dict(zip(tokens, range(len(tokens)), strict=True))
+        if len(ids) != len(tokens):
+            twice = next(token for index, token in enumerate(tokens) if ids[token] != index)
             raise ValueError(f"tokenizer.ggml.tokens holds {twice!r} more than once")
         kinds = _kinds(metadata, len(tokens))
         named = {
@@ -82,7 +78,7 @@ class Vocabulary:
             for name in ("bos", *_END_KEYS)
         }
         ends = {named[key] for key in _END_KEYS}
-        ends |= {i for i, t in enumerate(tokens) if t in _ENDS and kinds[i] == CONTROL}
+        ends |= {ids[t] for t in _ENDS if t in ids and kinds[ids[t]] == CONTROL}
         add = {"bos": flag(metadata, "tokenizer.ggml.add_bos_token", add_bos)}
         add["eos"] = flag(metadata, "tokenizer.ggml.add_eos_token", False)
         for name, wanted in add.items():
@@ -93,6 +89,7 @@ class Vocabulary:
                 )
         return cls(
             tokens=tokens,
+            ids=ids,
             kinds=kinds,
             bos_id=named["bos"],
             eos_id=named["eos"],
@@ -122,7 +119,8 @@ def strings(metadata: Mapping[str, object], key: str) -> list[str]:
         ValueError: it is not, or is missing.
     """
     value = metadata.get(key)
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    # Lists of a hundred thousand: what is done for each item is done in C.
+    if not isinstance(value, list) or set(map(type, value)) - {str}:
         raise ValueError(f"{key} is missing or is not a list of strings")
     return value
 

@@ -1,0 +1,120 @@
+#include "bind/operands.h"
+
+#include <pybind11/stl.h>  // IWYU pragma: keep (shapes as tuples)
+#include <string>
+
+#include "bind/errors.h"
+#include "core/array.h"
+#include "core/checked.h"
+#include "dispatch/dispatch.h"
+#include "formats/registry.h"
+#include "ops/pack.h"
+#include "ops/shapes.h"
+
+namespace py = pybind11;
+
+namespace qk::bind {
+namespace {
+
+thread_local AlignedBuffer activation_buffer;
+thread_local AlignedBuffer float_buffer;
+
+// From the first byte to the last. Strides may be anything where nobody has allocated what they
+// say.
+int64_t weight_bytes(const WeightView& view) {
+  int64_t rows = 0;
+  int64_t experts = 0;
+  int64_t bytes = 0;
+  if (view.layout == Layout::kPanels) {
+    const int panel = panel_rows(current_kernels(), view.format);
+    raise_if_failed(packed_bytes(view.n, view.row_stride, panel, &bytes));
+    return bytes;
+  }
+  raise_if_failed(row_bytes(view.format, view.k, &bytes));
+  if (!checked_mul(view.n - 1, view.row_stride, &rows) ||
+      !checked_mul(view.experts - 1, view.expert_stride, &experts) ||
+      !checked_add(bytes, rows, &bytes) || !checked_add(bytes, experts, &bytes)) {
+    throw py::value_error("the weights' rows lie up to 2^63 bytes apart");
+  }
+  return bytes;
+}
+
+}  // namespace
+
+Scratch Scratch::activations() { return Scratch(activation_buffer); }
+
+Scratch Scratch::floats() { return Scratch(float_buffer); }
+
+std::byte* Scratch::reserve(int64_t bytes) {
+  raise_if_failed(buffer_.reserve(bytes));
+  return buffer_.data();
+}
+
+int64_t FloatArrays::add(int64_t rows, int64_t width) {
+  constexpr int64_t kLine = kCacheLine / static_cast<int64_t>(sizeof(float));
+  const int64_t place = floats_;
+  int64_t count = 0;
+  int64_t bytes = 0;
+  if (!checked_mul(rows, width, &count) || !checked_round_up(count, kLine, &count) ||
+      !checked_add(floats_, count, &floats_) || !checked_mul(floats_, 4, &bytes)) {
+    throw py::value_error(std::to_string(rows) + " rows of " + std::to_string(width) +
+                          " floats pass 2^63 bytes");
+  }
+  return place;
+}
+
+void FloatArrays::reserve() { memory_ = reinterpret_cast<float*>(scratch_.reserve(floats_ * 4)); }
+
+std::optional<HeldArray> read_bias(py::handle bias, int64_t n) {
+  if (bias.is_none()) return std::nullopt;
+  HeldArray held = hold_array(bias, "bias");
+  raise_if_failed(check_bias(held.view, n));
+  return held;
+}
+
+Output prepare_output(py::handle out, const std::vector<int64_t>& shape) {
+  const int ndim = static_cast<int>(shape.size());
+  Output output;
+  if (out.is_none()) {
+    int64_t bytes = sizeof(float);
+    for (const int64_t extent : shape) {
+      if (checked_mul(bytes, extent, &bytes)) continue;
+      throw py::value_error("the result of shape " +
+                            py::cast<std::string>(py::str(py::tuple(py::cast(shape)))) +
+                            " passes 2^63 bytes");
+    }
+    output.object = new_float_array(shape.data(), ndim);
+    output.held = hold_array(output.object, "out");
+  } else {
+    output.object = py::reinterpret_borrow<py::object>(out);
+    output.held = hold_array(out, "out");
+    raise_if_failed(check_out(output.held.view, shape.data(), ndim));
+  }
+  const ArrayView& view = output.held.view;
+  const int64_t stride = uniform_row_stride(view);
+  if (view.type == ScalarType::kF32 && has_contiguous_rows(view) && stride >= 0 &&
+      stride % 4 == 0 && reinterpret_cast<uintptr_t>(view.data) % alignof(float) == 0) {
+    output.direct = static_cast<float*>(view.data);
+    output.stride = stride / 4;
+  }
+  return output;
+}
+
+void copy_out(const float* result, int64_t m, int64_t n, const ArrayView& out) {
+  const int64_t stride = out.strides[out.ndim - 1];
+  for (int64_t row = 0; row < m; ++row) {
+    store_floats(result + row * n, n, row_address(out, row), stride, out.type);
+  }
+}
+
+ArrayView bytes_of(const WeightView& weights) {
+  ArrayView bytes;
+  bytes.data = const_cast<uint8_t*>(weights.data);
+  bytes.type = ScalarType::kU8;
+  bytes.ndim = 1;
+  bytes.shape[0] = weight_bytes(weights);
+  bytes.strides[0] = 1;
+  return bytes;
+}
+
+}  // namespace qk::bind

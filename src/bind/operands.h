@@ -1,0 +1,70 @@
+// What operators take and return: scratch memory, optional vectors, results in `out` or a new
+// array.
+#pragma once
+
+#include <optional>
+#include <pybind11/pybind11.h>
+#include <vector>
+
+#include "bind/array.h"
+#include "core/aligned.h"
+#include "core/views.h"
+
+namespace qk::bind {
+
+// Scratch of this thread, kept between calls unless it grew large. Of each kind one at a time.
+class Scratch {
+ public:
+  static Scratch activations();
+  static Scratch floats();
+  ~Scratch() {
+    if (buffer_.capacity() > kKeep) buffer_.release();
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  // MemoryError where there is not as much.
+  std::byte* reserve(int64_t bytes);
+
+ private:
+  explicit Scratch(AlignedBuffer& buffer) : buffer_(buffer) {}
+
+  static constexpr int64_t kKeep = 4 << 20;
+  AlignedBuffer& buffer_;
+};
+
+// Arrays of floats in scratch: first all are asked for, then there is memory, then they lie there.
+class FloatArrays {
+ public:
+  // Room for rows * width floats; what at() finds it by. ValueError where it passes 2^63 bytes.
+  int64_t add(int64_t rows, int64_t width);
+  void reserve();
+  float* at(int64_t place) const { return memory_ + place; }
+
+ private:
+  Scratch scratch_ = Scratch::floats();
+  float* memory_ = nullptr;
+  int64_t floats_ = 0;
+};
+
+// A bias of shape (n,), or nothing for None.
+std::optional<HeldArray> read_bias(pybind11::handle bias, int64_t n);
+
+// Where results go: straight into `out`, or into float scratch that is then copied there.
+struct Output {
+  pybind11::object object;
+  HeldArray held;
+  float* direct = nullptr;  // null where the result has to be converted
+  int64_t stride = 0;       // floats between batch rows, for `direct`
+};
+
+// `out`, which has to be of this shape, or where it is None a new array.
+Output prepare_output(pybind11::handle out, const std::vector<int64_t>& shape);
+
+// m rows of n floats into `out`, whatever its type and strides.
+void copy_out(const float* result, int64_t m, int64_t n, const ArrayView& out);
+
+// The memory that weights take, as an array of bytes; ValueError where their rows lie 2^63 apart.
+ArrayView bytes_of(const WeightView& weights);
+
+}  // namespace qk::bind
