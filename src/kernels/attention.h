@@ -176,7 +176,8 @@ QK_INLINE int keys_seen(int64_t seen, int64_t first_key) {
 
 template <class I, CacheType T, int R>
 QK_INLINE void attend_block(const AttentionArgs& args, AttentionTile& tile, int64_t first_key) {
-  constexpr int kColumns = I::kLanes >= 16 && R <= 4 ? 4 : I::kLanes >= 16 ? 2 : 1;
+  constexpr int kWideColumns = R <= 4 ? 4 : 2;
+  constexpr int kColumns = I::kLanes >= 16 ? kWideColumns : 1;
   int most = 0;
   int shared = kBlockKeys;
   for (int r = 0; r < R; ++r) {

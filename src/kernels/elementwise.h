@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <numbers>
 
 #include "core/half.h"
 #include "core/macros.h"
@@ -12,14 +13,15 @@ namespace qk {
 //
 // x = n ln 2 + r with n whole and |r| <= ln 2 / 2: adding 1.5 * 2^23 to x / ln 2 leaves n in the
 // low bits of the sum, to be shifted into an exponent; e^r is its Taylor series to r^6 (the rest is
-// below 0.35^7 / 7! = 1.3e-7). ln 2 is subtracted in two parts, the first exact in 9 bits.
+// below 0.35^7 / 7! = 1.3e-7). ln 2 is subtracted in two parts, of which the first, 355 / 512, has
+// 9 bits and is exact times n.
 template <class I>
 QK_INLINE typename I::Floats exponential(typename I::Floats x) {
   x = I::fmax(I::broadcast(-87.33654f), x);
   const auto shift = I::broadcast(12582912.0f);
-  const auto shifted = I::fma(x, I::broadcast(1.44269504f), shift);
+  const auto shifted = I::fma(x, I::broadcast(std::numbers::log2e_v<float>), shift);
   const auto n = I::add(shifted, I::negate(shift));
-  auto r = I::fma(n, I::broadcast(-0.693359375f), x);
+  auto r = I::fma(n, I::broadcast(-355.0f / 512), x);
   r = I::fma(n, I::broadcast(2.12194440e-4f), r);
   auto p = I::broadcast(1.0f / 720);
   p = I::fma(p, r, I::broadcast(1.0f / 120));
