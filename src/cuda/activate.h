@@ -1,9 +1,9 @@
-// Quantising activations on the device: what the CPU's kernels do (kernels/activate.h), to the bit,
-// with a block for each column.
+// Quantising activations on the device: what the CPU's kernels do (kernels/activate.h), to the bit.
 //
 // A column's largest |x| comes first: it tells whether everything is finite, and the power of two
-// that x is scaled by when it lies outside [2^-64, 2^64). Then each warp takes a group of 32, a
-// value a lane.
+// that x is scaled by when it lies outside [2^-64, 2^64). Blocks of a column find it each for
+// itself, since reading x again costs less than waiting for another block; then each warp takes a
+// group of 32 in turn, a value a lane.
 #pragma once
 
 #include <cstdint>
@@ -57,6 +57,7 @@ QK_DEVICE uint32_t column_magnitude(const ActivateArgs& args, int64_t begin) {
   __shared__ uint32_t of_warps[kActivateThreads / kWarp];
   const int thread = static_cast<int>(threadIdx.x);
   uint32_t largest = 0;
+  QK_UNROLL(4)  // loads on their way together
   for (int64_t i = thread; i < args.k; i += kActivateThreads) {
     largest =
         larger(largest, bits_of_float(load_as_float(args.x, args.type, begin + i)) & 0x7fffffffu);
@@ -114,7 +115,7 @@ __global__ __launch_bounds__(kActivateThreads) void activate(const ActivateArgs 
   const uint32_t magnitude = has_x ? column_magnitude(args, begin) : 0;
   const int exponent = column_exponent(magnitude);
   const bool is_number = magnitude < kInfinityBits;
-  if (threadIdx.x == 0) {
+  if (blockIdx.y == 0 && threadIdx.x == 0) {
     const bool nan = !is_number && A != Act::kFloat32;
     reinterpret_cast<float*>(args.out)[column] =
         nan ? float_of_bits(0x7fc00000u) : power_of_two(exponent);
@@ -123,7 +124,10 @@ __global__ __launch_bounds__(kActivateThreads) void activate(const ActivateArgs 
   const float multiplier = power_of_two(-exponent);
   auto* units = reinterpret_cast<Unit<A>*>(args.out + kRowScaleBytes);
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  for (int64_t g = threadIdx.x / kWarp; g < 8 * args.units; g += kActivateThreads / kWarp) {
+  constexpr int kWarpsEach = kActivateThreads / kWarp;
+  const int64_t first = static_cast<int64_t>(blockIdx.y) * kWarpsEach + threadIdx.x / kWarp;
+  const int64_t step = static_cast<int64_t>(gridDim.y) * kWarpsEach;
+  for (int64_t g = first; g < 8 * args.units; g += step) {
     const int64_t i = 32 * g + lane;
     const float x =
         counts && i < args.k ? load_as_float(args.x, args.type, begin + i) * multiplier : 0.0f;

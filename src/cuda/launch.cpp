@@ -12,6 +12,8 @@ namespace qk::cuda {
 namespace {
 
 constexpr int64_t kMostGridY = 65535;
+// Each block of a column reads all of its x: more would read more than they quantise.
+constexpr int64_t kMostActivateBlocks = 16;
 
 template <class Args>
 cudaError_t launch(void (*kernel)(Args), const Args& args, int64_t grid_x, int64_t grid_y,
@@ -71,7 +73,10 @@ cudaError_t launch_activate(const qk_cuda_matrix& x, int32_t act, void* activati
   args.type = static_cast<Type>(x.dtype);
   args.out = static_cast<uint8_t*>(activations);
   const int columns = columns_of_class(column_class(x.rows));
-  return launch(activate_kernel(static_cast<Act>(act)), args, columns, 1, kActivateThreads, on);
+  const int64_t groups_at_once = kActivateThreads / kWarp;
+  const int64_t blocks = std::min(ceil_div(8 * args.units, groups_at_once), kMostActivateBlocks);
+  return launch(activate_kernel(static_cast<Act>(act)), args, columns, blocks, kActivateThreads,
+                on);
 }
 
 cudaError_t launch_product(const qk_cuda_product& product, LaunchOn on) {
