@@ -13,7 +13,7 @@ target_link_libraries(qk_options INTERFACE Threads::Threads)
 if(QK_SANITIZE)
     target_compile_options(
         qk_options
-        INTERFACE -fsanitize=${QK_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g
+        INTERFACE -fsanitize=${QK_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1
     )
     target_link_options(qk_options INTERFACE -fsanitize=${QK_SANITIZE})
 endif()
@@ -25,7 +25,7 @@ if(QK_FUZZ)
             -fsanitize=fuzzer-no-link,address,undefined
             -fno-sanitize-recover=all
             -fno-omit-frame-pointer
-            -g
+            -g1
     )
     target_link_options(qk_options INTERFACE -fsanitize=address,undefined)
 endif()

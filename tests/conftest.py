@@ -1,5 +1,6 @@
 """Fixtures that every claim is parametrised over: a new format or ISA is tested by existing."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -36,6 +37,15 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     _core.force_isa(str(request.param))
     yield str(request.param)
     _core.force_isa(before)
+
+
+@pytest.fixture
+def few_objects() -> Iterator[None]:
+    """Garbage collections that look at nothing older than the test."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

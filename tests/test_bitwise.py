@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import qkernels as qk
-from weights import tensor
+from weights import SANITIZED, tensor
 
 
 def product(weights: qk.QTensor, x: np.ndarray, act: str, threads: int) -> np.ndarray:
@@ -21,8 +21,8 @@ def test_threads_and_repetition_change_no_bit(
     weights = tensor(fmt, 1025, 288)
     x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     expected = product(weights, x, act, 1)
-    for threads in (1, 2, 3, 7, 64):
-        for _ in range(3):
+    for threads in (2, 7) if SANITIZED else (1, 2, 3, 7, 64):
+        for _ in range(1 if SANITIZED else 3):
             np.testing.assert_array_equal(product(weights, x, act, threads), expected)
 
 

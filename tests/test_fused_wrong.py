@@ -3,7 +3,7 @@
 import gc
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -264,15 +264,6 @@ def test_out_keeps_its_bytes_when_a_call_raises() -> None:
     with pytest.raises(ValueError, match="no keys"):
         qk.attention(Q, EMPTY, out=heads)
     assert (heads == 7).all()
-
-
-@pytest.fixture
-def few_objects() -> Iterator[None]:
-    """Collections that look at nothing older than the test."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.mark.usefixtures("few_objects")

@@ -22,8 +22,8 @@ from qkernels.llama import Model, Reference
 from weights import SANITIZED
 
 TEXT = Path(__file__).parent / "data" / "alice.txt"
-WINDOW = 512
-# Sanitizers make products ten times slower, and check each as well in one window as in all.
+# Sanitizers make products ten times slower, and check each as well in one short window as in all.
+WINDOW = 96 if SANITIZED else 512
 WINDOWS = 1 if SANITIZED else 8
 PROMPTS = [
     "The capital of France is",

@@ -10,7 +10,7 @@ import torch
 
 import qkernels as qk
 from qkernels import _core
-from weights import bound, dense, random_bytes, relative_error, tensor
+from weights import SANITIZED, bound, dense, random_bytes, relative_error, tensor
 
 NDArray = np.ndarray[Any, Any]
 
@@ -146,7 +146,7 @@ def test_threads_do_not_change_a_bit(fmt: str, act: str) -> None:
 
 
 def test_large_batches_of_blocks_go_through_panels(fmt: str, isa: str, act: str) -> None:
-    for n, k in ((3, 100), (37, 576), (257, 1280)):
+    for n, k in ((3, 100), (37, 576)) if SANITIZED else ((3, 100), (37, 576), (257, 1280)):
         weights = tensor(fmt, n, k)
         x = rows_of_x(k, 16 + n % 5)
         bias = np.arange(n, dtype=np.float32)

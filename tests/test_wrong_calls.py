@@ -203,6 +203,7 @@ def test_out_keeps_its_bytes_when_a_call_raises() -> None:
     assert (rows == 7).all()
 
 
+@pytest.mark.usefixtures("few_objects")
 @pytest.mark.parametrize("name", CASES)
 def test_1000_raising_calls_leak_nothing(name: str) -> None:
     """One leaked object a call would be 1,000 blocks; one leaked reference, 1,000 counts."""
