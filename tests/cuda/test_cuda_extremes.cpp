@@ -89,7 +89,7 @@ void check_product(int format, int layout, int act, const ConstantBlock& block, 
     magnitude += static_cast<double>(std::fabs(value));
   }
   const double blocks = static_cast<double>(kDepth) / format_at(format).info.block;
-  const double off = std::fabs(static_cast<double>(*y.as<float>()) -
+  const double off = std::fabs(static_cast<double>(y.download<float>()[0]) -
                                static_cast<double>(sign) * blocks * expected);
   const Context context("off by %.3g of %.3g", off, blocks * magnitude);
   QK_CHECK(off <= 1e-5 * blocks * magnitude);

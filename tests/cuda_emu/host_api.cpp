@@ -211,4 +211,7 @@ const char* cudaGetErrorName(cudaError_t error) {
   }
   return "?";
 }
-const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
+// Of a kernel that went wrong, what went wrong.
+const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaErrorLaunchFailure ? last_fault().c_str() : cudaGetErrorName(error);
+}
