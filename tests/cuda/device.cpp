@@ -54,8 +54,6 @@ DeviceBytes::DeviceBytes(int64_t bytes) : size_(bytes) {
   qk_cuda_error error{};
   if (qk_cuda_malloc(0, bytes, &memory, &error) != QK_CUDA_OK) give_up(error);
   data_ = static_cast<uint8_t*>(memory);
-  const std::vector<uint8_t> untouched(static_cast<size_t>(bytes), uint8_t{kUntouched & 0xff});
-  upload(0, untouched.data(), bytes);
 }
 DeviceBytes::DeviceBytes(const void* from, int64_t bytes) : DeviceBytes(bytes) {
   upload(0, from, bytes);
