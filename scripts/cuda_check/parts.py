@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -46,27 +47,22 @@ class Check:
     seconds: float
     parts: list[Part] = field(default_factory=list)
     clock: Callable[[], float] = time.monotonic
-
-    def __post_init__(self) -> None:
-        self.start = self.clock()
+    start: float = field(default_factory=time.monotonic)
 
     def left(self) -> float:
         """The seconds of the budget that are left."""
         return self.seconds - (self.clock() - self.start)
 
-    def run(self, name: str, body: Callable[[Part], Any], needs: Sequence[Part] = ()) -> Part:
+    def run(self, name: str, body: Callable[[Part], Any]) -> Part:
         """Runs `body(part)`, whose result is the part's data.
 
-        The part is not run when one that it `needs` did not pass, when no time is left, or when
-        `body` raises NotRunError. Any other exception is its failure.
+        The part is not run when no time is left, or when `body` raises NotRunError. Any other
+        exception is its failure.
         """
         part = Part(name)
         self.parts.append(part)
         began = self.clock()
         try:
-            for need in needs:
-                if need.status != PASSED:
-                    raise NotRunError(f"needs {need.name!r}, which has {need.status}")
             if self.left() < 1.0:
                 raise NotRunError("no time is left")
             part.data = body(part)
@@ -91,14 +87,16 @@ class Check:
         """Runs a command for at most `limit` seconds and those left; its output, errors included.
 
         Raises:
-            TimeoutError: It took longer; what it had written is in the part's log.
-            RuntimeError: It ended with another status than 0.
+            TimeoutError: It took longer.
+            RuntimeError: It ended with another status than 0. In both cases what it had written is
+                in the part's log, and its JSON lines are the part's data.
         """
         limit = min(limit, max(self.left(), 1.0))
         output = run(command, limit, env)
         part.log = (part.log + output.text)[-TAIL:]
+        if output.status != 0:
+            part.data = json_lines(output.text)
         if output.status is None:
-            part.data = output.text  # what was found until then
             raise TimeoutError(f"{command[0]} took more than {limit:.0f} s")
         if output.status != 0:
             raise RuntimeError(f"{command[0]} ended with {output.status}")
@@ -128,3 +126,16 @@ def run(command: Sequence[str], limit: float, env: Mapping[str, str] | None = No
             text, _ = process.communicate()
             return Output(text, None)
     return Output(text, process.returncode)
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    """The JSON objects among a program's lines; one that was cut off is left out."""
+    found = []
+    for line in text.splitlines():
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ NVCC_PACKAGES = (
     *(f"nvidia-cuda-{name}==13.0.*" for name in ("nvcc", "crt", "runtime", "cccl")),
     "nvidia-nvvm==13.0.*",
 )
+PYBIND11 = "pybind11>=3.1,<3.2"
 DRIVER_PLACES = (Path("/usr/bin"), Path("/usr/local/nvidia/bin"))
 _QUERY = "name,compute_cap,driver_version,memory.total"
 
@@ -34,15 +36,6 @@ class Device:
     def architecture(self) -> str:
         """The compute capability as CMake and nvcc write it: "90"."""
         return self.capability.replace(".", "")
-
-
-@dataclass(frozen=True)
-class Tools:
-    """Where the tools are, and which variables programs need to find each other."""
-
-    nvcc: Path
-    env: dict[str, str]
-    has_pybind11: bool
 
 
 def find_program(name: str, places: tuple[Path, ...] = ()) -> Path | None:
@@ -82,23 +75,40 @@ def find_nvcc() -> Path | None:
     return find_program("nvcc", (Path("/usr/local/cuda/bin"),))
 
 
-def find_tools(check: Check, part: Part, folder: Path) -> Tools:
-    """The tools, installed into `folder` as far as the machine lacks them.
+def _install(check: Check, part: Part, folder: Path, packages: Sequence[str]) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder)]
+    check.command(part, [*pip, *packages], 120)
+
+
+def find_tools(check: Check, part: Part, folder: Path) -> dict[str, str]:
+    """The variables that building needs; what the machine lacks is installed into `folder`.
 
     Raises:
-        RuntimeError: They are neither here nor to be had from an index.
+        RuntimeError: It is not to be had from an index either.
     """
     nvcc = find_nvcc()
     missing = [name for name in ("cmake", "ninja") if shutil.which(name) is None]
     if nvcc is None:
         missing += NVCC_PACKAGES
-    env = {}
+        nvcc = folder / "nvidia" / "cu13" / "bin" / "nvcc"
+    env = {"CUDACXX": str(nvcc)}
     if missing:
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder)]
-        check.command(part, [*pip, *missing], 120)
+        _install(check, part, folder, missing)
         env["PATH"] = f"{folder / 'bin'}:{os.environ['PATH']}"
         env["PYTHONPATH"] = f"{folder}:{os.environ.get('PYTHONPATH', '')}"
-    if nvcc is None:
-        nvcc = folder / "nvidia" / "cu13" / "bin" / "nvcc"
-    env["CUDACXX"] = str(nvcc)
-    return Tools(nvcc, env, importlib.util.find_spec("pybind11") is not None)
+    return env
+
+
+def find_pybind11(check: Check, part: Part, folder: Path) -> Path:
+    """Where CMake finds pybind11, which is installed into `folder` if need be.
+
+    Raises:
+        RuntimeError: It is not to be had from an index either.
+    """
+    spec = importlib.util.find_spec("pybind11")
+    if spec is None or spec.origin is None:
+        _install(check, part, folder, [PYBIND11])
+        package = folder / "pybind11"
+    else:
+        package = Path(spec.origin).parent
+    return package / "share" / "cmake" / "pybind11"

@@ -1,7 +1,7 @@
 """The targets that products have on an H200, and whether measured times meet them.
 
-A measurement is a line of `time_products`, or one of `cuda_check.torch_times`. A verdict is "pass" or
-"miss", "not measured", or on another device "other device": the values are told there too.
+A measurement is a line of `time_products`, or one of `cuda_check.torch_times`. A verdict is "pass"
+or "miss", "not measured", or on another device "other device": the values are told there too.
 """
 
 from __future__ import annotations
