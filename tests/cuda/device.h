@@ -17,8 +17,8 @@ namespace qk::test {
 // Whether QK_TEST_FEW_SHAPES is set: less of what a test walks over.
 bool few_shapes();
 
-// Device memory that ends where its allocation ends, and in which nothing is written yet: tools that
-// look for reads of such memory shall see them. A program that gets none says why, and ends.
+// Device memory that ends where its allocation ends, and in which nothing is written yet: tools
+// that look for reads of such memory shall see them. A program that gets none says why, and ends.
 class DeviceBytes {
  public:
   explicit DeviceBytes(int64_t bytes);
@@ -70,7 +70,7 @@ struct DeviceProduct {
   void run();  // and checks that only y was written
   void fetch();
   float at(int64_t column, int64_t row) const;  // what was last fetched, as run() does
-  std::vector<float> results() const;  // (m, n)
+  std::vector<float> results() const;           // (m, n)
 
   static constexpr int64_t kGap = 3;
   const DeviceWeights& weights;

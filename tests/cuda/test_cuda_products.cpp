@@ -1,5 +1,5 @@
-// Every kernel: within the bounds of its activations, whatever x is like, and each row and column by
-// itself.
+// Every kernel: within the bounds of its activations, whatever x is like, and each row and column
+// by itself.
 #include <cmath>
 #include <cstdio>
 #include <cstring>

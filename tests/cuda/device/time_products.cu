@@ -2,10 +2,10 @@
 //
 //   time_products [seconds]
 //
-// First what the device is and how fast its memory copies and reads; then, of each shape, format and
-// kind of activations, the microseconds of a product alone and of one that quantises x first. All
-// weights are random bytes, four times as many as L2 holds. The most wanted come first: whatever is
-// not done after `seconds` is left out, and a last line says so.
+// First what the device is and how fast its memory copies and reads; then, of each shape, format
+// and kind of activations, the microseconds of a product alone and of one that quantises x first.
+// All weights are random bytes, four times as many as L2 holds. The most wanted come first:
+// whatever is not done after `seconds` is left out, and a last line says so.
 #include <chrono>
 #include <cstring>
 #include <string>
@@ -33,7 +33,8 @@ constexpr int kThreads = 256;
 
 __global__ void fill_bytes(uint32_t* words, int64_t count) {
   const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count; i += step) {
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count;
+       i += step) {
     auto bits = static_cast<uint32_t>(i) * 0x9e3779b9u;
     bits = (bits ^ bits >> 16) * 0x85ebca6bu;
     words[i] = (bits ^ bits >> 13) * 0xc2b2ae35u;
@@ -51,7 +52,8 @@ __global__ void read_all(const uint4* from, int64_t count, uint32_t* out) {
   const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
   uint32_t sum = 0;
 #pragma unroll 8
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count; i += step) {
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count;
+       i += step) {
     const uint4 words = __ldg(from + i);
     sum ^= words.x ^ words.y ^ words.z ^ words.w;
   }
@@ -174,7 +176,9 @@ void time_case(const Memory& memory, const Case& of) {
   qk_cuda_product product = product_of(memory, of, row_bytes);
   const qk_cuda_matrix x{memory.x, 1, of.shape.k, of.shape.k, QK_CUDA_F32};
   require_ok(qk_cuda_quantize(0, &x, of.act, memory.activations, memory.stream, &error), error);
-  const auto rotate = [&](int call) { product.weights.data = memory.weights + call % wanted * apart; };
+  const auto rotate = [&](int call) {
+    product.weights.data = memory.weights + call % wanted * apart;
+  };
   const int calls = std::max(kLeastCalls, static_cast<int>(wanted));
   const Graph alone(memory.stream, calls, [&](int call) {
     rotate(call);

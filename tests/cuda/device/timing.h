@@ -1,8 +1,8 @@
 // Times of graphs of launches, by events, and the buffers that they read.
 //
 // A graph holds the same call many times over, each with other weights, so that all of them come
-// from memory. Replays of several graphs alternate, and none is waited for before the next is put on
-// the stream: what is between two events is then the device's time alone.
+// from memory. Replays of several graphs alternate, and none is waited for before the next is put
+// on the stream: what is between two events is then the device's time alone.
 #pragma once
 
 #include <algorithm>
