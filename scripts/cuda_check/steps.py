@@ -36,24 +36,17 @@ class Steps:
         return self.env
 
     def _build(
-        self, part: Part, build: Path, options: dict[str, str], target: str, limit: float
+        self, part: Part, build: Path, preset: str, options: dict[str, str], target: str
     ) -> None:
-        configure = ["cmake", "-S", str(ROOT), "-B", str(build), "-G", "Ninja"]
-        options = {"CMAKE_BUILD_TYPE": "Release", "QK_ONLY_ISAS": "scalar", **options}
+        configure = ["cmake", "-S", str(ROOT), "-B", str(build), "--preset", preset]
         configure += [f"-D{name}={value}" for name, value in options.items()]
         self.check.command(part, configure, 60, self.env)
-        self.check.command(part, ["ninja", "-C", str(build), "-k", "0", target], limit, self.env)
+        self.check.command(part, ["ninja", "-C", str(build), "-k", "0", target], 300, self.env)
 
     def build(self, part: Part) -> None:
         """Builds kernels and programs for this device alone."""
-        options = {
-            "QK_CUDA": "ON",
-            "QK_CUDA_ARCHITECTURES": self.device.architecture,
-            "QK_CUDA_DEVICE_TESTS": "ON",
-            "QK_PYTHON": "OFF",
-            "QK_TESTS": "ON",
-        }
-        self._build(part, self.folder / "device", options, "tests/cuda/device/all", 300)
+        options = {"QK_CUDA_ARCHITECTURES": self.device.architecture}
+        self._build(part, self.folder / "device", "cuda-device", options, "tests/cuda/device/all")
 
     def package(self, part: Part) -> str:
         """Puts the Python package together as it would be installed, and asks it for a device."""
@@ -63,11 +56,12 @@ class Steps:
         build = self.folder / "package"
         pybind11 = find_pybind11(self.check, part, self.folder / "tools")
         options = {
-            "QK_CUDA": "OFF",
+            "QK_ONLY_ISAS": "scalar",
+            "QK_PYTHON": "ON",
             "Python_EXECUTABLE": sys.executable,
             "pybind11_ROOT": str(pybind11),
         }
-        self._build(part, build, options, "_core", 200)
+        self._build(part, build, "release", options, "_core")
         package = self.packages / "qkernels"
         shutil.rmtree(package, ignore_errors=True)
         shutil.copytree(ROOT / "python" / "qkernels", package)
