@@ -167,12 +167,14 @@ Sound::Sound()
       weights(random, find_format("q4_k"), QK_CUDA_NATIVE, 4, 512),
       product(weights, QK_CUDA_INT8, activations_like(random, Kind::kGaussian, 2, 512), 2) {}
 
-std::string act_text(int act) {
-  return act == QK_CUDA_INT16 ? "int16" : act == QK_CUDA_FLOAT32 ? "float32" : "int8";
+const char* act_text(int act) {
+  constexpr const char* kNames[] = {"int16", "float32", "int8"};
+  return kNames[act];
 }
 
-double bound_of_act(const std::string& act) {
-  return act == "int16" ? 1e-4 : act == "float32" ? 2e-6 : 2e-2;
+double bound_of_act(std::string_view act) {
+  if (act == "int16") return 1e-4;
+  return act == "float32" ? 2e-6 : 2e-2;
 }
 
 bool is_kernel(int format, int layout, int act) {

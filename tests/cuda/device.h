@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "check.h"
@@ -65,7 +66,8 @@ struct DeviceWeights {
 
 // x, its quantised form and y with gaps between its rows, for weights of one shape.
 struct DeviceProduct {
-  DeviceProduct(const DeviceWeights& weights, int act, const std::vector<float>& x, int64_t m);
+  DeviceProduct(const DeviceWeights& of, int act, const std::vector<float>& values,
+                int64_t columns);
 
   void run();  // and checks that only y was written
   void fetch();
@@ -103,8 +105,8 @@ struct Sound {
   DeviceProduct product;
 };
 
-std::string act_text(int act);
-double bound_of_act(const std::string& act);
+const char* act_text(int act);
+double bound_of_act(std::string_view act);
 
 // Whether float weights take these activations, and the layout is not the native one again.
 bool is_kernel(int format, int layout, int act);

@@ -105,7 +105,7 @@ QK_TEST(the_largest_products_do_not_overflow) {
         for (const int act : {QK_CUDA_INT16, QK_CUDA_FLOAT32, QK_CUDA_INT8}) {
           if (!is_kernel(format, layout, act)) continue;
           const Context context("%s layout=%d %s byte=0x%02x", format_at(format).info.name, layout,
-                                act_text(act).c_str(), static_cast<unsigned>(byte));
+                                act_text(act), static_cast<unsigned>(byte));
           check_product(format, layout, act, block, 1.0f);
           check_product(format, layout, act, block, -1.0f);
         }

@@ -95,8 +95,8 @@ QK_TEST(wrong_products_are_refused_with_their_values) {
   refuses(with([](P& p) { p.y.data = nullptr; }), QK_CUDA_VALUE, "y is null");
   refuses(with([](P& p) { p.activations = nullptr; }), QK_CUDA_VALUE, "activations is null");
   refuses(with([](P& p) { p.function = 5; }), QK_CUDA_VALUE, "function=5");
-  alignas(16) static const uint8_t of_host[16] = {};
-  refuses(with([](P& p) { p.up = of_host; }), QK_CUDA_TYPE, "up at");
+  alignas(16) static const uint8_t kOfHost[16] = {};
+  refuses(with([](P& p) { p.up = kOfHost; }), QK_CUDA_TYPE, "up at");
   refuses(with([](P& p) { p.bias = reinterpret_cast<const float*>(16); }), QK_CUDA_TYPE, "bias at");
   refuses(with([](P& p) {
             p.bias = p.bias_stride == 0 ? static_cast<const float*>(p.y.data) : nullptr;
@@ -114,8 +114,8 @@ QK_TEST(wrong_products_are_refused_with_their_values) {
 QK_TEST(float_weights_take_float_activations_only) {
   Random random(2);
   const DeviceWeights weights(random, find_format("bf16"), QK_CUDA_NATIVE, 2, 64);
-  DeviceProduct product(weights, QK_CUDA_INT16, activations_like(random, Kind::kGaussian, 1, 64),
-                        1);
+  const DeviceProduct product(weights, QK_CUDA_INT16,
+                              activations_like(random, Kind::kGaussian, 1, 64), 1);
   refuses(product.call, QK_CUDA_VALUE, "bf16 weights are multiplied with float32 activations");
 }
 
