@@ -38,7 +38,7 @@ QK_TEST(a_product_is_one_launch_and_with_quantising_two_on_the_stream_of_the_cal
 }
 
 QK_TEST(calls_that_are_refused_ask_nothing_of_the_device) {
-  Sound sound;
+  const Sound sound;
   const auto refuses = [](const qk_cuda_product& call) {
     cuda_emu::take_log();
     QK_CHECK(qk_cuda_multiply(&call, nullptr) != QK_CUDA_OK);
