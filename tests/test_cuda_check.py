@@ -177,11 +177,14 @@ def program(path: Path, *lines: str) -> Path:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with a device, whose tools build nothing: the folder of builds."""
+    """A machine with a device, where building is copying from "built": the folder of builds."""
     tools = tmp_path / "bin"
     program(tools / "nvidia-smi", "echo NVIDIA H200, 9.0, 580.1, 143771 MiB")
-    for name in ("nvcc", "cmake", "ninja"):
+    for name in ("nvcc", "cmake"):
         program(tools / name, f"echo {name} $*")
+    (tmp_path / "built").mkdir()
+    place = tmp_path / "builds" / "device" / "tests" / "cuda" / "device"
+    program(tools / "ninja", f"mkdir -p {place}", f"cp {tmp_path}/built/* {place}")
     program(tools / "compute-sanitizer", 'echo "$*"; shift 4; echo ERROR SUMMARY: 0 errors')
     monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
     monkeypatch.delenv("CUDACXX", raising=False)
@@ -189,7 +192,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_all_that_was_built_runs_and_one_json_has_everything(machine: Path, tmp_path: Path) -> None:
-    programs = machine / "device" / "tests" / "cuda" / "device"
+    programs = tmp_path / "built"
     for name in ("interface", "elements", "extremes"):
         program(programs / f"test_device_{name}", f"echo passed {name}")
     program(programs / "test_device_products", "echo FAILED a_claim", "exit 1")
@@ -206,6 +209,17 @@ def test_all_that_was_built_runs_and_one_json_has_everything(machine: Path, tmp_
     assert parts["compute-sanitizer racecheck"]["data"]["elements"] == "ERROR SUMMARY: 0 errors"
     assert result["measurements"] == lines
     assert result["targets"]["speed"] == {"pass": 1, "miss": 1, "not measured": 16}
+
+
+def test_what_an_earlier_run_built_is_not_run(machine: Path, tmp_path: Path) -> None:
+    program(tmp_path / "bin" / "cmake", "echo Parse error", "exit 1")
+    stale = program(machine / "device" / "tests" / "cuda" / "device" / "test_device_products")
+    output = tmp_path / "result.json"
+    assert cuda_check.main(["--folder", str(machine), "--output", str(output)]) == 1
+    result = json.loads(output.read_text())
+    assert result["failed"] == ["build"]
+    assert result["not_run"]["test products"] == "test_device_products was not built"
+    assert not stale.exists()
 
 
 def test_a_sanitizer_that_does_not_know_the_device_was_not_run(

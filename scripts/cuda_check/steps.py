@@ -27,6 +27,7 @@ class Steps:
         self.device = device
         self.folder = folder
         self.programs = folder / "device" / "tests" / "cuda" / "device"
+        self.kernels = folder / "device" / "src" / "cuda" / "_cuda.so"
         self.packages = folder / "python"
         self.env: dict[str, str] = {}
 
@@ -44,14 +45,17 @@ class Steps:
         self.check.command(part, ["ninja", "-C", str(build), "-k", "0", target], 300, self.env)
 
     def build(self, part: Part) -> None:
-        """Builds kernels and programs for this device alone."""
+        """Builds kernels and programs for this device alone; nothing of an earlier build is run."""
+        old = (*self.programs.glob("test_device_*"), self.programs / "time_products", self.kernels)
+        for path in old:
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.packages, ignore_errors=True)
         options = {"QK_CUDA_ARCHITECTURES": self.device.architecture}
         self._build(part, self.folder / "device", "cuda-device", options, "tests/cuda/device/all")
 
     def package(self, part: Part) -> str:
         """Puts the Python package together as it would be installed, and asks it for a device."""
-        kernels = self.folder / "device" / "src" / "cuda" / "_cuda.so"
-        if not kernels.is_file():
+        if not self.kernels.is_file():
             raise NotRunError("_cuda was not built")
         build = self.folder / "package"
         pybind11 = find_pybind11(self.check, part, self.folder / "tools")
@@ -63,9 +67,8 @@ class Steps:
         }
         self._build(part, build, "release", options, "_core")
         package = self.packages / "qkernels"
-        shutil.rmtree(package, ignore_errors=True)
         shutil.copytree(ROOT / "python" / "qkernels", package)
-        for library in (*build.glob("src/_core.*.so"), kernels):
+        for library in (*build.glob("src/_core.*.so"), self.kernels):
             shutil.copy2(library, package)
         code = "import qkernels.cuda as c; print(c.available(), c.reason())"
         return self.check.command(part, [sys.executable, "-c", code], 60, self._paths()).strip()
