@@ -13,6 +13,9 @@ set(QK_CUDA_ARCHITECTURES
     CACHE STRING
     "Compute capabilities to hold machine code for, ascending; the last one's PTX is held too"
 )
+# What the C interface can be asked is tested on the emulated device, and with QK_CUDA_DEVICE_TESTS
+# on a real one too.
+set(QK_CUDA_INTERFACE_TESTS elements extremes interface products)
 
 set(qk_has_cuda OFF)
 if(NOT QK_CUDA STREQUAL "OFF")
@@ -35,6 +38,10 @@ if(NOT QK_CUDA STREQUAL "OFF")
     elseif(NOT QK_CUDA STREQUAL "AUTO")
         message(FATAL_ERROR "QK_CUDA=${QK_CUDA}, but there is no nvcc (set CUDACXX to it)")
     endif()
+endif()
+
+if(QK_CUDA_DEVICE_TESTS AND NOT qk_has_cuda)
+    message(FATAL_ERROR "QK_CUDA_DEVICE_TESTS needs the CUDA kernels, and QK_CUDA=${QK_CUDA}")
 endif()
 
 if(qk_has_cuda)

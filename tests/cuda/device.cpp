@@ -1,18 +1,21 @@
 #include "device.h"
 
+#include <bit>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <cuda_runtime.h>
-
-#include "core/checked.h"
-#include "emulator.h"
-#include "formats/registry.h"
 
 namespace qk::test {
 namespace {
 
-constexpr uint8_t kUntouched = 0xa5;
+constexpr uint32_t kUntouched = 0xa5a5a5a5;
+
+[[noreturn]] void give_up(const qk_cuda_error& failed) {
+  qk_cuda_error missing{};
+  const bool runs = qk_cuda_available(&missing) == QK_CUDA_OK;
+  std::fprintf(stderr, "no device memory: %s\n", runs ? failed.message : missing.message);
+  std::exit(EXIT_FAILURE);  // NOLINT(concurrency-mt-unsafe): there is one thread
+}
 
 std::vector<uint8_t> laid_out(const RandomWeights& host, int layout, int64_t row_stride) {
   const WeightView& view = host.view;
@@ -48,15 +51,24 @@ bool few_shapes() {
 
 DeviceBytes::DeviceBytes(int64_t bytes) : size_(bytes) {
   void* memory = nullptr;
-  if (cudaMalloc(&memory, static_cast<size_t>(bytes)) != cudaSuccess) std::abort();
+  qk_cuda_error error{};
+  if (qk_cuda_malloc(0, bytes, &memory, &error) != QK_CUDA_OK) give_up(error);
   data_ = static_cast<uint8_t*>(memory);
-  fill(kUntouched);
 }
 DeviceBytes::DeviceBytes(const void* from, int64_t bytes) : DeviceBytes(bytes) {
-  std::memcpy(data_, from, static_cast<size_t>(bytes));
+  upload(0, from, bytes);
 }
-DeviceBytes::~DeviceBytes() { cudaFree(data_); }
-void DeviceBytes::fill(int byte) { std::memset(data_, byte, static_cast<size_t>(size_)); }
+DeviceBytes::~DeviceBytes() { qk_cuda_free(0, data_, nullptr); }
+
+void DeviceBytes::upload(int64_t at, const void* from, int64_t bytes) const {
+  copy(data_ + at, from, bytes);
+}
+void DeviceBytes::copy(void* to, const void* from, int64_t bytes) {
+  qk_cuda_error error{};
+  qk_cuda_copy(0, to, from, bytes, nullptr, &error);
+  if (error.code == QK_CUDA_OK) qk_cuda_synchronize(0, nullptr, &error);
+  QK_CHECK_EQ(std::string(error.message), "");
+}
 
 DeviceWeights::DeviceWeights(Random& random, int format, int of_layout, int64_t n, int64_t k)
     : host(std::make_shared<RandomWeights>(random, format, n, k, 0)),
@@ -92,22 +104,24 @@ DeviceProduct::DeviceProduct(const DeviceWeights& of, int act, const std::vector
 }
 
 void DeviceProduct::run() {
-  y.fill(kUntouched);
+  const std::vector<uint32_t> untouched(static_cast<size_t>(y.size()) / 4, kUntouched);
+  y.upload(0, untouched.data(), y.size());
   qk_cuda_error error{};
   qk_cuda_quantize_and_multiply(&x_view, &call, &error);
   QK_CHECK_EQ(std::string(error.message), "");
-  QK_CHECK_EQ(cuda_emu::last_fault(), "");
+  fetch();
   for (int64_t i = 0; i < m * stride - kGap; ++i) {
-    const uint8_t* at = y.data() + 4 * i;
-    const bool untouched = at[0] == kUntouched && at[1] == kUntouched && at[3] == kUntouched;
-    if (untouched != (i % stride >= weights.host->view.n)) {
+    const bool written = std::bit_cast<uint32_t>(fetched[static_cast<size_t>(i)]) != kUntouched;
+    if (written != (i % stride < weights.host->view.n)) {
       fail(__FILE__, __LINE__, "y[" + std::to_string(i) + "] was or was not written");
     }
   }
 }
 
+void DeviceProduct::fetch() { fetched = y.download<float>(); }
+
 float DeviceProduct::at(int64_t column, int64_t row) const {
-  return y.as<float>()[column * stride + row];
+  return fetched[static_cast<size_t>(column * stride + row)];
 }
 
 std::vector<float> DeviceProduct::results() const {
@@ -148,12 +162,19 @@ std::vector<double> exact(const DeviceWeights& weights, const std::vector<float>
   return all;
 }
 
-std::string act_text(int act) {
-  return act == QK_CUDA_INT16 ? "int16" : act == QK_CUDA_FLOAT32 ? "float32" : "int8";
+Sound::Sound()
+    : random(1),
+      weights(random, find_format("q4_k"), QK_CUDA_NATIVE, 4, 512),
+      product(weights, QK_CUDA_INT8, activations_like(random, Kind::kGaussian, 2, 512), 2) {}
+
+const char* act_text(int act) {
+  constexpr const char* kNames[] = {"int16", "float32", "int8"};
+  return kNames[act];
 }
 
-double bound_of_act(const std::string& act) {
-  return act == "int16" ? 1e-4 : act == "float32" ? 2e-6 : 2e-2;
+double bound_of_act(std::string_view act) {
+  if (act == "int16") return 1e-4;
+  return act == "float32" ? 2e-6 : 2e-2;
 }
 
 bool is_kernel(int format, int layout, int act) {
@@ -161,6 +182,11 @@ bool is_kernel(int format, int layout, int act) {
   qk_cuda_format_info(format, &info, nullptr);
   return (layout == QK_CUDA_NATIVE || info.packs != 0) &&
          (info.is_float == 0 || act == QK_CUDA_FLOAT32);
+}
+
+std::string kernel_text(int format, int layout, int act) {
+  return std::string(format_at(format).info.name) +
+         (layout == QK_CUDA_NATIVE ? " native " : " packed ") + act_text(act);
 }
 
 }  // namespace qk::test

@@ -89,7 +89,7 @@ void check_product(int format, int layout, int act, const ConstantBlock& block, 
     magnitude += static_cast<double>(std::fabs(value));
   }
   const double blocks = static_cast<double>(kDepth) / format_at(format).info.block;
-  const double off = std::fabs(static_cast<double>(*y.as<float>()) -
+  const double off = std::fabs(static_cast<double>(y.download<float>()[0]) -
                                static_cast<double>(sign) * blocks * expected);
   const Context context("off by %.3g of %.3g", off, blocks * magnitude);
   QK_CHECK(off <= 1e-5 * blocks * magnitude);
@@ -105,7 +105,7 @@ QK_TEST(the_largest_products_do_not_overflow) {
         for (const int act : {QK_CUDA_INT16, QK_CUDA_FLOAT32, QK_CUDA_INT8}) {
           if (!is_kernel(format, layout, act)) continue;
           const Context context("%s layout=%d %s byte=0x%02x", format_at(format).info.name, layout,
-                                act_text(act).c_str(), static_cast<unsigned>(byte));
+                                act_text(act), static_cast<unsigned>(byte));
           check_product(format, layout, act, block, 1.0f);
           check_product(format, layout, act, block, -1.0f);
         }

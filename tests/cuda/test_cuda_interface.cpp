@@ -1,11 +1,9 @@
-// What the C interface asks of CUDA, and what it refuses.
+// What the C interface refuses, and with which words.
 #include <cstring>
-#include <cuda_runtime.h>
 #include <limits>
 #include <string>
 
 #include "device.h"
-#include "emulator.h"
 #include "formats/registry.h"
 
 namespace qk {
@@ -15,74 +13,12 @@ using namespace qk::test;
 
 constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
 
-// A product of q4_k with all that it needs, to be spoilt.
-struct Sound {
-  Sound()
-      : random(1),
-        weights(random, find_format("q4_k"), QK_CUDA_NATIVE, 4, 512),
-        product(weights, QK_CUDA_INT8, activations_like(random, Kind::kGaussian, 2, 512), 2) {}
-
-  Random random;
-  DeviceWeights weights;
-  DeviceProduct product;
-};
-
 void refuses(const qk_cuda_product& call, int code, const char* part) {
   qk_cuda_error error{};
-  cuda_emu::take_log();
   QK_CHECK_EQ(qk_cuda_multiply(&call, &error), code);
   QK_CHECK_EQ(error.code, code);
   const Context context("message: %s", error.message);
   QK_CHECK(std::strstr(error.message, part) != nullptr);
-  QK_CHECK(cuda_emu::take_log().empty());
-}
-
-QK_TEST(a_product_is_one_launch_and_with_quantising_two_on_the_stream_of_the_caller) {
-  Sound sound;
-  auto* const stream = reinterpret_cast<cudaStream_t>(0x1234);
-  sound.product.call.stream = stream;
-  cuda_emu::take_log();
-  QK_CHECK_EQ(qk_cuda_quantize_and_multiply(&sound.product.x_view, &sound.product.call, nullptr),
-              QK_CUDA_OK);
-  std::vector<std::string> log = cuda_emu::take_log();
-  QK_REQUIRE(log.size() == 2);
-  QK_CHECK_EQ(log[0], "launch stream=0x1234 dependent=0");
-  QK_CHECK_EQ(log[1], "launch stream=0x1234 dependent=1");
-
-  QK_CHECK_EQ(qk_cuda_multiply(&sound.product.call, nullptr), QK_CUDA_OK);
-  log = cuda_emu::take_log();
-  QK_REQUIRE(log.size() == 1);
-  QK_CHECK_EQ(log[0], "launch stream=0x1234 dependent=0");
-
-  cuda_emu::set_devices(1, 8, 9);
-  QK_CHECK_EQ(qk_cuda_quantize_and_multiply(&sound.product.x_view, &sound.product.call, nullptr),
-              QK_CUDA_OK);
-  log = cuda_emu::take_log();
-  QK_REQUIRE(log.size() == 2);
-  QK_CHECK_EQ(log[1], "launch stream=0x1234 dependent=0");
-  cuda_emu::set_devices(1, 9, 0);
-}
-
-QK_TEST(availability_says_what_is_missing) {
-  qk_cuda_error error{};
-  QK_CHECK_EQ(qk_cuda_available(&error), QK_CUDA_OK);
-  QK_CHECK_EQ(std::string(error.message), "");
-
-  cuda_emu::set_driver_missing(true);
-  QK_CHECK_EQ(qk_cuda_available(&error), QK_CUDA_RUNTIME);
-  QK_CHECK_EQ(std::string(error.message), "there is no CUDA driver on this machine");
-  cuda_emu::set_driver_missing(false);
-
-  cuda_emu::set_devices(0, 9, 0);
-  QK_CHECK_EQ(qk_cuda_available(&error), QK_CUDA_RUNTIME);
-  QK_CHECK(std::strstr(error.message, "cudaErrorNoDevice") != nullptr);
-  QK_CHECK_EQ(cudaGetLastError(), cudaSuccess);
-
-  cuda_emu::set_devices(1, 7, 0);
-  QK_CHECK_EQ(qk_cuda_available(&error), QK_CUDA_RUNTIME);
-  QK_CHECK_EQ(std::string(error.message),
-              "emulated device has compute capability 7.0, kernels need 7.5");
-  cuda_emu::set_devices(1, 9, 0);
 }
 
 QK_TEST(devices_have_properties_and_wrong_ones_are_refused) {
@@ -90,15 +26,17 @@ QK_TEST(devices_have_properties_and_wrong_ones_are_refused) {
   qk_cuda_error error{};
   int32_t count = 0;
   QK_CHECK_EQ(qk_cuda_device_count(&count, &error), QK_CUDA_OK);
-  QK_CHECK_EQ(count, 1);
+  QK_REQUIRE(count >= 1);
   QK_CHECK_EQ(qk_cuda_device(0, &info, &error), QK_CUDA_OK);
-  QK_CHECK_EQ(std::string(info.name), "emulated device");
-  QK_CHECK_EQ(info.major, 9);
-  QK_CHECK_EQ(qk_cuda_device(1, &info, &error), QK_CUDA_INDEX);
-  QK_CHECK_EQ(std::string(error.message), "device 1 is outside 0..0");
+  QK_CHECK(std::strlen(info.name) > 0);
+  QK_CHECK(10 * info.major + info.minor >= 75);
+  QK_CHECK(info.multiprocessors > 0 && info.memory_bytes > 0 && info.l2_bytes > 0);
+  const std::string outside = " is outside 0.." + std::to_string(count - 1);
+  QK_CHECK_EQ(qk_cuda_device(count, &info, &error), QK_CUDA_INDEX);
+  QK_CHECK_EQ(std::string(error.message), "device " + std::to_string(count) + outside);
   Sound sound;
   sound.product.call.device = -1;
-  refuses(sound.product.call, QK_CUDA_INDEX, "device -1 is outside 0..0");
+  refuses(sound.product.call, QK_CUDA_INDEX, ("device -1" + outside).c_str());
 }
 
 QK_TEST(wrong_weights_are_refused_with_their_values) {
@@ -157,7 +95,8 @@ QK_TEST(wrong_products_are_refused_with_their_values) {
   refuses(with([](P& p) { p.y.data = nullptr; }), QK_CUDA_VALUE, "y is null");
   refuses(with([](P& p) { p.activations = nullptr; }), QK_CUDA_VALUE, "activations is null");
   refuses(with([](P& p) { p.function = 5; }), QK_CUDA_VALUE, "function=5");
-  refuses(with([](P& p) { p.up = &p; }), QK_CUDA_TYPE, "up at");
+  alignas(16) static const uint8_t kOfHost[16] = {};
+  refuses(with([](P& p) { p.up = kOfHost; }), QK_CUDA_TYPE, "up at");
   refuses(with([](P& p) { p.bias = reinterpret_cast<const float*>(16); }), QK_CUDA_TYPE, "bias at");
   refuses(with([](P& p) {
             p.bias = p.bias_stride == 0 ? static_cast<const float*>(p.y.data) : nullptr;
@@ -175,8 +114,8 @@ QK_TEST(wrong_products_are_refused_with_their_values) {
 QK_TEST(float_weights_take_float_activations_only) {
   Random random(2);
   const DeviceWeights weights(random, find_format("bf16"), QK_CUDA_NATIVE, 2, 64);
-  DeviceProduct product(weights, QK_CUDA_INT16, activations_like(random, Kind::kGaussian, 1, 64),
-                        1);
+  const DeviceProduct product(weights, QK_CUDA_INT16,
+                              activations_like(random, Kind::kGaussian, 1, 64), 1);
   refuses(product.call, QK_CUDA_VALUE, "bf16 weights are multiplied with float32 activations");
 }
 

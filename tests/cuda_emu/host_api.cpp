@@ -1,6 +1,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <sys/mman.h>
 #include <utility>
@@ -31,6 +32,7 @@ cudaError_t last_error = cudaSuccess;
 
 constexpr size_t kPage = 4096;
 constexpr size_t kAlignment = 256;  // cudaMalloc's
+constexpr int kPoison = 0xff;       // a NaN, as any float
 
 void note(const char* format, ...) __attribute__((format(printf, 1, 2)));
 void note(const char* format, ...) {
@@ -138,6 +140,7 @@ cudaError_t cudaMalloc(void** pointer, size_t bytes) {
   char* begin = pages + page_bytes - kPage - up_to(bytes, 16);
   allocations[begin] = {pages, page_bytes, bytes};
 #endif
+  std::memset(begin, kPoison, bytes);
   *pointer = begin;
   return cudaSuccess;
 }
@@ -211,4 +214,7 @@ const char* cudaGetErrorName(cudaError_t error) {
   }
   return "?";
 }
-const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
+// Of a kernel that went wrong, what went wrong.
+const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaErrorLaunchFailure ? last_fault().c_str() : cudaGetErrorName(error);
+}
