@@ -71,11 +71,12 @@ def kind_of(x: object, what: str) -> Arrays:
     """The kind of array that x is.
 
     Raises:
-        TypeError: it is none.
+        TypeError: it is none, or a torch tensor elsewhere than on a CUDA device.
     """
     if is_torch(x):
         from ._torch import TENSORS
 
+        TENSORS.device(x, what)  # torch without CUDA has no current stream to ask for
         return TENSORS
     from ._dlpack import DLPACK
     from ._interface import INTERFACE

@@ -50,6 +50,8 @@ class View:
             ValueError: elements are not side by side, or rows not equally far apart.
         """
         columns = self.shape[-1]
+        if 0 in self.shape:
+            return columns
         stride = 0
         expected = 0  # of the next dimension to the left
         regular = columns < 2 or self.strides[-1] == 1

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from . import _abi
-from ._library import activation_bytes
+from ._library import activation_bytes, library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,10 +35,7 @@ class Workspace:
         self._staging: dict[int, Held] = {}
 
     def fit(self, weights: CudaTensor) -> None:
-        """Make room for products with these weights, on every stream in use.
-
-        Nothing may be running: memory that is too small is freed.
-        """
+        """Make room for products with these weights, on every stream in use."""
         self._most_n = max(self._most_n, weights.shape[0])
         self._most_k = max(self._most_k, weights.k)
         for stream in self._activations:
@@ -88,5 +85,6 @@ class Workspace:
         if before is not None:
             if before.nbytes >= nbytes:
                 return
+            library().call("synchronize_device", self._pool.device)  # what runs may still use it
             before.free()
         held[stream] = self._pool.allocate(self._pool.device, nbytes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
 from ctypes import byref
 from typing import TYPE_CHECKING, Any
@@ -11,14 +10,15 @@ import numpy as np
 
 from . import _abi, _elementwise, _memory, _streams, _view
 from . import products as _products
-from ._arrays import kind_of, stream_for
+from ._arrays import Arrays, kind_of, stream_for
 from ._call import Call, multiply_quantized
+from ._catalog import Catalog
 from ._host import gemv_of_host
+from ._interface import INTERFACE
 from ._library import device_count, library
 from ._pool import Pool
 from ._workspace import Workspace
 from .activations import INT8, Activations
-from .tensor import CudaTensor, upload
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,9 +56,8 @@ class Executor:
         self._device = device
         self._stream = None if stream is None else _streams.handle(stream)
         self._lock = threading.RLock()
-        self._weights: dict[str, CudaTensor] = {}
-        self._unloaded: set[str] = set()
         self._pool = Pool(device)
+        self._catalog = Catalog(self._pool)
         self._workspace = Workspace(self._pool, self._lock)
         self._closed = False
 
@@ -80,7 +79,7 @@ class Executor:
             self._pool.reserve(nbytes)
 
     def load(self, name: str, weights: QTensor, *, pack: bool = True) -> None:
-        """Copy weights to the device under a name. Blocks until all work on the device has ended.
+        """Copy weights to the device under a name. Blocks until they are there.
 
         Memory is allocated only for what does not fit in the reserved size.
 
@@ -94,45 +93,35 @@ class Executor:
             ValueError: the name is taken, or a stack of experts.
             MemoryError: the device has no room.
         """
-        from ..tensor import QTensor
-
-        if not isinstance(weights, QTensor):
-            raise TypeError(f"weights must be a QTensor, not {type(weights).__name__}")
         with self._open():
-            if name in self._weights:
-                raise ValueError(f"{name!r} is loaded already; unload it first")
-            # Memory of weights or scratch before may still be read.
-            library().call("synchronize_device", self._device)
-            loaded = upload(weights, self._device, pack, self._pool.allocate)
+            loaded = self._catalog.load(name, weights, pack)
             self._workspace.fit(loaded)
             self._workspace.use(self._stream or 0)
-            self._weights[name] = loaded
-            self._unloaded.discard(name)
 
     def unload(self, name: str) -> None:
         """Forget weights and give their memory back, to the reserved size or to the device.
+
+        Blocks until all work on the device has ended.
 
         Raises:
             KeyError: no such name.
         """
         with self._open():
-            self._find(name).free()
-            del self._weights[name]
-            self._unloaded.add(name)
+            self._catalog.unload(name)
 
     def __contains__(self, name: object) -> bool:
         """Whether weights of this name are loaded."""
-        return name in self._weights
+        return name in self._catalog
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the weights, in the order in which they were loaded."""
-        return tuple(self._weights)
+        return self._catalog.names
 
     @property
     def nbytes(self) -> int:
         """The bytes of all weights on the device."""
-        return sum(weights.nbytes for weights in self._weights.values())
+        return self._catalog.nbytes
 
     @property
     def reserved(self) -> int:
@@ -195,15 +184,14 @@ class Executor:
             ValueError: a wrong k, shape or device; activations that were freed; float weights.
         """
         with self._open():
-            weights = self._find(name)
+            weights = self._catalog.find(name)
             self._check_activations(q8, "q8")
             if q8.k != weights.k:
                 raise ValueError(f"q8 has k={q8.k}, {name!r} has k={weights.k} ({weights.fmt})")
             if weights.is_float:
                 raise ValueError(f"{name!r} holds {weights.fmt} weights: they take no int8; gemv")
-            kind = kind_of(out, "out") if out is not None else None
+            kind = INTERFACE if out is None else kind_of(out, "out")
             stream = self._stream_for(kind, stream)
-            kind = kind or _default()
             shape = (*q8.shape[:-1], weights.shape[0])
             out, y = _products.result(kind, out, shape, weights, stream)
             _view.wait_for([y], self._device, stream)
@@ -220,9 +208,9 @@ class Executor:
 
         Args:
             name: of the weights (n, k).
-            x: (k,) or (..., k), in float32, float16 or bfloat16. On the device, any array that
-                `qkernels.cuda.gemm` takes: x is quantised and multiplied, and the call returns
-                before the kernels end. A NumPy array is copied there, the result copied back, and
+            x: (k,) or (..., k), in float32, float16 or bfloat16; up to 8 rows are one product.
+                On the device, any array that `qkernels.cuda.gemm` takes: x is quantised and
+                multiplied, and the call returns before the kernels end. A NumPy array is copied there, the result copied back, and
                 the call returns when it is there.
             act: "int16", "float32" or "int8", as for `qkernels.cuda.gemv`.
             out: (..., n), where x is: on the device or a NumPy array. It is returned.
@@ -238,9 +226,9 @@ class Executor:
             ValueError: a wrong k, shape, name or device; null.
         """
         with self._open():
-            weights = self._find(name)
+            weights = self._catalog.find(name)
             if isinstance(x, np.ndarray):
-                stream = self._stream_for(None, stream)
+                stream = self._stream_for(INTERFACE, stream)
                 return gemv_of_host(weights, x, act, out, stream, self._workspace)
             stream = self._stream_for(kind_of(x, "x"), stream)
             return _products.product(
@@ -257,9 +245,7 @@ class Executor:
     def close(self) -> None:
         """Free all weights and all reserved memory. A second time does nothing."""
         with self._lock:
-            for weights in self._weights.values():
-                weights.free()
-            self._weights.clear()
+            self._catalog.close()
             self._workspace.close()
             self._pool.close()
             self._closed = True
@@ -279,7 +265,7 @@ class Executor:
 
     def __repr__(self) -> str:
         """Device, number of weights and their size in one line."""
-        state = "closed" if self._closed else f"{len(self._weights)} weights, {self.nbytes:,} bytes"
+        state = "closed" if self._closed else f"{len(self.names)} weights, {self.nbytes:,} bytes"
         return f"Executor({self.device}, {state})"
 
     def _open(self) -> Any:
@@ -288,18 +274,8 @@ class Executor:
             raise ValueError("the executor is closed")
         return self._lock
 
-    def _find(self, name: str) -> CudaTensor:
-        if name in self._weights:
-            return self._weights[name]
-        if name in self._unloaded:
-            raise KeyError(f"{name!r} was unloaded")
-        close = difflib.get_close_matches(str(name), self._weights, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "nothing is like it"
-        raise KeyError(f"no weights are loaded as {name!r}; {hint}")
-
-    def _stream_for(self, kind: Any, stream: Any) -> int:
-        chosen = self._stream if stream is None else stream
-        return stream_for(kind or _default(), self._device, chosen)
+    def _stream_for(self, kind: Arrays, stream: Any) -> int:
+        return stream_for(kind, self._device, self._stream if stream is None else stream)
 
     def _check_activations(self, activations: object, what: str) -> None:
         if not isinstance(activations, Activations):
@@ -310,12 +286,6 @@ class Executor:
             raise ValueError(
                 f"{what} is on {activations.device}, the executor on cuda:{self._device}"
             )
-
-
-def _default() -> Any:
-    from ._interface import INTERFACE
-
-    return INTERFACE
 
 
 def _rows(shape: tuple[int, ...]) -> int:
