@@ -1,5 +1,6 @@
 """The Executor: weights by name in reserved memory, products that return before they end."""
 
+import itertools
 import threading
 from typing import Any
 
@@ -9,10 +10,10 @@ import torch
 
 import qkernels as qk
 from emulated_cuda import Emulator, launches, on_device
+from emulated_torch import EmulatedRuntime
 from qkernels.cuda import _torch
 from qkernels.cuda._memory import Memory
 from qkernels.cuda._pool import Region
-from test_cuda_torch import EmulatedRuntime
 from weights import bound, dense, relative_error, tensor
 
 NDArray = np.ndarray[Any, Any]
@@ -305,7 +306,7 @@ def test_random_takes_and_frees_never_overlap(emulator: Emulator) -> None:
         if block is not None:
             held.append(block)
         spans = sorted((b.pointer, b.pointer + b.nbytes) for b in held)
-        assert all(end <= begin for (_, end), (begin, _) in zip(spans, spans[1:], strict=False))
+        assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(spans))
         assert all(0 <= o < o + s <= 1 << 16 for o, s in whole.gaps)
     for block in held:
         block.free()

@@ -1,7 +1,6 @@
 """torch's tensors. CPU tensors stand for CUDA ones: the emulated device's memory is the host's."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,45 +9,13 @@ import torch
 
 import qkernels as qk
 from emulated_cuda import Emulator, launches, on_device
+from emulated_torch import STREAM, EmulatedRuntime
 from qkernels.cuda import _large, _torch
 from weights import bound, dense, relative_error, tensor
 
 NDArray = np.ndarray[Any, Any]
 
 N, K = 40, 300
-STREAM = 0x50
-
-
-class EmulatedRuntime(_torch.Runtime):
-    """torch.cuda's part, played by its CPU device: all tensors are on one CUDA device."""
-
-    def __init__(self) -> None:
-        self.device = 0
-        self.used: list[int] = []
-        self.recorded: list[int] = []
-
-    def usable(self) -> bool:
-        return True
-
-    def index(self, x: torch.Tensor) -> int | None:
-        return self.device if x.device.type == "cpu" else None
-
-    def place(self, device: int) -> torch.device:
-        return torch.device("cpu")
-
-    def current_device(self) -> int:
-        return 1
-
-    def current_stream(self, device: int) -> int:
-        return STREAM
-
-    def using(self, device: int, stream: int) -> AbstractContextManager[Any]:
-        self.used.append(stream)
-        return nullcontext()
-
-    def record(self, x: torch.Tensor, device: int, stream: int) -> None:
-        if stream != STREAM:
-            self.recorded.append(stream)
 
 
 @pytest.fixture

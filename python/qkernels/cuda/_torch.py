@@ -76,8 +76,9 @@ class TorchArrays(Arrays):
                 f"{what} has dtype {x.dtype}; expected torch.float32, torch.float16 or "
                 "torch.bfloat16"
             )
-        if not writable and not _has_rows(x):
-            x = x.contiguous()
+        if not writable:
+            x = x.resolve_neg()  # a view that is negated as it is read
+            x = x if _has_rows(x) else x.contiguous()
         runtime.record(x, device, stream)
         return View(
             what=what,

@@ -248,3 +248,5 @@ def _check_weights(weights: object, what: str) -> None:
             f"{what} must be a CudaTensor, such as QTensor.to('cuda') gives, not "
             f"{type(weights).__name__}"
         )
+    if weights.freed:
+        raise ValueError(f"{weights!r} was freed")

@@ -101,9 +101,14 @@ class CudaTensor:
         return bool(format_info(self._format).is_float)
 
     @property
+    def freed(self) -> bool:
+        """Whether the memory was given back."""
+        return self._memory.freed
+
+    @property
     def pointer(self) -> int:
         """The address of the first row; ValueError after `free()`."""
-        if self._memory.freed:
+        if self.freed:
             raise ValueError(f"{self!r} was freed")
         return self._memory.pointer
 
