@@ -42,8 +42,10 @@ class Producer:
 class OldProducer(Producer):
     """As before DLPack 1.0."""
 
-    def __dlpack__(self, *, stream: int | None = None) -> object:
-        return super().__dlpack__(stream=stream)
+    def __dlpack__(self, **asked: Any) -> object:
+        if set(asked) != {"stream"}:
+            raise TypeError("an unexpected keyword argument")
+        return super().__dlpack__(**asked)
 
 
 class HostProducer(Producer):

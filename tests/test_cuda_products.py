@@ -115,10 +115,10 @@ def test_bias_and_function_come_before_the_store(
 def test_a_gated_projection_is_one_product(emulator: Emulator, m: int, biased: bool) -> None:
     gate, up, x = tensor("q4_k", N, K, seed=1), tensor("q4_k", N, K, seed=2), draw(m) / 8
     biases = draw(2, N, seed=3) if biased else np.zeros((2, N), np.float32)
-    named = {"bias": on_device(biases[0]), "up_bias": on_device(biases[1])} if biased else {}
+    on_biases = [on_device(bias) if biased else None for bias in biases]
     array, gate_on, up_on = on_device(x), gate.to("cuda"), up.to("cuda")
     emulator.take_log()
-    y = qk.cuda.swiglu_proj(array, gate_on, up_on, **named)
+    y = qk.cuda.swiglu_proj(array, gate_on, up_on, bias=on_biases[0], up_bias=on_biases[1])
     assert len(launches(emulator.take_log())) == 2 * -(-m // 8)
     x64 = x.astype(np.float64)
     reference = silu(x64 @ dense(gate).T + biases[0]) * (x64 @ dense(up).T + biases[1])

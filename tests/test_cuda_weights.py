@@ -10,6 +10,7 @@ import torch
 
 import qkernels as qk
 from emulated_cuda import Emulator, on_device
+from qkernels.cuda import _memory
 from qkernels.cuda import tensor as cuda_tensor
 from weights import random_weights, tensor
 
@@ -117,7 +118,7 @@ def test_memory_of_a_failed_copy_is_freed(
     def fail(*args: Any) -> None:
         raise qk.cuda.CudaError("copying: it broke", 719)
 
-    monkeypatch.setattr(cuda_tensor._memory, "to_device", fail)
+    monkeypatch.setattr(_memory, "to_device", fail)
     emulator.take_log()
     with pytest.raises(qk.cuda.CudaError, match="it broke"):
         tensor("q4_k", N, K).to("cuda")

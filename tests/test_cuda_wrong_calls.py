@@ -164,6 +164,8 @@ CASES: dict[str, Case] = {
         "dtype='float64' is not one of float32, float16, bfloat16"),
     "decoding to another shape": (lambda s: api.dequantize(s.w, out=s.x), ValueError,
         "out has shape (256,), the result has (12, 256)"),
+    "decoding weights on the CPU": (lambda s: api.dequantize(tensor("q4_k", N, K)), TypeError,
+        "weights must be a CudaTensor"),
     "decoding some rows": (lambda s: qk.dequantize(s.w, rows=slice(0, 1)), TypeError,
         "weights on a device have no slices"),
     "gelu of a list": (lambda s: api.gelu_([1.0]), TypeError, "t must be a torch CUDA tensor"),

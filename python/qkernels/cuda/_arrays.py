@@ -1,12 +1,10 @@
-"""The kinds of array that are taken: how each is viewed, and what results and scratch it has."""
+"""A kind of array: how it is viewed, and what results and scratch it has."""
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from .._frameworks import is_torch
 from . import _scratch, _streams
 
 if TYPE_CHECKING:
@@ -65,44 +63,3 @@ class Arrays(ABC):
     def multiply_large(self, call: Any) -> bool:
         """A product of more columns than a kernel takes, where this kind has a better way."""
         return False
-
-
-def kind_of(x: object, what: str) -> Arrays:
-    """The kind of array that x is.
-
-    Raises:
-        TypeError: it is none, or a torch tensor elsewhere than on a CUDA device.
-    """
-    if is_torch(x):
-        from ._torch import TENSORS
-
-        TENSORS.device(x, what)  # torch without CUDA has no current stream to ask for
-        return TENSORS
-    from ._dlpack import DLPACK
-    from ._interface import INTERFACE
-
-    if hasattr(x, "__cuda_array_interface__"):
-        return INTERFACE
-    if hasattr(x, "__dlpack__") and hasattr(x, "__dlpack_device__"):
-        return DLPACK
-    raise TypeError(
-        f"{what} must be a torch CUDA tensor, or an array with __cuda_array_interface__ or "
-        f"__dlpack__, not {type(x).__name__}"
-    )
-
-
-def default_kind() -> Arrays:
-    """What results are where no argument tells: torch's, if the program has imported it."""
-    if "torch" in sys.modules:
-        from ._torch import TENSORS, runtime
-
-        if runtime.usable():
-            return TENSORS
-    from ._interface import INTERFACE
-
-    return INTERFACE
-
-
-def stream_for(kind: Arrays, device: int, stream: Any) -> int:
-    """The stream that a caller names, or the one that this kind of array would have."""
-    return kind.current_stream(device) if stream is None else _streams.handle(stream)

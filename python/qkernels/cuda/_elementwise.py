@@ -6,8 +6,9 @@ from ctypes import byref
 from typing import TYPE_CHECKING, Any
 
 from . import _abi, _view
-from ._arrays import default_kind, kind_of, stream_for
+from ._kinds import default_kind, kind_of, stream_for
 from ._library import library, number_of
+from .products import check_weights, result
 
 if TYPE_CHECKING:
     from .tensor import CudaTensor
@@ -33,8 +34,7 @@ def dequantize(
         TypeError: an argument of the wrong kind or dtype.
         ValueError: a wrong shape, dtype's name or device; weights that were freed.
     """
-    from .products import result
-
+    check_weights(weights, "weights")
     number_of(_abi.DTYPES, dtype, "dtype")
     kind = default_kind() if out is None else kind_of(out, "out")
     device = weights.device_number

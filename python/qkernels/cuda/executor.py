@@ -10,11 +10,11 @@ import numpy as np
 
 from . import _abi, _elementwise, _memory, _streams, _view
 from . import products as _products
-from ._arrays import Arrays, kind_of, stream_for
 from ._call import Call, multiply_quantized
 from ._catalog import Catalog
 from ._host import gemv_of_host
 from ._interface import INTERFACE
+from ._kinds import kind_of, stream_for
 from ._library import device_count, library
 from ._pool import Pool
 from ._workspace import Workspace
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ..tensor import QTensor
+    from ._arrays import Arrays
 
 
 class Executor:
@@ -210,8 +211,8 @@ class Executor:
             name: of the weights (n, k).
             x: (k,) or (..., k), in float32, float16 or bfloat16; up to 8 rows are one product.
                 On the device, any array that `qkernels.cuda.gemm` takes: x is quantised and
-                multiplied, and the call returns before the kernels end. A NumPy array is copied there, the result copied back, and
-                the call returns when it is there.
+                multiplied, and the call returns before the kernels end. A NumPy array is copied
+                there and the result back, and the call returns when it is there.
             act: "int16", "float32" or "int8", as for `qkernels.cuda.gemv`.
             out: (..., n), where x is: on the device or a NumPy array. It is returned.
             stream: a stream or its number, instead of the executor's.

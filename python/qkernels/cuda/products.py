@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from . import _abi, _view
-from ._arrays import kind_of, stream_for
 from ._call import Call, multiply_by_columns
+from ._kinds import kind_of, stream_for
 from ._library import number_of
 from .tensor import CudaTensor
 
@@ -130,7 +130,7 @@ def swiglu_proj(
         TypeError: as for `gemv`.
         ValueError: as for `gemv`, or gate and up differ.
     """
-    _check_weights(up, "up")
+    check_weights(up, "up")
     return product(
         gate, x, up=up, bias=bias, up_bias=up_bias, act=act, function=function, out=out,
         stream=stream, vector=False,
@@ -152,7 +152,7 @@ def product(
     scratch: Scratch | None = None,
 ) -> Any:
     """What all products do, with `scratch` from elsewhere than where the kind of x has it."""
-    _check_weights(weights, "weights")
+    check_weights(weights, "weights")
     if up is not None and not up.like(weights):
         raise ValueError(f"gate is {weights!r}, up is {up!r}: one launch takes two of a kind")
     number_of(_abi.ACTS, act, "act")
@@ -242,7 +242,13 @@ def _bias(bias: Any, what: str, weights: CudaTensor, stream: int) -> View | None
     return view
 
 
-def _check_weights(weights: object, what: str) -> None:
+def check_weights(weights: object, what: str) -> None:
+    """Refuse what is not weights on a device.
+
+    Raises:
+        TypeError: something else.
+        ValueError: their memory was freed.
+    """
     if not isinstance(weights, CudaTensor):
         raise TypeError(
             f"{what} must be a CudaTensor, such as QTensor.to('cuda') gives, not "
