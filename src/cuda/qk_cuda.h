@@ -115,6 +115,11 @@ int qk_cuda_free(int32_t device, void* pointer, qk_cuda_error* error);
 int qk_cuda_copy(int32_t device, void* to, const void* from, int64_t bytes, void* stream,
                  qk_cuda_error* error);
 int qk_cuda_synchronize(int32_t device, void* stream, qk_cuda_error* error);
+/* Waits for everything that was put on a device, whatever its stream. */
+int qk_cuda_synchronize_device(int32_t device, qk_cuda_error* error);
+/* What `stream` is given from now on starts after what `other` was given until now. The host does
+ * not wait. */
+int qk_cuda_wait(int32_t device, void* stream, void* other, qk_cuda_error* error);
 /* The device that the memory at a pointer belongs to, or -1 for memory of the host. */
 int qk_cuda_pointer_device(const void* pointer, int32_t* device, qk_cuda_error* error);
 

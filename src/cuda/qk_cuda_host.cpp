@@ -113,6 +113,24 @@ QK_EXPORT int qk_cuda_synchronize(int32_t device, void* stream, qk_cuda_error* e
   });
 }
 
+QK_EXPORT int qk_cuda_synchronize_device(int32_t device, qk_cuda_error* error) {
+  return run_on(device, error,
+                [] { return status_of(cudaDeviceSynchronize(), "waiting for a device"); });
+}
+
+QK_EXPORT int qk_cuda_wait(int32_t device, void* stream, void* other, qk_cuda_error* error) {
+  return run_on(device, error, [&]() -> Status {
+    cudaEvent_t event = nullptr;
+    QK_TRY(status_of(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event"));
+    Status status = status_of(cudaEventRecord(event, stream_of(other)), "recording an event");
+    if (status.ok()) {
+      status = status_of(cudaStreamWaitEvent(stream_of(stream), event, 0), "waiting for an event");
+    }
+    cudaEventDestroy(event);  // CUDA keeps it until it has happened
+    return status;
+  });
+}
+
 QK_EXPORT int qk_cuda_pointer_device(const void* pointer, int32_t* device, qk_cuda_error* error) {
   cudaPointerAttributes attributes{};
   const Status status =

@@ -32,6 +32,9 @@ enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization 
 
 struct cudaStreamObject;
 using cudaStream_t = cudaStreamObject*;
+struct cudaEventObject;
+using cudaEvent_t = cudaEventObject*;
+inline constexpr unsigned cudaEventDisableTiming = 2;
 
 struct cudaLaunchAttributeValue {
   int programmaticStreamSerializationAllowed;
@@ -74,6 +77,11 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
                             cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaDeviceSynchronize();
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer);
 cudaError_t cudaGetLastError();
 cudaError_t cudaDriverGetVersion(int* version);

@@ -40,4 +40,8 @@ std::vector<std::string> take_log();
 void set_devices(int count, int major, int minor);
 void set_driver_missing(bool missing);
 
+// The device whose memory all of the host's counts as, for arrays that were not allocated here; -1
+// when it counts as what it is.
+void set_owner_of_host_memory(int device);
+
 }  // namespace cuda_emu

@@ -20,6 +20,7 @@ struct Allocation {
   char* pages;
   size_t page_bytes;
   size_t bytes;
+  int device;
 };
 
 std::map<const char*, Allocation> allocations;  // by where they begin
@@ -28,6 +29,8 @@ int devices = 1;
 int device_major = 9;
 int device_minor = 0;
 bool driver_missing = false;
+int current_device = 0;
+int owner_of_host_memory = -1;
 cudaError_t last_error = cudaSuccess;
 
 constexpr size_t kPage = 4096;
@@ -61,6 +64,7 @@ void set_devices(int count, int major, int minor) {
   device_minor = minor;
 }
 void set_driver_missing(bool missing) { driver_missing = missing; }
+void set_owner_of_host_memory(int device) { owner_of_host_memory = device; }
 
 cudaError_t launch(const cudaLaunchConfig_t& config, const std::function<void()>& thread) {
   int dependent = 0;
@@ -106,10 +110,6 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int device) {
   return cudaSuccess;
 }
 
-namespace {
-int current_device = 0;
-}
-
 cudaError_t cudaGetDevice(int* device) {
   *device = current_device;
   return cudaSuccess;
@@ -131,14 +131,14 @@ cudaError_t cudaMalloc(void** pointer, size_t bytes) {
     return answer(cudaErrorMemoryAllocation);
   }
   auto* begin = static_cast<char*>(memory);
-  allocations[begin] = {begin, 0, bytes};
+  allocations[begin] = {begin, 0, bytes, current_device};
 #else
   void* memory = mmap(nullptr, page_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return answer(cudaErrorMemoryAllocation);
   auto* pages = static_cast<char*>(memory);
   mprotect(pages + kPage, page_bytes - 2 * kPage, PROT_READ | PROT_WRITE);
   char* begin = pages + page_bytes - kPage - up_to(bytes, 16);
-  allocations[begin] = {pages, page_bytes, bytes};
+  allocations[begin] = {pages, page_bytes, bytes, current_device};
 #endif
   std::memset(begin, kPoison, bytes);
   *pointer = begin;
@@ -177,17 +177,51 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return cudaSuccess;
 }
 
+cudaError_t cudaDeviceSynchronize() {
+  note("synchronize device=%d", current_device);
+  return cudaSuccess;
+}
+
+// An event is where the stream that it was last recorded on is kept.
+struct cudaEventObject {
+  cudaStream_t stream;
+};
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new cudaEventObject{};
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  event->stream = stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  note("wait stream=%p for=%p", static_cast<void*>(stream), static_cast<void*>(event->stream));
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+
+namespace {
+
+// The device of the allocation that a byte lies in, or -1.
+int device_of(const char* at) {
+  auto after = allocations.upper_bound(at);
+  if (after == allocations.begin()) return owner_of_host_memory;
+  --after;
+  return at < after->first + after->second.bytes ? after->second.device : owner_of_host_memory;
+}
+
+}  // namespace
+
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
   *attributes = {};
-  attributes->device = -1;
-  const auto* at = static_cast<const char*>(pointer);
-  auto after = allocations.upper_bound(at);
-  if (after == allocations.begin()) return cudaSuccess;
-  --after;
-  if (at >= after->first + after->second.bytes) return cudaSuccess;
+  attributes->device = device_of(static_cast<const char*>(pointer));
+  if (attributes->device < 0) return cudaSuccess;
   attributes->type = cudaMemoryTypeDevice;
-  attributes->device = 0;
-  attributes->devicePointer = const_cast<char*>(at);
+  attributes->devicePointer = const_cast<void*>(pointer);
   return cudaSuccess;
 }
 
