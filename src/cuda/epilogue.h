@@ -18,11 +18,10 @@ QK_DEVICE float apply(Function function, float x) {
   const float bounded = no_less_than_minus_87(x);
   if (function == Function::kSilu) return bounded / (1.0f + expf(-bounded));
   if (function == Function::kGeluSigmoid) return x < -50.0f ? 0.0f : x / (1.0f + expf(-1.702f * x));
-  if (function == Function::kGelu) {
-    return 0.5f * bounded * (1.0f + erff(0.707106781f * bounded));
-  }
+  // Neither 1 + erf nor 1 + tanh, which cancel where x is below 0.
+  if (function == Function::kGelu) return 0.5f * bounded * erfcf(-0.707106781f * bounded);
   const float cubic = 0.797884561f * (bounded + 0.044715f * bounded * bounded * bounded);
-  return 0.5f * bounded * (1.0f + tanhf(cubic));
+  return bounded / (1.0f + expf(-2.0f * cubic));
 }
 
 QK_DEVICE float load_as_float(const void* from, Type type, int64_t index) {
