@@ -77,7 +77,8 @@ QK_DEVICE void activate_group(float x, int g, Unit<A>& unit) {
   const bool tiny = magnitude < 1e-30f;
   const float inverse = tiny ? 0.0f : static_cast<float>(kMax) / magnitude;
   const int rounded = __float2int_rn(x * inverse);
-  const int v = rounded > kMax ? kMax : rounded < -kMax ? -kMax : rounded;
+  const int bounded = rounded > kMax ? kMax : rounded;
+  const int v = bounded < -kMax ? -kMax : bounded;
   const float scale = tiny ? 0.0f : magnitude / static_cast<float>(kMax);
   if constexpr (A == Act::kInt16) {
     const int high = (v + 128) >> 8;  // so that the low plane is in [-128, 127]

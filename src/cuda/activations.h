@@ -24,8 +24,14 @@ inline constexpr int64_t kRowScaleBytes = 128;
 
 // The class that m columns go to, and the columns that there is room for in it. Two columns cost a
 // kernel for four less than the memory's time.
-constexpr int column_class(int64_t m) { return m > 4 ? 2 : m > 1 ? 1 : 0; }
-constexpr int columns_of_class(int which) { return which == 2 ? 8 : which == 1 ? 4 : 1; }
+constexpr int column_class(int64_t m) {
+  if (m > 4) return 2;
+  return m > 1 ? 1 : 0;
+}
+constexpr int columns_of_class(int which) {
+  constexpr int kColumns[kColumnClasses] = {1, 4, 8};
+  return kColumns[which];
+}
 
 // Sums are float32: a group's may pass what binary16 holds, 65504.
 template <int kPlanes>

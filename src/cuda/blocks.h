@@ -18,8 +18,11 @@
 
 namespace qk::cuda {
 
+// The largest power of two, up to 16, that divides a distance.
 constexpr int power_of_two_in(int bytes) {
-  return bytes % 16 == 0 ? 16 : bytes % 8 == 0 ? 8 : bytes % 4 == 0 ? 4 : bytes % 2 == 0 ? 2 : 1;
+  int power = 16;
+  while (bytes % power != 0) power /= 2;
+  return power;
 }
 constexpr int least(int a, int b) { return a < b ? a : b; }
 
@@ -108,8 +111,8 @@ class BlockAt {
  private:
   // From a block to the next.
   struct Strides {
-    int64_t of[kPlanes];
-    consteval Strides() : of{} {
+    int64_t of[kPlanes] = {};
+    consteval Strides() {
       for (int p = 0; p < kPlanes; ++p) {
         of[p] = L == Layout::kNative ? S::kBlockBytes : plane_bytes<S>(p);
       }

@@ -14,6 +14,12 @@ long long ll(int64_t value) { return value; }
 
 int64_t bytes_of(int32_t dtype) { return dtype == QK_CUDA_F32 ? 4 : 2; }
 
+int64_t unit_bytes(int32_t act) {
+  if (act == QK_CUDA_INT16) return static_cast<int64_t>(sizeof(Unit<Act::kInt16>));
+  if (act == QK_CUDA_INT8) return static_cast<int64_t>(sizeof(Unit<Act::kInt8>));
+  return static_cast<int64_t>(sizeof(Unit<Act::kFloat32>));
+}
+
 Status check_range(const char* what, int32_t value, int32_t end, const char* names) {
   if (value >= 0 && value < end) return {};
   return Status::value_error("%s=%d is none of %s", what, value, names);
@@ -92,7 +98,7 @@ Status check_weights(const char* what, const qk_cuda_weights& weights, int32_t d
   if (weights.n < 1 || weights.n > kMostK) {
     return Status::value_error("n=%lld is outside 1..%lld", ll(weights.n), ll(kMostK));
   }
-  const auto layout = static_cast<Layout>(weights.layout);
+  const Layout layout = weights.layout == QK_CUDA_PACKED ? Layout::kPacked : Layout::kNative;
   const FormatInfo& info = format_at(weights.format).info;
   int64_t bytes = 0;
   QK_TRY(row_bytes_of(weights.format, layout, weights.k, &bytes));
@@ -122,11 +128,8 @@ Status activation_bytes(int32_t act, int64_t m, int64_t k, int64_t* out) {
   if (m < 1 || m > kMostColumns) {
     return Status::value_error("m=%lld is outside 1..%d", ll(m), kMostColumns);
   }
-  const int64_t unit = act == QK_CUDA_INT16  ? sizeof(Unit<Act::kInt16>)
-                       : act == QK_CUDA_INT8 ? sizeof(Unit<Act::kInt8>)
-                                             : sizeof(Unit<Act::kFloat32>);
   // k is below 2^31, and a unit below 2^11: no product passes 2^45.
-  *out = kRowScaleBytes + ceil_div(k, 256) * columns_of_class(column_class(m)) * unit;
+  *out = kRowScaleBytes + ceil_div(k, 256) * columns_of_class(column_class(m)) * unit_bytes(act);
   return {};
 }
 

@@ -11,22 +11,47 @@
 
 namespace qk::cuda {
 
+// What a group's quants are multiplied by, and what is added to them where there are mins.
+template <class S>
+QK_DEVICE float weight_scale(const typename S::Held& held, int c, int g) {
+  if constexpr (S::kScaled) {
+    return S::d(held) * static_cast<float>(S::scale(held, c, g));
+  } else {
+    return S::d(held);
+  }
+}
+template <class S>
+QK_DEVICE float weight_min(const typename S::Held& held, int c, int g) {
+  if constexpr (S::kHasMin && S::kMinScaled) {
+    return S::dmin(held) * static_cast<float>(S::min(held, c, g));
+  } else if constexpr (S::kHasMin) {
+    return S::dmin(held);
+  } else {
+    return 0.0f;
+  }
+}
+
+// The scale of one of the two eights of the i-th 16 weights, whose group has `scale`.
+template <class S>
+QK_DEVICE float eight_scale(const typename S::Held& held, int c, int i, int eight, float scale) {
+  if constexpr (S::kOctets) {
+    return scale * unsigned_byte(S::octets(held, c, i), eight);
+  } else {
+    return scale;
+  }
+}
+
 // The i-th 16 weights of a slice.
 template <class S>
 QK_DEVICE void decode_part(const typename S::Held& held, int c, int i, float (&out)[16]) {
   const int g = i / S::kParts;
-  float scale = S::d(held);
-  if constexpr (S::kScaled) scale *= static_cast<float>(S::scale(held, c, g));
-  float min = 0.0f;
-  if constexpr (S::kHasMin) min = S::dmin(held);
-  if constexpr (S::kHasMin && S::kMinScaled) min *= static_cast<float>(S::min(held, c, g));
+  const float scale = weight_scale<S>(held, c, g);
+  const float min = weight_min<S>(held, c, g);
   uint32_t quads[4];
   S::quads(held, c, i, quads);
   QK_UNROLL_ALL
   for (int w = 0; w < 16; ++w) {
-    float factor = scale;
-    if constexpr (S::kOctets) factor *= unsigned_byte(S::octets(held, c, i), w / 8);
-    out[w] = factor * signed_byte(quads[w / 4], w % 4);
+    out[w] = eight_scale<S>(held, c, i, w / 8, scale) * signed_byte(quads[w / 4], w % 4);
     if constexpr (S::kHasMin) out[w] += min;
   }
 }

@@ -9,7 +9,7 @@
 namespace qk::cuda {
 
 // X: sixteen activations, read from where their first lies (of int16: their first high byte). Dots:
-// a sum of products with them; add<h> adds those of the h-th eight.
+// a sum of products with them; add<h> adds those of its h-th eight.
 template <Act A>
 struct Dots;
 
@@ -21,10 +21,10 @@ struct Dots<Act::kInt8> {
   };
   int sum = 0;  // of at most 32 products of 7 + 7 bits, 15 times that with octets' scales
 
-  template <int h>
+  template <int kHalf>
   QK_DEVICE void add(const uint32_t (&quads)[4], const X& x) {
-    sum = __dp4a(static_cast<int>(quads[2 * h]), h == 0 ? x.v.x : x.v.z, sum);
-    sum = __dp4a(static_cast<int>(quads[2 * h + 1]), h == 0 ? x.v.y : x.v.w, sum);
+    sum = __dp4a(static_cast<int>(quads[2 * kHalf]), kHalf == 0 ? x.v.x : x.v.z, sum);
+    sum = __dp4a(static_cast<int>(quads[2 * kHalf + 1]), kHalf == 0 ? x.v.y : x.v.w, sum);
   }
   QK_DEVICE void scale_by(int factor) { sum *= factor; }
   QK_DEVICE void add(const Dots& other) { sum += other.sum; }
@@ -44,14 +44,14 @@ struct Dots<Act::kInt16> {
   int high = 0;
   int low = 0;
 
-  template <int h>
+  template <int kHalf>
   QK_DEVICE void add(const uint32_t (&quads)[4], const X& x) {
-    const auto first = static_cast<int>(quads[2 * h]);
-    const auto second = static_cast<int>(quads[2 * h + 1]);
-    high = __dp4a(first, h == 0 ? x.high.x : x.high.z, high);
-    low = __dp4a(first, h == 0 ? x.low.x : x.low.z, low);
-    high = __dp4a(second, h == 0 ? x.high.y : x.high.w, high);
-    low = __dp4a(second, h == 0 ? x.low.y : x.low.w, low);
+    const auto first = static_cast<int>(quads[2 * kHalf]);
+    const auto second = static_cast<int>(quads[2 * kHalf + 1]);
+    high = __dp4a(first, kHalf == 0 ? x.high.x : x.high.z, high);
+    low = __dp4a(first, kHalf == 0 ? x.low.x : x.low.z, low);
+    high = __dp4a(second, kHalf == 0 ? x.high.y : x.high.w, high);
+    low = __dp4a(second, kHalf == 0 ? x.low.y : x.low.w, low);
   }
   QK_DEVICE void scale_by(int factor) {
     high *= factor;
@@ -79,10 +79,10 @@ struct Dots<Act::kFloat32> {
   };
   float sum = 0.0f;
 
-  template <int h>
+  template <int kHalf>
   QK_DEVICE void add(const uint32_t (&quads)[4], const X& x) {
     QK_UNROLL_ALL
-    for (int q = 2 * h; q < 2 * h + 2; ++q) {
+    for (int q = 2 * kHalf; q < 2 * kHalf + 2; ++q) {
       sum = __fmaf_rn(signed_byte(quads[q], 0), x.v[q].x, sum);
       sum = __fmaf_rn(signed_byte(quads[q], 1), x.v[q].y, sum);
       sum = __fmaf_rn(signed_byte(quads[q], 2), x.v[q].z, sum);

@@ -62,7 +62,8 @@ struct Columns {
  private:
   // One float for each group of the slice.
   QK_DEVICE static void load_groups(const float* first, int column, float (&out)[S::kGroups]) {
-    const float* from = first + column * sizeof(Unit<A>) / sizeof(float);
+    constexpr int kFloats = sizeof(Unit<A>) / sizeof(float);
+    const float* from = first + column * kFloats;
     if constexpr (S::kGroupStride == 32 && S::kGroups == 2) {
       const float2 two = *reinterpret_cast<const float2*>(from);
       out[0] = two.x;
@@ -103,69 +104,97 @@ QK_DEVICE void add_part(const typename S::Held (&held)[kRows], int c, int i,
   }
 }
 
+// What the columns multiply a slice's groups by, and what goes with the groups' mins.
+template <class S, Act A, int M>
+struct GroupFactors {
+  float scales[M][S::kGroups];
+  float sums[M][S::kGroups];
+
+  QK_DEVICE explicit GroupFactors(const Columns<S, A>& columns) {
+    QK_UNROLL_ALL
+    for (int m = 0; m < M; ++m) {
+      if constexpr (A != Act::kFloat32) columns.load_scales(m, scales[m]);
+      if constexpr (S::kHasMin) columns.load_sums(m, sums[m]);
+    }
+  }
+};
+
+template <class S, Act A>
+QK_DEVICE float scaled(const typename S::Held& held, int c, int g, const Dots<A>& dots) {
+  if constexpr (S::kScaled) {
+    return dots.times(S::scale(held, c, g));
+  } else {
+    return dots.value();
+  }
+}
+
+// Adds the products of a group of both rows with the columns of a unit.
+template <class S, Act A, int M>
+QK_DEVICE void add_group(const typename S::Held (&held)[kRows], int c, int g,
+                         const Columns<S, A>& columns, const GroupFactors<S, A, M>& factors,
+                         float (&products)[kRows][M]) {
+  Dots<A> dots[M][kRows];
+  QK_UNROLL_ALL
+  for (int i = S::kParts * g; i < S::kParts * (g + 1); ++i) {
+    uint32_t quads[kRows][4];
+    QK_UNROLL_ALL
+    for (int r = 0; r < kRows; ++r) S::quads(held[r], c, i, quads[r]);
+    QK_UNROLL_ALL
+    for (int m = 0; m < M; ++m) {
+      const typename Dots<A>::X x(columns.part(m, i));
+      add_part<S, A>(held, c, i, quads, x, dots[m]);
+    }
+  }
+  QK_UNROLL_ALL
+  for (int r = 0; r < kRows; ++r) {
+    QK_UNROLL_ALL
+    for (int m = 0; m < M; ++m) {
+      const float product = scaled<S, A>(held[r], c, g, dots[m][r]);
+      if constexpr (A == Act::kFloat32) {
+        products[r][m] += product;
+      } else {
+        products[r][m] = __fmaf_rn(factors.scales[m][g], product, products[r][m]);
+      }
+    }
+  }
+}
+
+// Adds what the mins of a row's slice contribute.
+template <class S, Act A, int M>
+QK_DEVICE void add_mins(const typename S::Held& held, int c, const GroupFactors<S, A, M>& factors,
+                        float (&sums)[M]) {
+  // Of a min that 32 weights share, a slice with 16 of them takes half.
+  constexpr float kShare = S::kMinOf16 || S::kParts == 2 ? 1.0f : 0.5f;
+  const float dmin = kShare * S::dmin(held);
+  QK_UNROLL_ALL
+  for (int m = 0; m < M; ++m) {
+    float mins = 0.0f;
+    QK_UNROLL_ALL
+    for (int g = 0; g < S::kGroups; ++g) {
+      if constexpr (S::kMinScaled) {
+        mins = __fmaf_rn(static_cast<float>(S::min(held, c, g)), factors.sums[m][g], mins);
+      } else {
+        mins += factors.sums[m][g];
+      }
+    }
+    sums[m] = __fmaf_rn(dmin, mins, sums[m]);
+  }
+}
+
 // Adds the products of a slice of both rows with the columns of a unit.
 template <class S, Act A, int M>
 QK_DEVICE void multiply(const typename S::Held (&held)[kRows], int c, const Columns<S, A>& columns,
                         float (&sums)[kRows][M]) {
+  const GroupFactors<S, A, M> factors(columns);
   float products[kRows][M] = {};
-  float mins[kRows][M] = {};
-  float x_scales[M][S::kGroups];
-  float x_sums[M][S::kGroups];
   QK_UNROLL_ALL
-  for (int m = 0; m < M; ++m) {
-    if constexpr (A != Act::kFloat32) columns.load_scales(m, x_scales[m]);
-    if constexpr (S::kHasMin) columns.load_sums(m, x_sums[m]);
-  }
-  QK_UNROLL_ALL
-  for (int g = 0; g < S::kGroups; ++g) {
-    Dots<A> dots[M][kRows];
-    QK_UNROLL_ALL
-    for (int i = S::kParts * g; i < S::kParts * (g + 1); ++i) {
-      uint32_t quads[kRows][4];
-      QK_UNROLL_ALL
-      for (int r = 0; r < kRows; ++r) S::quads(held[r], c, i, quads[r]);
-      QK_UNROLL_ALL
-      for (int m = 0; m < M; ++m) {
-        const typename Dots<A>::X x(columns.part(m, i));
-        add_part<S, A>(held, c, i, quads, x, dots[m]);
-      }
-    }
-    QK_UNROLL_ALL
-    for (int r = 0; r < kRows; ++r) {
-      QK_UNROLL_ALL
-      for (int m = 0; m < M; ++m) {
-        float product;
-        if constexpr (S::kScaled) {
-          product = dots[m][r].times(S::scale(held[r], c, g));
-        } else {
-          product = dots[m][r].value();
-        }
-        if constexpr (A == Act::kFloat32) {
-          products[r][m] += product;
-        } else {
-          products[r][m] = __fmaf_rn(x_scales[m][g], product, products[r][m]);
-        }
-        if constexpr (S::kHasMin && S::kMinScaled) {
-          mins[r][m] =
-              __fmaf_rn(static_cast<float>(S::min(held[r], c, g)), x_sums[m][g], mins[r][m]);
-        } else if constexpr (S::kHasMin) {
-          mins[r][m] += x_sums[m][g];
-        }
-      }
-    }
-  }
+  for (int g = 0; g < S::kGroups; ++g) add_group<S, A, M>(held, c, g, columns, factors, products);
   QK_UNROLL_ALL
   for (int r = 0; r < kRows; ++r) {
     const float d = S::d(held[r]);
     QK_UNROLL_ALL
     for (int m = 0; m < M; ++m) sums[r][m] = __fmaf_rn(d, products[r][m], sums[r][m]);
-    if constexpr (S::kHasMin) {
-      // Of a min that 32 weights share, a slice with 16 of them takes half.
-      constexpr float kShare = S::kMinOf16 || S::kParts == 2 ? 1.0f : 0.5f;
-      const float dmin = kShare * S::dmin(held[r]);
-      QK_UNROLL_ALL
-      for (int m = 0; m < M; ++m) sums[r][m] = __fmaf_rn(dmin, mins[r][m], sums[r][m]);
-    }
+    if constexpr (S::kHasMin) add_mins<S, A, M>(held[r], c, factors, sums[r]);
   }
 }
 
@@ -256,7 +285,7 @@ __global__ __launch_bounds__(kGemvThreads, blocks_at_once(M, S::kTakesManyRegist
     multiply<S, A, M>(held, c, columns, sums);
     block += step;
     QK_UNROLL_ALL
-    for (int r = 0; r < kRows; ++r) at[r].advance(step);
+    for (auto& at_row : at) at_row.advance(step);
     columns.advance(step * S::kBlock / 256 * M);
     if (block < blocks) load();
   }

@@ -18,8 +18,8 @@ constexpr int64_t kMostActivateBlocks = 16;
 template <class Args>
 cudaError_t launch(void (*kernel)(Args), const Args& args, int64_t grid_x, int64_t grid_y,
                    int threads, LaunchOn on) {
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  cudaLaunchAttribute attribute{.id = cudaLaunchAttributeProgrammaticStreamSerialization,
+                                .val = {}};
   attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(grid_x), static_cast<unsigned>(grid_y));
@@ -34,7 +34,8 @@ cudaError_t launch(void (*kernel)(Args), const Args& args, int64_t grid_x, int64
 // then something to do, and up to kWarps times as many loads are on their way.
 int warps_per_row(int64_t k, int weights_per_step) {
   const int64_t steps = ceil_div(k, weights_per_step);
-  return steps >= 4 ? 4 : steps >= 2 ? 2 : 1;
+  if (steps >= 4) return 4;
+  return steps >= 2 ? 2 : 1;
 }
 
 // The layout that kernels see: of a format that does not pack, the native one.

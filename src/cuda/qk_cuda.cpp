@@ -36,21 +36,42 @@ Status check_bias(const char* what, const float* bias, const qk_cuda_product& pr
   return check_pointer(what, bias, product.device, alignof(float));
 }
 
-Status check_product(const qk_cuda_product& product) {
-  QK_TRY(check_weights("weights", product.weights, product.device));
-  if (product.up != nullptr) {
-    qk_cuda_weights up = product.weights;
-    up.data = product.up;
-    QK_TRY(check_weights("up", up, product.device));
-  }
+// With a gate: the matrix that is not gates, and its bias.
+Status check_up(const qk_cuda_product& product) {
+  if (product.up == nullptr) return {};
+  qk_cuda_weights up = product.weights;
+  up.data = product.up;
+  QK_TRY(check_weights("up", up, product.device));
+  return check_bias("up_bias", product.up_bias, product);
+}
+
+Status check_activations(const qk_cuda_product& product) {
   QK_TRY(check_act_of(product.weights.format, product.act));
-  QK_TRY(check_function(product.function));
   int64_t bytes = 0;
   QK_TRY(activation_bytes(product.act, product.columns, product.weights.k, &bytes));
-  QK_TRY(check_pointer("activations", product.activations, product.device, 16));
+  return check_pointer("activations", product.activations, product.device, 16);
+}
+
+Status check_product(const qk_cuda_product& product) {
+  QK_TRY(check_weights("weights", product.weights, product.device));
+  QK_TRY(check_up(product));
+  QK_TRY(check_activations(product));
+  QK_TRY(check_function(product.function));
   QK_TRY(check_bias("bias", product.bias, product));
-  if (product.up != nullptr) QK_TRY(check_bias("up_bias", product.up_bias, product));
   return check_matrix("y", product.y, product.columns, product.weights.n, product.device);
+}
+
+Status check_apply(const qk_cuda_matrix& values, const void* bias, int32_t bias_dtype,
+                   int32_t function, int32_t device) {
+  QK_TRY(check_function(function));
+  if (values.rows < 1 || values.columns < 1 || values.columns > kMostK) {
+    return Status::value_error("values are (%lld, %lld)", static_cast<long long>(values.rows),
+                               static_cast<long long>(values.columns));
+  }
+  QK_TRY(check_matrix("values", values, values.rows, values.columns, device));
+  if (bias == nullptr) return {};
+  QK_TRY(check_dtype("bias", bias_dtype));
+  return check_pointer("bias", bias, device, bias_dtype == QK_CUDA_F32 ? 4 : 2);
 }
 
 }  // namespace
@@ -92,7 +113,7 @@ QK_EXPORT int qk_cuda_quantize_and_multiply(const qk_cuda_matrix* x, const qk_cu
     }
     void* activations = const_cast<void*>(product->activations);
     QK_TRY(check_quantize(*x, product->act, activations, product->device));
-    const cudaStream_t stream = stream_of(product->stream);
+    cudaStream_t stream = stream_of(product->stream);
     QK_TRY(status_of(launch_activate(*x, product->act, activations, {stream, false}),
                      "quantising activations"));
     return status_of(launch_product(*product, {stream, can_depend(product->device)}),
@@ -113,16 +134,7 @@ QK_EXPORT int qk_cuda_apply(int32_t device, const qk_cuda_matrix* values, const 
                             int32_t bias_dtype, int32_t function, void* stream,
                             qk_cuda_error* error) {
   return run_on(device, error, [&]() -> Status {
-    QK_TRY(check_function(function));
-    if (values->rows < 1 || values->columns < 1 || values->columns > kMostK) {
-      return Status::value_error("values are (%lld, %lld)", static_cast<long long>(values->rows),
-                                 static_cast<long long>(values->columns));
-    }
-    QK_TRY(check_matrix("values", *values, values->rows, values->columns, device));
-    if (bias != nullptr) {
-      QK_TRY(check_dtype("bias", bias_dtype));
-      QK_TRY(check_pointer("bias", bias, device, bias_dtype == QK_CUDA_F32 ? 4 : 2));
-    }
+    QK_TRY(check_apply(*values, bias, bias_dtype, function, device));
     return status_of(launch_apply(*values, bias, bias_dtype, function, {stream_of(stream), false}),
                      "applying a function");
   });

@@ -28,6 +28,43 @@ Status count_devices(int* count) {
   return {};
 }
 
+// What a caller asks to be packed: rows that are there, and room for them. `packed` is a row's
+// bytes.
+Status check_pack(int32_t format, int64_t n, int64_t k, int64_t row_stride, int64_t to_bytes,
+                  int64_t* packed) {
+  QK_TRY(check_format(format));
+  QK_TRY(check_k(k));
+  int64_t native = 0;
+  int64_t total = 0;
+  QK_TRY(row_bytes_of(format, Layout::kNative, k, &native));
+  QK_TRY(row_bytes_of(format, Layout::kPacked, k, packed));
+  if (n >= 1 && row_stride >= native && checked_mul(n, row_stride, &total) &&
+      checked_mul(n, *packed, &total) && to_bytes >= total) {
+    return {};
+  }
+  return Status::value_error(
+      "packing n=%lld rows that lie %lld bytes apart into %lld bytes; "
+      "they have %lld each, packed %lld",
+      static_cast<long long>(n), static_cast<long long>(row_stride),
+      static_cast<long long>(to_bytes), static_cast<long long>(native),
+      static_cast<long long>(*packed));
+}
+
+Status pack_rows(int32_t format, int64_t n, int64_t k, const uint8_t* from, int64_t row_stride,
+                 uint8_t* to, int64_t to_bytes) {
+  int64_t packed = 0;
+  QK_TRY(check_pack(format, n, k, row_stride, to_bytes, &packed));
+  if (from == nullptr || to == nullptr) return Status::value_error("packing from or to null");
+  for (int64_t row = 0; row < n; ++row) {
+    if (kernels_of(format).packs) {
+      pack_row(format, k, from + row * row_stride, to + row * packed, packed);
+    } else {
+      std::memcpy(to + row * packed, from + row * row_stride, static_cast<size_t>(packed));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 }  // namespace qk::cuda
 
@@ -175,34 +212,7 @@ QK_EXPORT int qk_cuda_row_bytes(int32_t format, int32_t layout, int64_t k, int64
 
 QK_EXPORT int qk_cuda_pack(int32_t format, int64_t n, int64_t k, const void* from,
                            int64_t row_stride, void* to, int64_t to_bytes, qk_cuda_error* error) {
-  const auto pack = [&]() -> Status {
-    QK_TRY(check_format(format));
-    QK_TRY(check_k(k));
-    int64_t native = 0;
-    int64_t packed = 0;
-    int64_t total = 0;
-    QK_TRY(row_bytes_of(format, Layout::kNative, k, &native));
-    QK_TRY(row_bytes_of(format, Layout::kPacked, k, &packed));
-    if (from == nullptr || to == nullptr) return Status::value_error("packing from or to null");
-    if (n < 1 || row_stride < native || !checked_mul(n, row_stride, &total) ||
-        !checked_mul(n, packed, &total) || to_bytes < total) {
-      return Status::value_error(
-          "packing n=%lld rows that lie %lld bytes apart into %lld bytes; "
-          "they have %lld each, packed %lld",
-          static_cast<long long>(n), static_cast<long long>(row_stride),
-          static_cast<long long>(to_bytes), static_cast<long long>(native),
-          static_cast<long long>(packed));
-    }
-    for (int64_t row = 0; row < n; ++row) {
-      const uint8_t* source = static_cast<const uint8_t*>(from) + row * row_stride;
-      uint8_t* target = static_cast<uint8_t*>(to) + row * packed;
-      if (kernels_of(format).packs) {
-        pack_row(format, k, source, target, packed);
-      } else {
-        std::memcpy(target, source, static_cast<size_t>(native));
-      }
-    }
-    return {};
-  };
-  return report(pack(), error);
+  return report(pack_rows(format, n, k, static_cast<const uint8_t*>(from), row_stride,
+                          static_cast<uint8_t*>(to), to_bytes),
+                error);
 }

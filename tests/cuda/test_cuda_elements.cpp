@@ -134,13 +134,12 @@ void check_function(Random& random, int function, int dtype) {
   QK_CHECK_EQ(qk_cuda_apply(0, &matrix, bias.data(), QK_CUDA_F32, function, nullptr, nullptr),
               QK_CUDA_OK);
   const std::vector<float> out = elements(values, dtype);
-  for (int64_t i = 0; i < static_cast<int64_t>(in.size()); ++i) {
-    const auto at = static_cast<size_t>(i);
-    if (i % kStride >= kColumns) {
+  for (size_t at = 0; at < in.size(); ++at) {
+    if (at % kStride >= kColumns) {
       QK_CHECK_EQ(out[at], in[at]);
       continue;
     }
-    const float x = in[at] + biases[static_cast<size_t>(i % kStride)];
+    const float x = in[at] + biases[at % kStride];
     const double want = function_of(function, static_cast<double>(x));
     const double off = std::fabs(static_cast<double>(out[at]) - want);
     const Context context("x=%.9g: off by %.3g", static_cast<double>(x), off);

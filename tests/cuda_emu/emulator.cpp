@@ -113,7 +113,7 @@ void try_exchange() {
   }
   uint64_t everyone = 0;
   for (int lane = 0; lane < 32; ++lane) {
-    if (me.mask >> lane & 1) everyone |= (threads[first + lane].value & 1) << lane;
+    if ((me.mask >> lane & 1) != 0) everyone |= (threads[first + lane].value & 1) << lane;
   }
   for (int lane = 0; lane < 32; ++lane) {
     if ((me.mask >> lane & 1) == 0) continue;

@@ -3,13 +3,16 @@
 //
 // A kernel is right under every schedule that the execution model allows. Each of these runs the
 // threads of a block, and the blocks of a grid, in another order; what a thread finds in shared
-// memory before anyone has written to it is 0xcd in every byte, a NaN as a float.
+// memory before anyone has written to it is 0xcd in every byte, -4.3e8 as a float.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
+
+#include "cuda_runtime.h"
 
 namespace cuda_emu {
 
@@ -17,7 +20,7 @@ enum class Schedule : uint8_t { kAscending, kDescending, kLanesFirst, kRandom };
 inline constexpr Schedule kSchedules[] = {Schedule::kAscending, Schedule::kDescending,
                                           Schedule::kLanesFirst, Schedule::kRandom};
 
-void set_schedule(Schedule schedule);
+void set_schedule(Schedule next);
 
 // Why the last launch failed, or an empty string: barriers and shuffles that not all threads reach,
 // threads that leave before them, masks without their caller, misaligned loads of weights.
@@ -32,6 +35,10 @@ struct LoadCount {
 };
 void start_recording();
 LoadCount stop_recording();
+
+// What a launch of the runtime comes to: every block's threads, one after another.
+cudaError_t launch_threads(const dim3& grid, const dim3& block,
+                           const std::function<void()>& thread);
 
 // The calls of the CUDA runtime since the log was last taken, as text: "launch stream=0x.. pdl=1".
 std::vector<std::string> take_log();

@@ -11,9 +11,6 @@
 
 namespace cuda_emu {
 
-cudaError_t launch_threads(const dim3& grid, const dim3& block,
-                           const std::function<void()>& thread);
-
 namespace {
 
 struct Allocation {

@@ -1,6 +1,5 @@
 #include "loads.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <set>
