@@ -18,8 +18,8 @@ constexpr int64_t kMostActivateBlocks = 16;
 template <class Args>
 cudaError_t launch(void (*kernel)(Args), const Args& args, int64_t grid_x, int64_t grid_y,
                    int threads, LaunchOn on) {
-  cudaLaunchAttribute attribute{.id = cudaLaunchAttributeProgrammaticStreamSerialization,
-                                .val = {}};
+  cudaLaunchAttribute attribute;
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(grid_x), static_cast<unsigned>(grid_y));
