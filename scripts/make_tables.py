@@ -33,13 +33,14 @@ def code_tables() -> str:
         "// The values of 4-bit codes, made unsigned by a bias. Written by scripts/make_tables.py.",
         "#pragma once\n",
         "#include <cstdint>\n",
+        '#include "core/macros.h"\n',
         "namespace qk {\n",
     ]
     for name, values, bias in (("Iq4", q.IQ4_NL.kvalues, 128), ("E2m1", q.MXFP4.kvalues, 16)):
         texts = [str(v + bias) for v in values]
         parts.append(
             f"constexpr int k{name}Bias = {bias};\n"
-            f"constexpr uint8_t k{name}Values[16] = {{\n{rows(texts)}\n}};\n"
+            f"QK_TABLE uint8_t k{name}Values[16] = {{\n{rows(texts)}\n}};\n"
         )
     return "\n".join([*parts, "}  // namespace qk\n"])
 
@@ -58,6 +59,7 @@ def grid_tables() -> str:
         "// lowest byte; iq1's hold value + 1. Written by scripts/make_tables.py.",
         "#pragma once\n",
         "#include <cstdint>\n",
+        '#include "core/macros.h"\n',
         "namespace qk {\n",
     ]
     grids = [
@@ -71,7 +73,7 @@ def grid_tables() -> str:
     for name, cls, offset in grids:
         count, width = cls.grid_shape
         kind = f"uint{8 * width}_t"
-        parts.append(f"constexpr {kind} {name}[{count}] = {{\n{rows(grid(cls, offset))}\n}};\n")
+        parts.append(f"QK_TABLE {kind} {name}[{count}] = {{\n{rows(grid(cls, offset))}\n}};\n")
     return "\n".join([*parts, "}  // namespace qk\n"])
 
 

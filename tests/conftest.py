@@ -9,7 +9,7 @@ import qkernels as qk
 from qkernels import _core
 from weights import SANITIZED
 
-pytest_plugins = ["fixtures_model", "worst_errors"]
+pytest_plugins = ["emulated_cuda", "fixtures_model", "worst_errors"]
 
 ACTS = ["int16", "float32", "int8"]
 

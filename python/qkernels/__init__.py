@@ -5,7 +5,7 @@
 `load_gguf` opens a file, `QTensor` views weights, `gemv` and `gemm` multiply, `dequantize` and
 `get_rows` decode; `rmsnorm_linear`, `swiglu_proj`, `swiglu_ffn`, `attention` and `rope` are what a
 layer of a model is made of. Arrays are NumPy's or torch's CPU tensors; importing this never imports
-torch.
+torch. `qkernels.cuda` is the same for weights and arrays on NVIDIA devices.
 """
 
 from typing import Any
@@ -49,11 +49,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `qkernels.llama` when it is first used, since most programs have no need of it."""
-    if name == "llama":
+    """Import `llama` and `cuda` when they are first used: most programs have no need of them."""
+    if name in ("cuda", "llama"):
         import importlib
 
-        return importlib.import_module("qkernels.llama")
+        return importlib.import_module(f"qkernels.{name}")
     raise AttributeError(f"module 'qkernels' has no attribute {name!r}")
 
 

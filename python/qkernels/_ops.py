@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
     import torch
     from gguf import GGMLQuantizationType
+    from typing_extensions import TypeIs
 
     from ._frameworks import Array
+    from .cuda import CudaTensor
 
     Format = str | GGMLQuantizationType | None
     NDArray = np.ndarray[Any, Any]
@@ -38,6 +41,23 @@ def _resolve(weights: object, fmt: Format, k: int | None = None) -> _core.Weight
     return _core.Weights(plain(weights, "weights"), fmt, k)
 
 
+def _on_device(weights: object, fmt: Format, threads: int | None) -> TypeIs[CudaTensor]:
+    """Whether weights are on a CUDA device, where there are no threads to choose.
+
+    Raises:
+        TypeError: `threads` is given.
+        ValueError: `fmt` is given and another than the weights'.
+    """
+    module = sys.modules.get("qkernels.cuda.tensor")
+    if module is None or not isinstance(weights, module.CudaTensor):
+        return False
+    if fmt is not None and _core.format_info(fmt)[0] != weights.fmt:
+        raise ValueError(f"fmt={fmt!r} disagrees with the weights, which are {weights.fmt}")
+    if threads is not None:
+        raise TypeError(f"threads={threads} is for weights on the CPU, these are {weights!r}")
+    return True
+
+
 def _linear(
     weights: object,
     x: Any,
@@ -48,6 +68,10 @@ def _linear(
     threads: int | None,
     vector: bool,
 ) -> Any:
+    if _on_device(weights, fmt, threads):
+        from .cuda.products import product
+
+        return product(weights, x, bias=bias, act=act, out=out, stream=None, vector=vector)
     shape = getattr(x, "shape", None)
     view = _resolve(weights, fmt, int(shape[-1]) if shape else None)
     count = _threads.resolve(threads)
@@ -83,8 +107,19 @@ def gemv(
     out: NDArray | None = None,
     threads: int | None = None,
 ) -> NDArray: ...
+@overload
 def gemv(
-    weights: QTensor | PackedTensor | Array,
+    weights: CudaTensor,
+    x: Any,
+    fmt: Format = None,
+    *,
+    bias: Any = None,
+    act: str = "int16",
+    out: Any = None,
+    threads: None = None,
+) -> Any: ...
+def gemv(
+    weights: QTensor | PackedTensor | CudaTensor | Array,
     x: Any,
     fmt: Format = None,
     *,
@@ -97,7 +132,7 @@ def gemv(
 
     Args:
         weights: a QTensor or PackedTensor of shape (n, k), or raw uint8 blocks (n, row_bytes) with
-            `fmt`.
+            `fmt`. A CudaTensor takes arrays on its device: see `qkernels.cuda.gemv`.
         x: shape (k,), in float32, float16 or bfloat16, with any strides: a NumPy array, a CPU
             torch tensor, or `Activations`.
         fmt: the format of raw weights: a name such as "q4_k", or a `gguf.GGMLQuantizationType`.
@@ -141,8 +176,19 @@ def gemm(
     out: NDArray | None = None,
     threads: int | None = None,
 ) -> NDArray: ...
+@overload
 def gemm(
-    weights: QTensor | PackedTensor | Array,
+    weights: CudaTensor,
+    x: Any,
+    fmt: Format = None,
+    *,
+    bias: Any = None,
+    act: str = "int16",
+    out: Any = None,
+    threads: None = None,
+) -> Any: ...
+def gemm(
+    weights: QTensor | PackedTensor | CudaTensor | Array,
     x: Any,
     fmt: Format = None,
     *,
@@ -196,7 +242,7 @@ def quantize_activations(
 
 
 def dequantize(
-    weights: QTensor | PackedTensor | Array,
+    weights: QTensor | PackedTensor | CudaTensor | Array,
     fmt: Format = None,
     *,
     rows: slice | None = None,
@@ -208,7 +254,7 @@ def dequantize(
 
     Args:
         weights: a QTensor, a PackedTensor, or raw uint8 blocks (n, row_bytes) with `fmt`, whose k
-            is all that their rows hold.
+            is all that their rows hold. Of a CudaTensor see `qkernels.cuda.dequantize`.
         fmt: the format of raw weights.
         rows: a slice of the rows (of the experts, for a stack); all of them when None. Not for a
             PackedTensor, of which `get_rows` decodes some.
@@ -223,6 +269,12 @@ def dequantize(
         TypeError: an argument of the wrong kind or dtype.
         ValueError: a wrong shape, format or range.
     """
+    if _on_device(weights, fmt, threads):
+        from .cuda import dequantize as on_device
+
+        if rows is not None:
+            raise TypeError("weights on a device have no slices; slice the QTensor")
+        return on_device(weights, dtype=dtype, out=out)
     view = _resolve(weights, fmt)
     if rows is not None:
         if not isinstance(rows, slice):

@@ -11,9 +11,11 @@ from . import _core, _threads
 from ._frameworks import is_torch, plain
 
 if TYPE_CHECKING:
+    import torch
     from gguf import GGMLQuantizationType
 
     from ._frameworks import Array
+    from .cuda import CudaTensor
     from .packed import PackedTensor
 
 Index = int | slice | tuple["int | slice", ...]
@@ -104,7 +106,7 @@ class QTensor:
 
     @property
     def device(self) -> str:
-        """Where the bytes lie: "cpu"."""
+        """Where the bytes lie: "cpu". What `to()` makes says otherwise."""
         return "cpu"
 
     def dequantize(self) -> Array:
@@ -135,6 +137,28 @@ class QTensor:
         from .packed import PackedTensor
 
         return PackedTensor(self._weights.pack(_threads.resolve(threads), huge_pages))
+
+    def to(self, device: str | int | torch.device, *, pack: bool = True) -> CudaTensor:
+        """A copy of a matrix in the memory of a CUDA device.
+
+        Returns when the copy is there. See `qkernels.cuda` for what can be done with it.
+
+        Args:
+            device: "cuda" (torch's current device, or the first), "cuda:1", a number, or a
+                torch.device.
+            pack: whether rows take the layout that the device's kernels read fastest. Otherwise
+                they lie as in the file.
+
+        Raises:
+            TypeError: device is none of these.
+            ValueError: no CUDA device by that name, or a stack of experts.
+            IndexError: there is no device of that number.
+            MemoryError: the device has no room.
+            qkernels.cuda.CudaError: `qkernels.cuda.available()` is False.
+        """
+        from .cuda.tensor import device_number, upload
+
+        return upload(self, device_number(device), pack)
 
     def __getitem__(self, index: Index) -> QTensor:
         """A view of rows, of experts, or of whole blocks of k; nothing is copied.

@@ -5,7 +5,17 @@
 // caller.
 #pragma once
 
+// CUDA compiles the same functions for the host and for the device, where a table of constants is a
+// variable of its own.
+#if defined(__CUDACC__)
+#define QK_INLINE __host__ __device__ __forceinline__
+#define QK_TABLE __device__ constexpr
+#define QK_OPAQUE(word)
+#else
 #define QK_INLINE inline __attribute__((always_inline))
+#define QK_TABLE constexpr
+#define QK_OPAQUE(word) asm("" : "+r"(word))  // NOLINT(portability-no-assembler): an empty one
+#endif
 #define QK_RESTRICT __restrict__
 #define QK_PRINTF(format_index, first_arg) __attribute__((format(printf, format_index, first_arg)))
 
@@ -14,6 +24,8 @@
 #define QK_PRAGMA(text) _Pragma(#text)
 #if defined(__SANITIZE_ADDRESS__) || defined(QK_NO_UNROLL)
 #define QK_UNROLL(count)
+#elif defined(__CUDACC__)
+#define QK_UNROLL(count) QK_PRAGMA(unroll count)
 #else
 #define QK_UNROLL(count) QK_PRAGMA(GCC unroll count)
 #endif

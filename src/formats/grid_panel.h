@@ -39,12 +39,12 @@ constexpr uint8_t kIq3SCodeQuants[16] = {65, 67, 69, 71, 73, 75, 77, 79,
 // A grid's rows as codes without signs, a byte each, and what a recoded block has of them.
 template <class F>
 struct GridCodes {
-  static constexpr int kRows = sizeof(F::kGrid) / sizeof(F::kGrid[0]);
-  static constexpr int kRowsPerOctet = 8 / sizeof(F::kGrid[0]);
+  static constexpr int kRows = sizeof(F::grid()) / sizeof(F::grid()[0]);
+  static constexpr int kRowsPerOctet = 8 / sizeof(F::grid()[0]);
   uint32_t words[kRows] = {};
 
   static constexpr uint64_t codes(int row) {
-    return F::kGrid[row] >> F::kCodeShift & (7 * kOneEach);
+    return F::grid()[row] >> F::kCodeShift & (7 * kOneEach);
   }
 
   constexpr GridCodes() {

@@ -1,7 +1,7 @@
 // What the IQ formats share: grids of magnitudes, signs, and scales that are odd numbers.
 //
 // A grid format gives, beside what formats/octets.h asks for,
-//   kGrid, index(block, i)  its grid, and the i-th of the block's rows there, each of 8 or 4
+//   grid(), index(block, i)  its grid, and the i-th of the block's rows there, each of 8 or 4
 //   weights signs(block, g)         the signs of the g-th 32 weights, a bit each, set for minus; or
 //   for iq1 has_minus(block, e)     whether the e-th eight weights have a negative delta, 0 or 1
 //   scale_codes(block, v)   the codes of the v-th eight scales, a byte each; a scale is
@@ -71,11 +71,11 @@ template <class F>
 struct SignedGrid : Octets<F>, OddScales<F> {
   template <class Block>
   static QK_INLINE uint64_t row(const Block& block, int e) {
-    if constexpr (sizeof(F::kGrid[0]) == 8) {
-      return F::kGrid[F::index(block, e)];
+    if constexpr (sizeof(F::grid()[0]) == 8) {
+      return F::grid()[F::index(block, e)];
     } else {
-      const uint64_t second = F::kGrid[F::index(block, 2 * e + 1)];
-      return F::kGrid[F::index(block, 2 * e)] | second << 32;
+      const uint64_t second = F::grid()[F::index(block, 2 * e + 1)];
+      return F::grid()[F::index(block, 2 * e)] | second << 32;
     }
   }
 
@@ -102,7 +102,7 @@ constexpr int kIq1Bias = 16;
 // negative delta - 1.
 template <class F>
 struct Iq1Grid : Octets<F>, OddScales<F> {
-  static constexpr auto& kGrid = kIq1Grid;
+  static QK_INLINE constexpr const auto& grid() { return kIq1Grid; }
   static constexpr int kCodeShift = 0;
   static constexpr auto& kCodeQuants = kIq1CodeQuants;
 
@@ -110,7 +110,7 @@ struct Iq1Grid : Octets<F>, OddScales<F> {
   static QK_INLINE uint64_t row(const Block& block, int e) {
     // The grid holds value + 1: 8 * (value + 1) + 8 +- 1, at most 25.
     const uint64_t delta = F::has_minus(block, e) != 0 ? 7 : 9;
-    return 8 * kGrid[F::index(block, e)] + kOneEach * delta;
+    return 8 * F::grid()[F::index(block, e)] + kOneEach * delta;
   }
 
   // Of the deltas of the g-th 32 weights, a bit each.

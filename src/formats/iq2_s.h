@@ -27,7 +27,7 @@ struct IQ2_S : SignedGrid<IQ2_S>, GridPanels<IQ2_S, 16> {
   static constexpr int kBias = kIqBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 0.125f;
-  static constexpr auto& kGrid = kIq2SGrid;
+  static QK_INLINE constexpr const auto& grid() { return kIq2SGrid; }
   static constexpr int kCodeShift = 3;
   static constexpr auto& kCodeQuants = kIq2CodeQuants;
   struct Block {

@@ -26,7 +26,7 @@ struct IQ2_XS : SignedGrid<IQ2_XS>, GridPanels<IQ2_XS, 16> {
   static constexpr int kBias = kIqBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 0.125f;
-  static constexpr auto& kGrid = kIq2XsGrid;
+  static QK_INLINE constexpr const auto& grid() { return kIq2XsGrid; }
   static constexpr int kCodeShift = 3;
   static constexpr auto& kCodeQuants = kIq2CodeQuants;
   struct Block {

@@ -25,7 +25,7 @@ struct IQ2_XXS : SignedGrid<IQ2_XXS>, GridPanels<IQ2_XXS, 32> {
   static constexpr int kBias = kIqBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 0.125f;
-  static constexpr auto& kGrid = kIq2XxsGrid;
+  static QK_INLINE constexpr const auto& grid() { return kIq2XxsGrid; }
   static constexpr int kCodeShift = 3;
   static constexpr auto& kCodeQuants = kIq2CodeQuants;
   struct Block {

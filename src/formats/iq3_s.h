@@ -27,7 +27,7 @@ struct IQ3_S : SignedGrid<IQ3_S>, GridPanels<IQ3_S, 32> {
   static constexpr int kBias = kIqBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 1.0f;
-  static constexpr auto& kGrid = kIq3SGrid;
+  static QK_INLINE constexpr const auto& grid() { return kIq3SGrid; }
   static constexpr int kCodeShift = 1;
   static constexpr auto& kCodeQuants = kIq3SCodeQuants;
   struct Block {

@@ -26,7 +26,7 @@ struct IQ3_XXS : SignedGrid<IQ3_XXS>, GridPanels<IQ3_XXS, 32> {
   static constexpr int kBias = kIqBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 0.25f;
-  static constexpr auto& kGrid = kIq3XxsGrid;
+  static QK_INLINE constexpr const auto& grid() { return kIq3XxsGrid; }
   static constexpr int kCodeShift = 3;
   static constexpr auto& kCodeQuants = kIq3XxsCodeQuants;
   struct Block {

@@ -28,7 +28,7 @@ struct TritPowers {
     for (int w = 240; w < 256; ++w) of[w] = kPowers[(w - 240) / 4];
   }
 };
-constexpr TritPowers kTritPowers;
+QK_TABLE TritPowers kTritPowers;
 
 struct TQ1_0 : Octets<TQ1_0>, PanelD {
   static constexpr FormatInfo kInfo{"tq1_0", 34, 256, 54};
@@ -58,8 +58,7 @@ struct TQ1_0 : Octets<TQ1_0>, PanelD {
       __builtin_memcpy(&four, block.qh, sizeof(four));
       bytes = four * 0x100000001u;
     }
-    // NOLINTNEXTLINE(portability-no-assembler): an empty one
-    asm("" : "+r"(bytes));
+    QK_OPAQUE(bytes);
     return bytes;
   }
 

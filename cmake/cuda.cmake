@@ -1,0 +1,79 @@
+# The CUDA kernels: a shared object of their own, _cuda, that the Python package loads when it is
+# asked for a device. QK_CUDA=AUTO builds it where there is an nvcc, ON demands one, OFF never does.
+set(QK_CUDA AUTO CACHE STRING "Build the CUDA kernels: AUTO (where there is an nvcc), ON or OFF")
+set_property(CACHE QK_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(QK_CUDA_ARCHITECTURES
+    75
+    80
+    86
+    89
+    90
+    100
+    120
+    CACHE STRING
+    "Compute capabilities to hold machine code for, ascending; the last one's PTX is held too"
+)
+# What the C interface can be asked is tested on the emulated device, and with QK_CUDA_DEVICE_TESTS
+# on a real one too.
+set(QK_CUDA_INTERFACE_TESTS elements extremes interface products)
+
+set(qk_has_cuda OFF)
+if(NOT QK_CUDA STREQUAL "OFF")
+    # The compiler's packages for Python keep libraries in lib/, where nvcc looks in lib64/.
+    find_program(qk_nvcc nvcc HINTS ENV CUDA_PATH PATH_SUFFIXES bin)
+    set(nvcc ${qk_nvcc})
+    if(DEFINED ENV{CUDACXX})
+        set(nvcc $ENV{CUDACXX})
+    endif()
+    if(nvcc)
+        get_filename_component(cuda_root ${nvcc}/../.. ABSOLUTE)
+        if(EXISTS ${cuda_root}/lib/libcudart_static.a)
+            set(ENV{CUDAFLAGS} "$ENV{CUDAFLAGS} -L${cuda_root}/lib")
+        endif()
+    endif()
+    include(CheckLanguage)
+    check_language(CUDA)
+    if(CMAKE_CUDA_COMPILER)
+        set(qk_has_cuda ON)
+    elseif(NOT QK_CUDA STREQUAL "AUTO")
+        message(FATAL_ERROR "QK_CUDA=${QK_CUDA}, but there is no nvcc (set CUDACXX to it)")
+    endif()
+endif()
+
+if(QK_CUDA_DEVICE_TESTS AND NOT qk_has_cuda)
+    message(FATAL_ERROR "QK_CUDA_DEVICE_TESTS needs the CUDA kernels, and QK_CUDA=${QK_CUDA}")
+endif()
+
+if(qk_has_cuda)
+    set(CMAKE_CUDA_ARCHITECTURES OFF) # the flags below name them
+    set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
+    enable_language(CUDA)
+    if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+        set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20) # CMake is older than this nvcc
+    endif()
+
+    # Sources are read once for each generation that they can tell apart (dependent launches came
+    # with 9.0), and machine code for its devices is made of that.
+    set(QK_CUDA_CODE)
+    foreach(virtual IN ITEMS 75 90 120)
+        set(codes)
+        foreach(real IN LISTS QK_CUDA_ARCHITECTURES)
+            if(
+                (virtual EQUAL 75 AND real LESS 90)
+                OR (virtual EQUAL 90 AND real GREATER_EQUAL 90 AND real LESS 120)
+                OR (virtual EQUAL 120 AND real GREATER_EQUAL 120)
+            )
+                list(APPEND codes sm_${real})
+            endif()
+        endforeach()
+        if(codes)
+            list(GET QK_CUDA_ARCHITECTURES -1 last)
+            list(GET codes -1 last_code)
+            if(last_code STREQUAL "sm_${last}")
+                list(APPEND codes compute_${virtual})
+            endif()
+            list(JOIN codes "," codes)
+            list(APPEND QK_CUDA_CODE "SHELL:-gencode arch=compute_${virtual},code=[${codes}]")
+        endif()
+    endforeach()
+endif()

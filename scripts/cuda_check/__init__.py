@@ -1,0 +1,1 @@
+"""What `scripts/cuda_check.sh` runs: checks and times on a CUDA device, gathered in one JSON."""

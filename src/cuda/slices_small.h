@@ -1,0 +1,204 @@
+// Slices of the formats with blocks of 32: 16 bytes of nibbles are a block, 16 of bytes are half.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/lookup.h"
+#include "cuda/slices.h"
+#include "formats/code_tables.h"
+#include "formats/iq4_nl.h"
+#include "formats/mxfp4.h"
+#include "formats/q4_0.h"
+#include "formats/q4_1.h"
+#include "formats/q5_0.h"
+#include "formats/q5_1.h"
+#include "formats/q8_0.h"
+#include "formats/q8_1.h"
+
+namespace qk::cuda {
+
+// Byte j of the quants holds weight j in the low nibble and weight j + 16 in the high one.
+template <class F>
+struct BlockOfNibbles : SliceShape<F, 32, 1, 2, 16> {
+  static constexpr bool kScaled = false;
+  static constexpr bool kMinScaled = false;
+  static QK_DEVICE int base(int) { return 0; }
+};
+
+template <Layout L>
+struct Slices<Q4_0, L> : BlockOfNibbles<Q4_0> {
+  static constexpr Field kFields[2] = {{0, 2, 1}, {2, 16, 0}};
+  static constexpr float kFactor = 16.0f;
+  struct Held {
+    uint32_t d;
+    uint32_t qs[4];
+  };
+
+  template <class At>
+  static QK_DEVICE void load(const At& at, int, Held& held) {
+    at.template words<1, 4>(0, held.qs);
+    held.d = at.template half<0>(0);
+  }
+  static QK_DEVICE void quads(const Held& held, int, int i, uint32_t (&out)[4]) {
+    QK_UNROLL_ALL
+    for (int q = 0; q < 4; ++q) {
+      const uint32_t at_top = i == 0 ? held.qs[q] << 4 : held.qs[q];
+      out[q] = (at_top & 0xf0f0f0f0u) ^ 0x80808080u;
+    }
+  }
+  static QK_DEVICE float d(const Held& held) { return half_of(held.d) / kFactor; }
+};
+
+template <Layout L>
+struct Slices<Q4_1, L> : BlockOfNibbles<Q4_1> {
+  static constexpr Field kFields[2] = {{0, 4, 1}, {4, 16, 0}};
+  struct Held {
+    uint32_t d_and_m;
+    uint32_t qs[4];
+  };
+
+  template <class At>
+  static QK_DEVICE void load(const At& at, int, Held& held) {
+    at.template words<1, 4>(0, held.qs);
+    held.d_and_m = at.template word<0>(0);
+  }
+  static QK_DEVICE void quads(const Held& held, int, int i, uint32_t (&out)[4]) {
+    QK_UNROLL_ALL
+    for (int q = 0; q < 4; ++q) out[q] = held.qs[q] >> (4 * i) & 0x0f0f0f0fu;
+  }
+  static QK_DEVICE float d(const Held& held) { return half_of(held.d_and_m); }
+  static QK_DEVICE float dmin(const Held& held) { return half_of(held.d_and_m >> 16); }
+};
+
+// Bits 4 q .. 4 q + 3 of a word, each to a byte of its own, at `bit`: bit j meets the factor's bit
+// at 7 j + bit, and no two products fall on one place.
+QK_DEVICE uint32_t spread_bits(uint32_t bits, int q, int bit) {
+  return (bits >> (4 * q) & 15) * (0x00204081u << bit);
+}
+
+template <Layout L>
+struct Slices<Q5_0, L> : BlockOfNibbles<Q5_0> {
+  static constexpr Field kFields[3] = {{0, 2, 2}, {2, 4, 1}, {6, 16, 0}};
+  static constexpr float kFactor = 8.0f;
+  struct Held {
+    uint32_t d;
+    uint32_t qh;
+    uint32_t qs[4];
+  };
+
+  template <class At>
+  static QK_DEVICE void load(const At& at, int, Held& held) {
+    at.template words<2, 4>(0, held.qs);
+    held.qh = at.template word<1>(0);
+    held.d = at.template half<0>(0);
+  }
+  static QK_DEVICE void quads(const Held& held, int, int i, uint32_t (&out)[4]) {
+    QK_UNROLL_ALL
+    for (int q = 0; q < 4; ++q) {
+      const uint32_t low = i == 0 ? held.qs[q] << 3 : held.qs[q] >> 1;
+      const uint32_t high = (spread_bits(held.qh, 4 * i + q, 7) & 0x80808080u) ^ 0x80808080u;
+      out[q] = (low & 0x78787878u) | high;
+    }
+  }
+  static QK_DEVICE float d(const Held& held) { return half_of(held.d) / kFactor; }
+};
+
+template <Layout L>
+struct Slices<Q5_1, L> : BlockOfNibbles<Q5_1> {
+  static constexpr Field kFields[2] = {{0, 8, 1}, {8, 16, 0}};
+  struct Held {
+    uint32_t head[2];  // d and m; qh
+    uint32_t qs[4];
+  };
+
+  template <class At>
+  static QK_DEVICE void load(const At& at, int, Held& held) {
+    at.template words<1, 4>(0, held.qs);
+    at.template words<0, 2>(0, held.head);
+  }
+  static QK_DEVICE void quads(const Held& held, int, int i, uint32_t (&out)[4]) {
+    QK_UNROLL_ALL
+    for (int q = 0; q < 4; ++q) {
+      const uint32_t high = spread_bits(held.head[1], 4 * i + q, 4) & 0x10101010u;
+      out[q] = (held.qs[q] >> (4 * i) & 0x0f0f0f0fu) | high;
+    }
+  }
+  static QK_DEVICE float d(const Held& held) { return half_of(held.head[0]); }
+  static QK_DEVICE float dmin(const Held& held) { return half_of(held.head[0] >> 16); }
+};
+
+template <Layout L>
+struct Slices<IQ4_NL, L> : BlockOfNibbles<IQ4_NL> {
+  static constexpr Field kFields[2] = {{0, 2, 1}, {2, 16, 0}};
+  struct Held {
+    uint32_t d;
+    uint32_t qs[4];
+  };
+
+  template <class At>
+  static QK_DEVICE void load(const At& at, int, Held& held) {
+    at.template words<1, 4>(0, held.qs);
+    held.d = at.template half<0>(0);
+  }
+  static QK_DEVICE void quads(const Held& held, int, int i, uint32_t (&out)[4]) {
+    constexpr ByteTable kTable = byte_table(kIq4Values, kIq4Bias);
+    QK_UNROLL_ALL
+    for (int q = 0; q < 4; ++q) out[q] = look_up_nibbles(kTable, held.qs[q], i);
+  }
+  static QK_DEVICE float d(const Held& held) { return half_of(held.d); }
+};
+
+template <Layout L>
+struct Slices<MXFP4, L> : BlockOfNibbles<MXFP4> {
+  static constexpr Field kFields[2] = {{0, 1, 1}, {1, 16, 0}};
+  struct Held {
+    uint32_t e;
+    uint32_t qs[4];
+  };
+
+  template <class At>
+  static QK_DEVICE void load(const At& at, int, Held& held) {
+    at.template words<1, 4>(0, held.qs);
+    held.e = at.template byte<0>(0);
+  }
+  static QK_DEVICE void quads(const Held& held, int, int i, uint32_t (&out)[4]) {
+    constexpr ByteTable kTable = byte_table(kE2m1Values, kE2m1Bias);
+    QK_UNROLL_ALL
+    for (int q = 0; q < 4; ++q) out[q] = look_up_nibbles(kTable, held.qs[q], i);
+  }
+  static QK_DEVICE float d(const Held& held) {
+    MXFP4::Block block;
+    block.e = static_cast<uint8_t>(held.e);
+    return MXFP4::block_scale(block);
+  }
+};
+
+// Sixteen int8 of a block of 32, behind a head of which the first two bytes are d.
+template <class F, int kHeadBytes, Layout L>
+struct HalfBlockOfBytes : SliceShape<F, 16, 1, 1, 16> {
+  static constexpr Field kFields[2] = {{0, 2, 1}, {kHeadBytes, 32, 0}};
+  static constexpr bool kScaled = false;
+  struct Held {
+    uint32_t d;
+    uint32_t qs[4];
+  };
+
+  static QK_DEVICE int base(int c) { return 16 * c; }
+  template <class At>
+  static QK_DEVICE void load(const At& at, int c, Held& held) {
+    at.template words<1, 4>(16 * c, held.qs);
+    held.d = at.template half<0>(0);
+  }
+  static QK_DEVICE void quads(const Held& held, int, int, uint32_t (&out)[4]) {
+    QK_UNROLL_ALL
+    for (int q = 0; q < 4; ++q) out[q] = held.qs[q];
+  }
+  static QK_DEVICE float d(const Held& held) { return half_of(held.d); }
+};
+
+template <Layout L>
+struct Slices<Q8_0, L> : HalfBlockOfBytes<Q8_0, 2, L> {};
+template <Layout L>
+struct Slices<Q8_1, L> : HalfBlockOfBytes<Q8_1, 4, L> {};
+
+}  // namespace qk::cuda
