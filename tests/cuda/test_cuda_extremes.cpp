@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "device.h"
@@ -65,23 +66,36 @@ std::vector<uint8_t> row_of(int format, int layout, const ConstantBlock& block) 
   return packed;
 }
 
-void check_product(int format, int layout, int act, const ConstantBlock& block, float sign) {
+// kDepth activations that are all `sign`, quantised.
+struct Ends {
+  Ends(int which, float sign_of_all) : act(which), sign(sign_of_all), quantised(size(which)) {
+    const std::vector<float> values(kDepth, sign);
+    const DeviceBytes x(values.data(), kDepth * 4);
+    const qk_cuda_matrix view{x.data(), 1, kDepth, kDepth, QK_CUDA_F32};
+    QK_CHECK_EQ(qk_cuda_quantize(0, &view, act, quantised.data(), nullptr, nullptr), QK_CUDA_OK);
+  }
+  static int64_t size(int act) {
+    int64_t bytes = 0;
+    QK_CHECK_EQ(qk_cuda_activation_bytes(act, 1, kDepth, &bytes, nullptr), QK_CUDA_OK);
+    return bytes;
+  }
+
+  int act;
+  float sign;
+  DeviceBytes quantised;
+};
+
+void check_product(int format, int layout, const Ends& x, const ConstantBlock& block) {
   const std::vector<uint8_t> row = row_of(format, layout, block);
   const DeviceBytes weights(row.data(), static_cast<int64_t>(row.size()));
-  const std::vector<float> values(kDepth, sign);
-  const DeviceBytes x(values.data(), kDepth * 4);
   const DeviceBytes y(4);
-  int64_t bytes = 0;
-  qk_cuda_activation_bytes(act, 1, kDepth, &bytes, nullptr);
-  const DeviceBytes activations(bytes);
-  const qk_cuda_matrix x_view{x.data(), 1, kDepth, kDepth, QK_CUDA_F32};
   qk_cuda_product call{};
-  call.act = act;
+  call.act = x.act;
   call.weights = {weights.data(), 1, kDepth, static_cast<int64_t>(row.size()), format, layout};
-  call.activations = activations.data();
+  call.activations = x.quantised.data();
   call.columns = 1;
   call.y = {y.data(), 1, 1, 1, QK_CUDA_F32};
-  QK_CHECK_EQ(qk_cuda_quantize_and_multiply(&x_view, &call, nullptr), QK_CUDA_OK);
+  QK_CHECK_EQ(qk_cuda_multiply(&call, nullptr), QK_CUDA_OK);
   double expected = 0.0;
   double magnitude = 0.0;
   for (const float value : block.values) {
@@ -90,27 +104,31 @@ void check_product(int format, int layout, int act, const ConstantBlock& block, 
   }
   const double blocks = static_cast<double>(kDepth) / format_at(format).info.block;
   const double off = std::fabs(static_cast<double>(y.download<float>()[0]) -
-                               static_cast<double>(sign) * blocks * expected);
+                               static_cast<double>(x.sign) * blocks * expected);
   const Context context("off by %.3g of %.3g", off, blocks * magnitude);
   QK_CHECK(off <= 1e-5 * blocks * magnitude);
 }
 
+void check_blocks_of(int format, int byte, const Ends (&ends)[6]) {
+  const ConstantBlock block = constant_block(format_at(format), byte);
+  if (block.largest < 0.0f) return;
+  for (const int layout : {QK_CUDA_NATIVE, QK_CUDA_PACKED}) {
+    for (const Ends& x : ends) {
+      if (!is_kernel(format, layout, x.act)) continue;
+      const std::string act = act_text(x.act);
+      const Context context("%s layout=%d %s byte=0x%02x", format_at(format).info.name, layout,
+                            act.c_str(), static_cast<unsigned>(byte));
+      check_product(format, layout, x, block);
+    }
+  }
+}
+
 QK_TEST(the_largest_products_do_not_overflow) {
+  const Ends ends[6] = {{QK_CUDA_INT16, 1.0f},    {QK_CUDA_INT16, -1.0f}, {QK_CUDA_FLOAT32, 1.0f},
+                        {QK_CUDA_FLOAT32, -1.0f}, {QK_CUDA_INT8, 1.0f},   {QK_CUDA_INT8, -1.0f}};
   for (int format = 0; format < format_count(); ++format) {
     if (format_at(format).is_float) continue;
-    for (const int byte : {0x00, 0xff, 0x80, 0x7f, 0x0f, 0xf0}) {
-      const ConstantBlock block = constant_block(format_at(format), byte);
-      if (block.largest < 0.0f) continue;
-      for (const int layout : {QK_CUDA_NATIVE, QK_CUDA_PACKED}) {
-        for (const int act : {QK_CUDA_INT16, QK_CUDA_FLOAT32, QK_CUDA_INT8}) {
-          if (!is_kernel(format, layout, act)) continue;
-          const Context context("%s layout=%d %s byte=0x%02x", format_at(format).info.name, layout,
-                                act_text(act), static_cast<unsigned>(byte));
-          check_product(format, layout, act, block, 1.0f);
-          check_product(format, layout, act, block, -1.0f);
-        }
-      }
-    }
+    for (const int byte : {0x00, 0xff, 0x80, 0x7f, 0x0f, 0xf0}) check_blocks_of(format, byte, ends);
   }
 }
 

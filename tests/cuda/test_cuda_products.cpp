@@ -84,6 +84,7 @@ void add_errors(const DeviceWeights& weights, const std::map<Kind, Quantised>& q
       const std::vector<float> all = product_of_last(weights, rows, act, x);
       (*errors)[kernel][kind].add(all, reference);
       for (const int64_t n : {1, 3, 5}) {
+        if (few_shapes() && n != 3) continue;
         const std::vector<float> some = product_of_last(weights, n, act, x);
         QK_CHECK_EQ(std::memcmp(some.data(), all.data() + rows - n, some.size() * 4), 0);
       }
@@ -135,6 +136,7 @@ QK_TEST(batches_of_up_to_eight_are_as_exact_and_their_columns_independent) {
   for_each_kernel([&](int format, int layout, int act) {
     const DeviceWeights weights(random, format, layout, 5, 576);
     for (const int64_t m : {3, 8}) {
+      if (few_shapes() && m != 3) continue;
       const Context context("m=%d", static_cast<int>(m));
       const std::vector<float> x = activations_like(random, Kind::kGaussian, m, 576);
       DeviceProduct product(weights, act, x, m);
@@ -142,7 +144,7 @@ QK_TEST(batches_of_up_to_eight_are_as_exact_and_their_columns_independent) {
       Errors errors;
       errors.add(product.results(), exact(weights, x, m));
       QK_CHECK(errors.relative() < 3.0 * bound_of_act(act_text(act)));
-      for (int64_t j = 0; j < m; ++j) {
+      for (int64_t j = few_shapes() ? m - 1 : 0; j < m; ++j) {
         const std::vector<float> alone(x.begin() + 576 * j, x.begin() + 576 * (j + 1));
         DeviceProduct single(weights, act, alone, 1);
         single.run();
@@ -177,6 +179,7 @@ QK_TEST(what_is_not_finite_in_x_stays_in_its_column) {
   for_each_kernel([&](int format, int layout, int act) {
     const DeviceWeights weights(random, format, layout, 3, 576);
     for (const float bad : {INFINITY, -INFINITY, NAN}) {
+      if (few_shapes() && bad < 0.0f) continue;
       std::vector<float> x = activations_like(random, Kind::kGaussian, 3, 576);
       x[576 + 100] = bad;
       DeviceProduct product(weights, act, x, 3);
@@ -198,6 +201,7 @@ QK_TEST(tiny_and_huge_x_scale_the_result) {
   for_each_kernel([&](int format, int layout, int act) {
     const DeviceWeights weights(random, format, layout, 40, 256);
     for (const float scale : {0x1p-120f, 0x1p-70f, 0x1p70f, 0x1p110f}) {
+      if (few_shapes() && scale != 0x1p70f) continue;
       std::vector<float> x = activations_like(random, Kind::kGaussian, 1, 256);
       for (float& value : x) value *= scale;
       DeviceProduct product(weights, act, x, 1);
