@@ -58,11 +58,11 @@ class Deviation:
     loss: list[float] = field(default_factory=list)
     exact_loss: list[float] = field(default_factory=list)
 
-    def add(self, logits: Any, exact: Any, tokens: list[int]) -> None:
-        self.difference += float(np.sum((logits - exact) ** 2))
-        self.reference += float(np.sum(exact**2))
+    def add(self, logits: Any, exact: Any, tokens: list[int], exact_loss: list[float]) -> None:
+        self.difference += float(np.linalg.norm(logits - exact) ** 2)
+        self.reference += float(np.linalg.norm(exact) ** 2)
         self.loss += losses(logits, tokens)
-        self.exact_loss += losses(exact, tokens)
+        self.exact_loss += exact_loss
 
     @property
     def of_logits(self) -> float:
@@ -112,8 +112,9 @@ def test_logits_and_perplexity_of_a_book_are_those_of_float64(
         window = ids[start : start + WINDOW]
         reference.reset()
         exact = reference.forward(window)
+        exact_loss = losses(exact, window)
         for key, model in models.items():
-            found[key].add(model.logits(window), exact, window)
+            found[key].add(model.logits(window), exact, window, exact_loss)
     for key, (logits, perplexity) in bounds.items():
         of = found[key]
         print(f"{key}: logits {of.of_logits:.1e}, perplexity {of.of_perplexity:.1e}")
