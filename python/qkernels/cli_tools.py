@@ -63,9 +63,7 @@ def inspect(
             print_report(report)
 
 
-def verify(
-    file: File, tensor: Match = None, threads: Threads = None, json: Json = False
-) -> None:
+def verify(file: File, tensor: Match = None, threads: Threads = None, json: Json = False) -> None:
     """Read every block of a file; report NaN or infinite scales, and statistics.
 
     A scale that is NaN or infinite spoils every product with its row. Ends with 0

@@ -168,4 +168,3 @@ def _matrix(file: GGUFFile, name: str, expert: int | None) -> QTensor:
 
 def _is_same(a: Path, b: Path) -> bool:
     return a.exists() and a.samefile(b)
-

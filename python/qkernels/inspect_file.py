@@ -116,10 +116,7 @@ def inspect(file: GGUFFile, match: str | None = None, *, whole: bool = False) ->
         )
     wanted = set(chosen_names(file, match))
     tensors = [entry for entry in tensors if entry.name in wanted]
-    return FileReport(
-        str(file.path), core.nbytes, core.version, core.alignment, metadata, tensors
-    )
-
+    return FileReport(str(file.path), core.nbytes, core.version, core.alignment, metadata, tensors)
 
 
 def chosen_names(file: GGUFFile, match: str | None) -> list[str]:

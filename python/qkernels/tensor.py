@@ -123,9 +123,7 @@ class QTensor:
     ) -> Array: ...
     @overload
     def raw_ints(self, *, with_scales: Literal[True], threads: int | None = None) -> RawInts: ...
-    def raw_ints(
-        self, *, with_scales: bool = False, threads: int | None = None
-    ) -> Array | RawInts:
+    def raw_ints(self, *, with_scales: bool = False, threads: int | None = None) -> Array | RawInts:
         """The signed integers that the weights are before they are scaled.
 
         ====================================  ============================================
