@@ -1,4 +1,4 @@
-"""`qkernels inspect`: the head of a file as tables and as JSON; and what every command's help has."""
+"""`qkernels inspect`: a file's head as tables and as JSON; and what every help has."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_json_has_every_key_and_every_tensor(path: Path) -> None:
     assert lengths["tokenizer.ggml.scores"] == 20
     totals = {t["type"]: (t["tensors"], t["weights"], t["nbytes"]) for t in found["totals"]}
     assert totals["q4_k"] == (1, 2048, 1152)
-    assert list(totals)[0] == "q4_k"
+    assert next(iter(totals)) == "q4_k"
 
 
 def test_offsets_are_where_the_bytes_lie(path: Path) -> None:
@@ -121,9 +121,7 @@ def test_text_from_a_file_neither_steers_the_terminal_nor_is_markup(path: Path) 
         ("*attn*", ["blk.0.attn_q.weight", "blk.1.attn_q.weight"]),
     ],
 )
-def test_tensors_are_chosen_by_name_or_pattern(
-    path: Path, pattern: str, names: list[str]
-) -> None:
+def test_tensors_are_chosen_by_name_or_pattern(path: Path, pattern: str, names: list[str]) -> None:
     found = json.loads(invoke("inspect", path, "--tensor", pattern, "--json").stdout)
     assert [tensor["name"] for tensor in found["tensors"]] == names
 

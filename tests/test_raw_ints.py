@@ -30,9 +30,9 @@ def both(*magnitudes: int) -> set[int]:
 
 
 INTEGERS: dict[str, set[int]] = {
-    **dict.fromkeys(("q8_0", "q8_1", "q8_k", "q8_ks"), set(range(-128, 128))),
-    **dict.fromkeys(("q4_0", "q4_1", "q4_k"), set(range(-8, 8))),
-    **dict.fromkeys(("q5_0", "q5_1", "q5_k"), set(range(-16, 16))),
+    **{key: set(range(-128, 128)) for key in ("q8_0", "q8_1", "q8_k", "q8_ks")},
+    **{key: set(range(-8, 8)) for key in ("q4_0", "q4_1", "q4_k")},
+    **{key: set(range(-16, 16)) for key in ("q5_0", "q5_1", "q5_k")},
     "q2_k": set(range(-2, 2)),
     "q3_k": set(range(-4, 4)),
     "q6_k": set(range(-32, 32)),
@@ -40,7 +40,7 @@ INTEGERS: dict[str, set[int]] = {
     **dict.fromkeys(("iq2_xxs", "iq2_xs", "iq2_s"), both(8, 25, 43)),
     "iq3_xxs": both(4, 12, 20, 28, 36, 44, 52, 62),
     "iq3_s": both(*range(1, 16, 2)),
-    **dict.fromkeys(("iq4_nl", "iq4_xs"), set(map(int, gguf.quants.IQ4_NL.kvalues))),
+    **{key: set(map(int, gguf.quants.IQ4_NL.kvalues)) for key in ("iq4_nl", "iq4_xs")},
     "tq1_0": {-1, 0, 1},
     "tq2_0": {-1, 0, 1, 2},
     **dict.fromkeys(("mxfp4", "nvfp4"), both(*FOUR_BIT_FLOATS)),

@@ -126,7 +126,7 @@ def extract(
     from qkernels.extract import extract as write
 
     with errors("extract"), qk.load_gguf(file) as opened:
-        with progress("Extracting", unit="B") as (expect, advance):
+        with progress("Extracting") as (expect, advance):
             found = write(
                 opened,
                 tensor,
@@ -174,7 +174,7 @@ def errors(command: str) -> Iterator[None]:
 
 @contextmanager
 def progress(
-    what: str, unit: str = ""
+    what: str,
 ) -> Iterator[tuple[Callable[[int], object], Callable[[int], object]]]:
     """Yield what is told of the total, and of what is done. A bar shows once PATIENCE is over.
 
@@ -187,14 +187,19 @@ def progress(
     from rich.progress import Progress
 
     started = monotonic()
-    with Progress(console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
-        task = bar.add_task(what, total=None, visible=False)
+    bar = Progress(console=Console(stderr=True), transient=True, refresh_per_second=4)
+    task = bar.add_task(what, total=None)
 
-        def advance(done: int) -> None:
-            bar.update(task, advance=done, visible=monotonic() - started > PATIENCE)
-            bar.refresh()
+    def advance(done: int) -> None:
+        bar.update(task, advance=done)
+        if not bar.live.is_started and monotonic() - started >= PATIENCE:
+            bar.start()
 
+    try:
         yield (lambda total: bar.update(task, total=total)), advance
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 @contextmanager
@@ -209,7 +214,7 @@ def _threads(threads: int | None) -> Iterator[None]:
 
 
 def visible(text: str) -> str:
-    """A text with the characters that would steer a terminal, or fit no encoding, by their codes."""
+    """A text with characters that steer a terminal, or that no encoding has, by their codes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 

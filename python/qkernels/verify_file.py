@@ -11,8 +11,8 @@ import numpy as np
 
 from . import _core
 from ._ops import dequantize
-from .raw_ints import raw_scales
 from .gguf_file import GGUFFile
+from .raw_ints import raw_scales
 from .tensor import QTensor
 
 NDArray = np.ndarray[Any, Any]
