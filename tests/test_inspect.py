@@ -47,7 +47,7 @@ def path(tmp_path: Path) -> Path:
         Tensor("positions", (5,), I32, bytes(20)),
         Tensor("blk.0.bias", (6,), BF16, bytes(12)),
         f32("output_norm.weight"),
-        Tensor("strange", (7,), UNKNOWN, b""),
+        Tensor("strange", (7,), UNKNOWN, bytes(7)),
     ]
     path = tmp_path / "small.gguf"
     path.write_bytes(image(keys, tensors))
