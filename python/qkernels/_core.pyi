@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'attention', 'attention_scores', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'isa', 'isas', 'linear', 'quantize_activations', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'swiglu_ffn', 'swiglu_proj', 'threads']
+__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'attention', 'attention_scores', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'linear', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'swiglu_ffn', 'swiglu_proj', 'threads']
 class Weights:
     """
     A view of quantised weights: (n, k) or (experts, n, k).
@@ -276,6 +276,10 @@ def get_rows(weights: Weights, ids: typing.Annotated[numpy.typing.ArrayLike, num
     """
     Decodes the rows `ids` into out, of shape (*ids.shape, k).
     """
+def integer_group(weights: Weights) -> int:
+    """
+    Weights that share a scale.
+    """
 def isa() -> str:
     """
     The ISA in use.
@@ -291,6 +295,14 @@ def linear(weights: Weights, x: typing.Any, bias: typing.Any, act: typing.Any, o
 def quantize_activations(x: typing.Any, act: typing.Any, threads: typing.SupportsIndex) -> Activations:
     """
     Quantises x, of shape (..., k).
+    """
+def raw_ints(weights: Weights, threads: typing.SupportsIndex) -> numpy.typing.NDArray[numpy.int8]:
+    """
+    The integers of weights without their scales, of the weights' shape.
+    """
+def raw_scales(weights: Weights, threads: typing.SupportsIndex) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]:
+    """
+    (scales, mins) with which weight = scale * integer + min, one a group of a row.
     """
 def read_pass(data: typing.Any, variant: typing.Any, threads: typing.SupportsIndex) -> int:
     """

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import qkernels as qk
-from qkernels import cli_llama
+from qkernels import cli_llama, cli_tools
 from qkernels.bench.cli import app as bench_app
 
 app = typer.Typer(
@@ -17,9 +17,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(bench_app, name="bench")
-app.command()(cli_llama.generate)
-app.command()(cli_llama.perplexity)
+app.add_typer(bench_app, name="bench", epilog="Example: qkernels bench formats -f q4_k --cold")
+app.command(epilog='Example: qkernels generate smollm2 "The capital of France is"')(
+    cli_llama.generate
+)
+app.command(epilog="Example: qkernels perplexity smollm2 tests/data/alice.txt")(
+    cli_llama.perplexity
+)
+app.command(epilog=cli_tools.INSPECT_EXAMPLE)(cli_tools.inspect)
+app.command(epilog=cli_tools.VERIFY_EXAMPLE)(cli_tools.verify)
+app.command(epilog=cli_tools.EXTRACT_EXAMPLE)(cli_tools.extract)
 
 
 def _print_version(wanted: bool) -> None:
@@ -38,17 +45,22 @@ def _options(
     pass
 
 
-@app.command()
-def info() -> None:
+@app.command(epilog="Example: qkernels info --json")
+def info(
+    json: Annotated[bool, typer.Option("--json", help="The facts as JSON.")] = False,
+) -> None:
     """Show the CPU, the kernels chosen for it, the threads and the formats."""
     facts = qk.info()
+    if json:
+        typer.echo(cli_tools.to_json(facts))
+        return
     width = max(map(len, facts))
     for key, value in facts.items():
         text = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
         typer.echo(f"{key:<{width}}  {text}")
 
 
-@app.command()
+@app.command(epilog="Example: qkernels demo --json")
 def demo(
     model: Annotated[
         Path | None,

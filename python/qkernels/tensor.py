@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._frameworks import Array
     from .cuda import CudaTensor
     from .packed import PackedTensor
+    from .raw_ints import RawInts
 
 Index = int | slice | tuple["int | slice", ...]
 
@@ -115,6 +116,47 @@ class QTensor:
 
         dense: Array = dequantize(self)
         return dense
+
+    @overload
+    def raw_ints(
+        self, *, with_scales: Literal[False] = False, threads: int | None = None
+    ) -> Array: ...
+    @overload
+    def raw_ints(self, *, with_scales: Literal[True], threads: int | None = None) -> RawInts: ...
+    def raw_ints(self, *, with_scales: bool = False, threads: int | None = None) -> Array | RawInts:
+        """The signed integers that the weights are before they are scaled.
+
+        ====================================  ============================================
+        format                                integer
+        ====================================  ============================================
+        q8_0, q8_1, q8_k, q8_ks               the int8 quants
+        q4_0, q4_1, q4_k                      nibble - 8: -8 .. 7
+        q5_0, q5_1, q5_k                      quant - 16: -16 .. 15
+        q2_k, q3_k, q6_k                      quant - 2, - 4, - 32
+        iq4_nl, iq4_xs                        the code's value: -127 .. 113
+        iq2_xxs, iq2_xs, iq2_s                the signed grid value: +-8, +-25, +-43
+        iq3_xxs                               +-4, +-12, +-20, .. +-52, +-62
+        iq3_s                                 +-1, +-3, .. +-15
+        iq1_s, iq1_m                          8 * grid +- 1: -9 .. 9
+        tq1_0, tq2_0                          -1, 0, 1 (a spare code of tq2_0: 2)
+        mxfp4, nvfp4                          twice the 4-bit float: -12 .. 12
+        ====================================  ============================================
+
+        Args:
+            with_scales: return a `RawInts` of integers, scales and mins, which together are the
+                weights.
+            threads: 1 to 256, instead of the default.
+
+        Returns:
+            int8 of this shape, or a `RawInts`; torch where `data` is a torch tensor.
+
+        Raises:
+            TypeError: the weights are floats (f32, f16, bf16), which have no integers.
+            ValueError: threads out of range.
+        """
+        from .raw_ints import raw_ints
+
+        return raw_ints(self._weights, with_scales, threads, torch=is_torch(self._data))
 
     def pack(self, *, threads: int | None = None, huge_pages: bool = True) -> PackedTensor:
         """The same weights in the layout that the fastest kernels of this ISA read.

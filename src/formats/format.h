@@ -9,6 +9,13 @@
 // formats never include an ISA). Kernels see weights in *units* of kUnit = 256: one superblock, or
 // 256 / kBlock small blocks.
 //
+// In the same portable code a quantised format says what its integers are without their scales,
+// weight = scale * integer + min (formats/integers.h):
+//   kZero                      the quant whose integer is 0: integer = quant - kZero, an int8. That
+//                              is kBias where there is no min, and else the middle of the quants
+//   set_scales_to_one(block)   every scale 1, every min 0: decode() then gives quant - kBias
+//   scale_and_min(block, g)    what its g-th kGroup weights share, rounded as decode() has them
+//
 //   float formats (kFloat = true):
 //     floats<I>(unit, v)     the v-th native vector of the unit's weights
 //   quantised formats (kFloat = false): weight = scale * (quant - kBias) + min
@@ -38,6 +45,17 @@ struct FormatInfo {
   int block;         // weights a block
   int bytes;         // bytes a block
 };
+
+// What a group of weights shares: weight = scale * (quant - kBias) + min.
+struct ScaleAndMin {
+  float scale;
+  float min;
+};
+
+// Numbers in binary16.
+inline constexpr uint16_t kHalfOne = 0x3c00;
+inline constexpr uint16_t kHalfFour = 0x4400;
+inline constexpr uint16_t kHalfEight = 0x4800;
 
 // One float for each group of kGroup weights in a unit.
 template <class I, int kGroup>

@@ -5,6 +5,7 @@
 //          48..55 scales  4 words: 4 scales of 3 bits each, and in the highest 4 bits a quarter of
 //                         d, a binary16, the first word's lowest
 //   weight = d * (2 * scale + 1) * (grid +- 1/8); as an integer, 8 * grid +- 1 at an eighth of that
+//   integer = 8 * grid +- 1, -9 .. 9
 #pragma once
 
 #include "core/half.h"
@@ -24,6 +25,7 @@ struct IQ1_M : Iq1Grid<IQ1_M>, GridPanels<IQ1_M, 16> {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 25;
   static constexpr int kBias = kIq1Bias;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 0.125f;
   struct Block {
@@ -75,6 +77,10 @@ struct IQ1_M : Iq1Grid<IQ1_M>, GridPanels<IQ1_M, 16> {
   static QK_INLINE float group_scale(const Block& block, int g) {
     const int scale = block.scales[g / 4].get() >> (3 * (g % 4)) & 7;
     return half_to_float(d_bits(block)) * static_cast<float>(2 * scale + 1) * 0.125f;
+  }
+  static QK_INLINE void set_scales_to_one(Block& block) {
+    for (U16& word : block.scales) word.set(0);
+    put_d(block, kHalfEight);
   }
 };
 

@@ -5,6 +5,7 @@
 //          34..49 qh   16 bits a group: bits 8..10 of its 4 indices, the scale in bits 12..14, the
 //                      sign of delta in bit 15
 //   weight = d * (2 * scale + 1) * (grid +- 1/8); as an integer, 8 * grid +- 1 at an eighth of that
+//   integer = 8 * grid +- 1, -9 .. 9
 #pragma once
 
 #include "core/half.h"
@@ -24,6 +25,7 @@ struct IQ1_S : Iq1Grid<IQ1_S>, GridPanels<IQ1_S, 32> {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 25;
   static constexpr int kBias = kIq1Bias;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 0.125f;
   struct Block {
@@ -64,6 +66,10 @@ struct IQ1_S : Iq1Grid<IQ1_S>, GridPanels<IQ1_S, 32> {
   static QK_INLINE float group_scale(const Block& block, int g) {
     const int scale = block.qh[g].get() >> 12 & 7;
     return half_to_float(block.d.get()) * static_cast<float>(2 * scale + 1) * 0.125f;
+  }
+  static QK_INLINE void set_scales_to_one(Block& block) {
+    block.d.set(kHalfEight);
+    for (U16& high : block.qh) high.set(high.get() & 0x8fff);
   }
 };
 

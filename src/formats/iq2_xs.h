@@ -5,6 +5,7 @@
 //                         their number even)
 //          66..73 scales  byte j: scale of group 2j in the low nibble, of 2j + 1 in the high one
 //   weight = d * (0.5 + scale) / 4 * (+-grid)
+//   integer = +-grid: 8, 25 or 43
 #pragma once
 
 #include "core/half.h"
@@ -24,6 +25,7 @@ struct IQ2_XS : SignedGrid<IQ2_XS>, GridPanels<IQ2_XS, 16> {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 126;
   static constexpr int kBias = kIqBias;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 0.125f;
   static QK_INLINE constexpr const auto& grid() { return kIq2XsGrid; }
@@ -61,6 +63,10 @@ struct IQ2_XS : SignedGrid<IQ2_XS>, GridPanels<IQ2_XS, 16> {
   static QK_INLINE float group_scale(const Block& block, int g) {
     const auto scale = static_cast<float>(block.scales[g / 2] >> (4 * (g % 2)) & 15);
     return half_to_float(block.d.get()) * (0.5f + scale) * 0.25f;
+  }
+  static QK_INLINE void set_scales_to_one(Block& block) {
+    block.d.set(kHalfEight);
+    __builtin_memset(block.scales, 0, sizeof(block.scales));
   }
 };
 

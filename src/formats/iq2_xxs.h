@@ -4,6 +4,7 @@
 //          2..65  qs   8 bytes a group: 4 grid indices of 8 bits, then 32 bits: 4 x 7 signs (the
 //                      eighth makes their number even), and the group's scale in the highest 4
 //   weight = d * (0.5 + scale) / 4 * (+-grid)
+//   integer = +-grid: 8, 25 or 43
 #pragma once
 
 #include "core/half.h"
@@ -23,6 +24,7 @@ struct IQ2_XXS : SignedGrid<IQ2_XXS>, GridPanels<IQ2_XXS, 32> {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 126;
   static constexpr int kBias = kIqBias;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 0.125f;
   static QK_INLINE constexpr const auto& grid() { return kIq2XxsGrid; }
@@ -66,6 +68,12 @@ struct IQ2_XXS : SignedGrid<IQ2_XXS>, GridPanels<IQ2_XXS, 32> {
   static QK_INLINE float group_scale(const Block& block, int g) {
     const auto scale = static_cast<float>(block.groups[g].signs_and_scale.get() >> 28);
     return half_to_float(block.d.get()) * (0.5f + scale) * 0.25f;
+  }
+  static QK_INLINE void set_scales_to_one(Block& block) {
+    block.d.set(kHalfEight);
+    for (auto& group : block.groups) {
+      group.signs_and_scale.set(group.signs_and_scale.get() & 0x0fffffff);
+    }
   }
 };
 

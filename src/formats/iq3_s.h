@@ -6,6 +6,7 @@
 //          74..105  signs   8 signs a byte
 //          106..109 scales  byte j: scale of group 2j in the low nibble, of 2j + 1 in the high one
 //   weight = d * (1 + 2 * scale) * (+-grid)
+//   integer = +-grid: 1, 3, .. 15
 #pragma once
 
 #include "core/half.h"
@@ -25,6 +26,7 @@ struct IQ3_S : SignedGrid<IQ3_S>, GridPanels<IQ3_S, 32> {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 126;
   static constexpr int kBias = kIqBias;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 1.0f;
   static QK_INLINE constexpr const auto& grid() { return kIq3SGrid; }
@@ -64,6 +66,10 @@ struct IQ3_S : SignedGrid<IQ3_S>, GridPanels<IQ3_S, 32> {
   static QK_INLINE float group_scale(const Block& block, int g) {
     const int scale = block.scales[g / 2] >> (4 * (g % 2)) & 15;
     return half_to_float(block.d.get()) * static_cast<float>(1 + 2 * scale);
+  }
+  static QK_INLINE void set_scales_to_one(Block& block) {
+    block.d.set(kHalfOne);
+    __builtin_memset(block.scales, 0, sizeof(block.scales));
   }
 };
 

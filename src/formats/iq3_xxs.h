@@ -5,6 +5,7 @@
 //          66..97 signs_and_scale  32 bits a group: 4 x 7 signs (the eighth makes their number
 //                                  even), and the group's scale in the highest 4
 //   weight = d * (0.5 + scale) / 2 * (+-grid)
+//   integer = +-grid: 4, 12, 20, 28, 36, 44, 52 or 62
 #pragma once
 
 #include "core/half.h"
@@ -24,6 +25,7 @@ struct IQ3_XXS : SignedGrid<IQ3_XXS>, GridPanels<IQ3_XXS, 32> {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 126;
   static constexpr int kBias = kIqBias;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   static constexpr float kScaleUnit = 0.25f;
   static QK_INLINE constexpr const auto& grid() { return kIq3XxsGrid; }
@@ -63,6 +65,10 @@ struct IQ3_XXS : SignedGrid<IQ3_XXS>, GridPanels<IQ3_XXS, 32> {
   static QK_INLINE float group_scale(const Block& block, int g) {
     const auto scale = static_cast<float>(block.signs_and_scale[g].get() >> 28);
     return half_to_float(block.d.get()) * (0.5f + scale) * 0.5f;
+  }
+  static QK_INLINE void set_scales_to_one(Block& block) {
+    block.d.set(kHalfFour);
+    for (auto& word : block.signs_and_scale) word.set(word.get() & 0x0fffffff);
   }
 };
 

@@ -3,6 +3,7 @@
 //   byte   0..1   d    binary16
 //          2..17  qs   byte j: code of weight j in the low nibble, of weight j + 16 in the high one
 //   weight[i] = d * kIq4Values[code[i]]
+//   integer = kIq4Values[code[i]], -127 .. 113 (the table holds 128 more)
 #pragma once
 
 #include "core/half.h"
@@ -20,6 +21,7 @@ struct IQ4_NL {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 255;
   static constexpr int kBias = kIq4Bias;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   struct Block {
     U16 d;
@@ -34,6 +36,11 @@ struct IQ4_NL {
       out[j] = d * static_cast<float>(kIq4Values[block.qs[j] & 15] - kBias);
       out[j + 16] = d * static_cast<float>(kIq4Values[block.qs[j] >> 4] - kBias);
     }
+  }
+
+  static QK_INLINE void set_scales_to_one(Block& block) { block.d.set(kHalfOne); }
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int) {
+    return {half_to_float(block.d.get()), 0.0f};
   }
 
   template <class I>

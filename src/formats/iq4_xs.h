@@ -6,6 +6,7 @@
 //          4..7    scales_l  byte j: bits 0..3 of scale 2j in the low nibble, of 2j + 1 in the high
 //          8..135  qs        16 bytes a group, as in iq4_nl; each scale is stored plus 32
 //   weight[32 g + i] = (d * (scale[g] - 32)) * kIq4Values[code]
+//   integer = kIq4Values[code], as in iq4_nl
 #pragma once
 
 #include "core/half.h"
@@ -23,6 +24,7 @@ struct IQ4_XS : PanelD {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 255;
   static constexpr int kBias = kIq4Bias;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   struct Block {
     U16 d;
@@ -49,6 +51,15 @@ struct IQ4_XS : PanelD {
         out[32 * g + j + 16] = scale * static_cast<float>(kIq4Values[codes[j] >> 4] - kBias);
       }
     }
+  }
+
+  static QK_INLINE void set_scales_to_one(Block& block) {
+    block.d.set(kHalfOne);
+    block.scales_h.set(0xaaaa);  // every scale 33
+    __builtin_memset(block.scales_l, 0x11, sizeof(block.scales_l));
+  }
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int g) {
+    return {half_to_float(block.d.get()) * static_cast<float>(group_scale(block, g)), 0.0f};
   }
 
   template <class I>

@@ -4,6 +4,7 @@
 //                      holds the values doubled to make them integers
 //          1..16  qs   byte j: code of weight j in the low nibble, of weight j + 16 in the high one
 //   weight[i] = scale * kE2m1Values[code[i]]
+//   integer = kE2m1Values[code[i]], -12 .. 12: twice the float
 #pragma once
 
 #include "core/half.h"
@@ -21,6 +22,7 @@ struct MXFP4 {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 28;
   static constexpr int kBias = kE2m1Bias;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   struct Block {
     uint8_t e;
@@ -41,6 +43,11 @@ struct MXFP4 {
       out[j] = d * static_cast<float>(kE2m1Values[block.qs[j] & 15] - kBias);
       out[j + 16] = d * static_cast<float>(kE2m1Values[block.qs[j] >> 4] - kBias);
     }
+  }
+
+  static QK_INLINE void set_scales_to_one(Block& block) { block.e = 128; }
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int) {
+    return {block_scale(block), 0.0f};
   }
 
   template <class I>

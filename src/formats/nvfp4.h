@@ -5,6 +5,7 @@
 //          4..35  qs   8 bytes a group; byte j: code of weight j in the low nibble, of weight j + 8
 //                      in the high one
 //   weight[16 g + i] = (scale[g] / 2) * kE2m1Values[code], the table holding the values doubled
+//   integer = kE2m1Values[code], -12 .. 12: twice the float
 #pragma once
 
 #include "core/half.h"
@@ -23,6 +24,7 @@ struct NVFP4 : Octets<NVFP4> {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 28;
   static constexpr int kBias = kE2m1Bias;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   struct Block {
     uint8_t d[4];
@@ -56,6 +58,9 @@ struct NVFP4 : Octets<NVFP4> {
     if (exponent == 0) return mantissa * 0x1p-10f;
     // (1 + mantissa / 8) * 2^(exponent - 7) / 2
     return (8.0f + mantissa) * float_of_bits((exponent + 127 - 11) << 23);
+  }
+  static QK_INLINE void set_scales_to_one(Block& block) {
+    __builtin_memset(block.d, 0x40, sizeof(block.d));  // 2, of which half is the scale
   }
 
   // Four scales as binary16 256 times too small, 7 being e4m3's bias and 15 binary16's: denormals

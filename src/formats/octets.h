@@ -30,6 +30,11 @@ struct Octets {
     }
   }
 
+  template <class Block>
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int g) {
+    return {F::group_scale(block, g), 0.0f};
+  }
+
   template <class I, class Block>
   static QK_INLINE typename I::Quants quants(const Block* unit, int step) {
     constexpr int kPerBlock = F::kInfo.block / 8;

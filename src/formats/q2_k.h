@@ -6,6 +6,7 @@
 //          80..81  d       binary16, scale of the scales
 //          82..83  dmin    binary16, scale of the mins
 //   weight[16 g + i] = (d * scale[g]) * quant - dmin * min[g]
+//   integer = quant - 2
 #pragma once
 
 #include "core/half.h"
@@ -23,6 +24,7 @@ struct Q2_K : PanelDAndMinusDmin {
   static constexpr int kMinGroup = 16;
   static constexpr int kMaxQuant = 3;
   static constexpr int kBias = 0;
+  static constexpr int kZero = 2;
   static constexpr bool kHasMin = true;
   struct Block {
     Unaligned<uint64_t> scales[2];
@@ -52,6 +54,17 @@ struct Q2_K : PanelDAndMinusDmin {
         out[16 * g + i] = scale * static_cast<float>((run[i] >> shift) & 3) - min;
       }
     }
+  }
+
+  static QK_INLINE void set_scales_to_one(Block& block) {
+    block.d.set(kHalfOne);
+    block.dmin.set(0);
+    __builtin_memset(block.scales, 0x01, sizeof(block.scales));
+  }
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int g) {
+    const auto packed = static_cast<int>(block.scales[g / 8].get() >> (8 * (g % 8)) & 255);
+    return {half_to_float(block.d.get()) * static_cast<float>(packed & 15),
+            -half_to_float(block.dmin.get()) * static_cast<float>(packed >> 4)};
   }
 
   template <class I>

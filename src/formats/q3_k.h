@@ -7,6 +7,7 @@
 //                          scales 4..7 in bits 2..3, and so on; each scale is stored plus 32
 //          108..109 d      binary16
 //   weight[16 g + i] = (d * (scale[g] - 32)) * (quant - 4)
+//   integer = quant - 4
 #pragma once
 
 #include "core/half.h"
@@ -62,6 +63,7 @@ struct Q3_K : PanelD {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 7;
   static constexpr int kBias = 4;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   struct Block {
     uint8_t hmask[32];
@@ -92,6 +94,18 @@ struct Q3_K : PanelD {
         out[16 * g + i] = scale * static_cast<float>((low | high << 2) - 4);
       }
     }
+  }
+
+  static QK_INLINE void set_scales_to_one(Block& block) {
+    block.d.set(kHalfOne);
+    constexpr uint64_t kOnes = 0x2121212121212121;  // each stored plus 32
+    pack_q3_k_scales({kOnes, kOnes}, block.scales);
+  }
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int g) {
+    const Q3_KScales packed = unpack_q3_k_scales(block.scales);
+    const uint64_t half = g < 8 ? packed.first : packed.second;
+    const int scale = static_cast<int>(half >> (8 * (g % 8)) & 63) - 32;
+    return {half_to_float(block.d.get()) * static_cast<float>(scale), 0.0f};
   }
 
   template <class I>

@@ -3,6 +3,7 @@
 //   byte   0..1   d    binary16
 //          2..17  qs   byte j: weight j in the low nibble, weight j + 16 in the high one
 //   weight[i] = d * (quant[i] - 8)
+//   integer = quant[i] - 8
 #pragma once
 
 #include "core/half.h"
@@ -19,6 +20,7 @@ struct Q4_0 {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 15;
   static constexpr int kBias = 8;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   struct Block {
     U16 d;
@@ -33,6 +35,11 @@ struct Q4_0 {
       out[j] = d * static_cast<float>((block.qs[j] & 15) - 8);
       out[j + 16] = d * static_cast<float>((block.qs[j] >> 4) - 8);
     }
+  }
+
+  static QK_INLINE void set_scales_to_one(Block& block) { block.d.set(kHalfOne); }
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int) {
+    return {half_to_float(block.d.get()), 0.0f};
   }
 
   template <class I>

@@ -4,6 +4,7 @@
 //          2..3   m    binary16
 //          4..19  qs   byte j: weight j in the low nibble, weight j + 16 in the high one
 //   weight[i] = d * quant[i] + m
+//   integer = quant[i] - 8
 #pragma once
 
 #include "core/half.h"
@@ -20,6 +21,7 @@ struct Q4_1 {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 15;
   static constexpr int kBias = 0;
+  static constexpr int kZero = 8;
   static constexpr bool kHasMin = true;
   struct Block {
     U16 d;
@@ -36,6 +38,14 @@ struct Q4_1 {
       out[j] = d * static_cast<float>(block.qs[j] & 15) + m;
       out[j + 16] = d * static_cast<float>(block.qs[j] >> 4) + m;
     }
+  }
+
+  static QK_INLINE void set_scales_to_one(Block& block) {
+    block.d.set(kHalfOne);
+    block.m.set(0);
+  }
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int) {
+    return {half_to_float(block.d.get()), half_to_float(block.m.get())};
   }
 
   template <class I>

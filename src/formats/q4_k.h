@@ -9,6 +9,7 @@
 //          16..143 qs      4 runs of 32 bytes; run r holds group 2r in the low nibbles
 //                          and group 2r + 1 in the high ones
 //   weight[32 g + i] = (d * scale[g]) * quant - dmin * min[g]
+//   integer = quant - 8
 #pragma once
 
 #include "core/half.h"
@@ -39,7 +40,8 @@ QK_INLINE ScalesAndMins unpack_6bit_scales(const uint8_t (&packed)[12]) {
           mins_low | static_cast<uint64_t>(mins_high) << 32};
 }
 
-// The scales and mins of q4_k and q5_k, whose blocks begin alike, natively and in panels.
+// The scales and mins of q4_k and q5_k, whose blocks begin alike: natively, in panels, and beside
+// integers.
 struct SixBitScales : PanelDAndMinusDmin {
   template <class I, class Block>
   static QK_INLINE void scales(const Block* unit, PerGroup<I, 32>& scale, PerGroup<I, 32>& min) {
@@ -54,6 +56,20 @@ struct SixBitScales : PanelDAndMinusDmin {
   template <class I>
   static QK_INLINE typename I::Floats panel_min(PanelBlock<I> block, int g) {
     return I::floats_of(six_bits(block, 1, g));
+  }
+
+  template <class Block>
+  static QK_INLINE void set_scales_to_one(Block& block) {
+    block.d.set(kHalfOne);
+    block.dmin.set(0);
+    __builtin_memset(block.scales, 0, sizeof(block.scales));
+    for (int i = 0; i < 4; ++i) block.scales[i] = block.scales[8 + i] = 1;
+  }
+  template <class Block>
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int g) {
+    const ScalesAndMins packed = unpack_6bit_scales(block.scales);
+    return {half_to_float(block.d.get()) * static_cast<float>(packed.scales >> (8 * g) & 63),
+            -half_to_float(block.dmin.get()) * static_cast<float>(packed.mins >> (8 * g) & 63)};
   }
 
  private:
@@ -74,6 +90,7 @@ struct Q4_K : SixBitScales {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 15;
   static constexpr int kBias = 0;
+  static constexpr int kZero = 8;
   static constexpr bool kHasMin = true;
   struct Block {
     U16 d;

@@ -5,6 +5,7 @@
 //          6..21  qs   byte j: bits 0..3 of weight j in the low nibble, of weight j + 16 in the
 //          high
 //   weight[i] = d * (quant[i] - 16)
+//   integer = quant[i] - 16
 #pragma once
 
 #include "core/half.h"
@@ -21,6 +22,7 @@ struct Q5_0 {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 31;
   static constexpr int kBias = 16;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   struct Block {
     U16 d;
@@ -38,6 +40,11 @@ struct Q5_0 {
       const int high = (block.qh[i / 8] >> (i % 8)) & 1;
       out[i] = d * static_cast<float>((low | high << 4) - 16);
     }
+  }
+
+  static QK_INLINE void set_scales_to_one(Block& block) { block.d.set(kHalfOne); }
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int) {
+    return {half_to_float(block.d.get()), 0.0f};
   }
 
   template <class I>

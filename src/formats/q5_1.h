@@ -6,6 +6,7 @@
 //          8..23  qs   byte j: bits 0..3 of weight j in the low nibble, of weight j + 16 in the
 //          high
 //   weight[i] = d * quant[i] + m
+//   integer = quant[i] - 16
 #pragma once
 
 #include "core/half.h"
@@ -22,6 +23,7 @@ struct Q5_1 {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 31;
   static constexpr int kBias = 0;
+  static constexpr int kZero = 16;
   static constexpr bool kHasMin = true;
   struct Block {
     U16 d;
@@ -41,6 +43,14 @@ struct Q5_1 {
       const int high = (block.qh[i / 8] >> (i % 8)) & 1;
       out[i] = d * static_cast<float>(low | high << 4) + m;
     }
+  }
+
+  static QK_INLINE void set_scales_to_one(Block& block) {
+    block.d.set(kHalfOne);
+    block.m.set(0);
+  }
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int) {
+    return {half_to_float(block.d.get()), half_to_float(block.m.get())};
   }
 
   template <class I>

@@ -6,6 +6,7 @@
 //          16..47  qh      bit g of byte i: bit 4 of weight 32g + i
 //          48..175 qs      bits 0..3, as in q4_k
 //   weight[32 g + i] = (d * scale[g]) * quant - dmin * min[g]
+//   integer = quant - 16
 #pragma once
 
 #include "core/half.h"
@@ -24,6 +25,7 @@ struct Q5_K : SixBitScales {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 31;
   static constexpr int kBias = 0;
+  static constexpr int kZero = 16;
   static constexpr bool kHasMin = true;
   struct Block {
     U16 d;

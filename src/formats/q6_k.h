@@ -6,6 +6,7 @@
 //          192..207 scales  int8 x 16
 //          208..209 d       binary16
 //   weight[16 g + i] = (d * scale[g]) * (quant - 32)
+//   integer = quant - 32
 #pragma once
 
 #include "core/half.h"
@@ -23,6 +24,7 @@ struct Q6_K : PanelD {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 63;
   static constexpr int kBias = 32;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   struct Block {
     uint8_t ql[128];
@@ -52,6 +54,15 @@ struct Q6_K : PanelD {
         out[16 * g + i] = scale * static_cast<float>(quant - 32);
       }
     }
+  }
+
+  static QK_INLINE void set_scales_to_one(Block& block) {
+    block.d.set(kHalfOne);
+    __builtin_memset(block.scales, 1, sizeof(block.scales));
+  }
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int g) {
+    const auto scale = static_cast<int8_t>(block.scales[g / 8].get() >> (8 * (g % 8)));
+    return {half_to_float(block.d.get()) * static_cast<float>(scale), 0.0f};
   }
 
   template <class I>

@@ -3,6 +3,7 @@
 //   byte   0..1   d    binary16
 //          2..33  qs   int8 x 32
 //   weight[i] = d * qs[i]
+//   integer = qs[i]
 #pragma once
 
 #include "core/half.h"
@@ -19,6 +20,7 @@ struct Q8_0 {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 255;
   static constexpr int kBias = 128;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   struct Block {
     U16 d;
@@ -30,6 +32,11 @@ struct Q8_0 {
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
     for (int i = 0; i < 32; ++i) out[i] = d * static_cast<float>(block.qs[i]);
+  }
+
+  static QK_INLINE void set_scales_to_one(Block& block) { block.d.set(kHalfOne); }
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int) {
+    return {half_to_float(block.d.get()), 0.0f};
   }
 
   template <class I>

@@ -4,6 +4,7 @@
 //          2..3   s    binary16, d * sum(qs): an aid to products, which decoding ignores
 //          4..35  qs   int8 x 32
 //   weight[i] = d * qs[i]
+//   integer = qs[i]
 #pragma once
 
 #include "core/half.h"
@@ -20,6 +21,7 @@ struct Q8_1 {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 255;
   static constexpr int kBias = 128;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   struct Block {
     U16 d;
@@ -32,6 +34,11 @@ struct Q8_1 {
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = half_to_float(block.d.get());
     for (int i = 0; i < 32; ++i) out[i] = d * static_cast<float>(block.qs[i]);
+  }
+
+  static QK_INLINE void set_scales_to_one(Block& block) { block.d.set(kHalfOne); }
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int) {
+    return {half_to_float(block.d.get()), 0.0f};
   }
 
   template <class I>

@@ -5,6 +5,7 @@
 //          4..259   qs     int8 x 256
 //          260..291 bsums  int16 x 16, sums of 16 quants: an aid to products, ignored by decoding
 //   weight[i] = d * qs[i]
+//   integer = qs[i]
 #pragma once
 
 #include "core/half.h"
@@ -21,6 +22,7 @@ struct Q8_K {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 255;
   static constexpr int kBias = 128;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   struct Block {
     Unaligned<float> d;
@@ -37,6 +39,11 @@ struct Q8_K {
   static QK_INLINE void decode(const Block& block, float* out) {
     const float d = block.d.get();
     for (int i = 0; i < 256; ++i) out[i] = d * static_cast<float>(block.qs[i]);
+  }
+
+  static QK_INLINE void set_scales_to_one(Block& block) { block.d.set(1.0f); }
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int) {
+    return {block.d.get(), 0.0f};
   }
 
   template <class I>

@@ -7,6 +7,7 @@
 //          288..289 d       binary16
 //          290..291 dmin    binary16
 //   weight[8 g + i] = (d * scale[g]) * qs[8 g + i] + dmin
+//   integer = qs[i]
 #pragma once
 
 #include "core/half.h"
@@ -24,6 +25,7 @@ struct Q8_KS : PanelD {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 255;
   static constexpr int kBias = 128;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = true;
   struct Block {
     int8_t qs[256];
@@ -50,6 +52,16 @@ struct Q8_KS : PanelD {
         out[i] = scale * static_cast<float>(block.qs[i]) + dmin;
       }
     }
+  }
+
+  static QK_INLINE void set_scales_to_one(Block& block) {
+    block.d.set(kHalfOne);
+    block.dmin.set(0);
+    __builtin_memset(block.scales, 0x11, sizeof(block.scales));
+  }
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int g) {
+    const auto scale = static_cast<float>(block.scales[g / 2] >> (4 * (g % 2)) & 15);
+    return {half_to_float(block.d.get()) * scale, half_to_float(block.dmin.get())};
   }
 
   template <class I>

@@ -4,6 +4,7 @@
 
 #include "core/checked.h"
 #include "formats/all.h"
+#include "formats/integers.h"
 
 namespace qk {
 namespace {
@@ -19,6 +20,16 @@ Format describe() {
   format.decode = [](const void* block, float* out) {
     F::decode(*static_cast<const Block*>(block), out);
   };
+  if constexpr (!F::kFloat) {
+    static_assert(F::kInfo.block % F::kGroup == 0, "a group lies in one block");
+    format.group = F::kGroup;
+    format.integers = [](const void* block, int8_t* out) {
+      block_integers<F>(*static_cast<const Block*>(block), out);
+    };
+    format.scales = [](const void* block, float* scales, float* mins) {
+      block_scales<F>(*static_cast<const Block*>(block), scales, mins);
+    };
+  }
   format.panel_bytes = panel_block_bytes<F>();
   format.panel = F::kPanel;
   if constexpr (requires { typename F::Recoded; }) {

@@ -15,6 +15,11 @@ struct Format {
   const PanelElements* panel;  // a block's elements in panels, kMostPanelElements
   int panel_bytes;             // a block's bytes in panels
   void (*decode)(const void* block, float* out);
+  // Raw integers, weight = scale * integer + min: weights that share a scale, or 0 where the
+  // weights are floats, and then the functions are null.
+  int group;
+  void (*integers)(const void* block, int8_t* out);
+  void (*scales)(const void* block, float* scales, float* mins);  // a block's groups
   // Between a block and what panels hold of it; null where that is its own bytes.
   void (*recode)(const void* block, void* recoded);
   void (*restore)(const void* recoded, void* block);

@@ -7,6 +7,7 @@
 //          52..53  d    binary16
 //   A byte is ceil(256 / 243 * number): its digit n is the high byte of 3 * (byte * 3^n mod 256).
 //   weight[i] = d * (digit - 1)
+//   integer = digit - 1
 #pragma once
 
 #include "core/half.h"
@@ -37,6 +38,7 @@ struct TQ1_0 : Octets<TQ1_0>, PanelD {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 2;
   static constexpr int kBias = 1;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   struct Block {
     uint8_t qs[48];
@@ -86,6 +88,7 @@ struct TQ1_0 : Octets<TQ1_0>, PanelD {
   static QK_INLINE float group_scale(const Block& block, int) {
     return half_to_float(block.d.get());
   }
+  static QK_INLINE void set_scales_to_one(Block& block) { block.d.set(kHalfOne); }
 
   // Panels have two bits a weight, as no idiom finds the digits of a byte as fast as memory brings
   // it.

@@ -3,6 +3,7 @@
 //   byte   0..63   qs   2 runs of 32 bytes, as in q2_k
 //          64..65  d    binary16
 //   weight[i] = d * (quant[i] - 1)
+//   integer = quant[i] - 1
 #pragma once
 
 #include "core/half.h"
@@ -19,6 +20,7 @@ struct TQ2_0 {
   static constexpr int kMinGroup = 32;
   static constexpr int kMaxQuant = 3;
   static constexpr int kBias = 1;
+  static constexpr int kZero = kBias;
   static constexpr bool kHasMin = false;
   struct Block {
     uint8_t qs[64];
@@ -33,6 +35,11 @@ struct TQ2_0 {
       const int quant = block.qs[32 * (i / 128) + i % 32] >> (2 * (i / 32 % 4)) & 3;
       out[i] = d * static_cast<float>(quant - 1);
     }
+  }
+
+  static QK_INLINE void set_scales_to_one(Block& block) { block.d.set(kHalfOne); }
+  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int) {
+    return {half_to_float(block.d.get()), 0.0f};
   }
 
   template <class I>

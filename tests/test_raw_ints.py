@@ -1,0 +1,179 @@
+"""Raw integers: what every format's are, and that with scales and mins they are the weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+import torch
+
+import qkernels as qk
+from qkernels import _core
+from qkernels.raw_ints import raw_scales
+from weights import SANITIZED, is_float, random_bytes, random_weights, tensor
+
+NDArray = np.ndarray[Any, Any]
+
+QUANTISED = [fmt for fmt in qk.formats() if not is_float(fmt)]
+FLOATS = [fmt for fmt in qk.formats() if is_float(fmt)]
+
+# Of formats with mins: what is taken off a quant to make it an integer.
+CENTRES = {"q4_1": 8, "q5_1": 16, "q2_k": 2, "q4_k": 8, "q5_k": 16, "q8_ks": 0}
+
+FOUR_BIT_FLOATS = {0, 1, 2, 3, 4, 6, 8, 12}  # twice 0, 0.5, 1, 1.5, 2, 3, 4, 6
+
+
+def both(*magnitudes: int) -> set[int]:
+    return {sign * m for m in magnitudes for sign in (1, -1)}
+
+
+INTEGERS: dict[str, set[int]] = {
+    **{key: set(range(-128, 128)) for key in ("q8_0", "q8_1", "q8_k", "q8_ks")},
+    **{key: set(range(-8, 8)) for key in ("q4_0", "q4_1", "q4_k")},
+    **{key: set(range(-16, 16)) for key in ("q5_0", "q5_1", "q5_k")},
+    "q2_k": set(range(-2, 2)),
+    "q3_k": set(range(-4, 4)),
+    "q6_k": set(range(-32, 32)),
+    **dict.fromkeys(("iq1_s", "iq1_m"), both(1, 7, 9)),
+    **dict.fromkeys(("iq2_xxs", "iq2_xs", "iq2_s"), both(8, 25, 43)),
+    "iq3_xxs": both(4, 12, 20, 28, 36, 44, 52, 62),
+    "iq3_s": both(*range(1, 16, 2)),
+    **{key: set(map(int, gguf.quants.IQ4_NL.kvalues)) for key in ("iq4_nl", "iq4_xs")},
+    "tq1_0": {-1, 0, 1},
+    "tq2_0": {-1, 0, 1, 2},
+    **dict.fromkeys(("mxfp4", "nvfp4"), both(*FOUR_BIT_FLOATS)),
+}
+
+
+def ints_of(weights: qk.QTensor) -> NDArray:
+    return np.asarray(weights.raw_ints())
+
+
+def test_every_quantised_format_has_integers_that_are_written_down_here() -> None:
+    assert set(INTEGERS) == set(QUANTISED)
+
+
+@pytest.mark.parametrize("fmt", QUANTISED)
+def test_integers_are_the_documented_ones(fmt: str) -> None:
+    raw = random_bytes(fmt, 256 if SANITIZED else 2048, seed=3)
+    k = len(raw) * _core.format_info(fmt)[2]
+    found = ints_of(qk.QTensor(raw.reshape(1, -1), fmt, (1, k)))
+    assert found.dtype == np.int8
+    assert set(map(int, np.unique(found))) == INTEGERS[fmt]
+
+
+@pytest.mark.parametrize("fmt", [fmt for fmt in QUANTISED if fmt not in CENTRES])
+def test_without_mins_scale_times_integer_is_the_weight_to_the_bit(fmt: str) -> None:
+    weights = tensor(fmt, 5, 1000)
+    raw = weights.raw_ints(with_scales=True)
+    assert not np.any(raw.mins)
+    np.testing.assert_array_equal(raw.dequantize(), weights.dequantize())
+
+
+@pytest.mark.parametrize("fmt", CENTRES)
+def test_with_mins_the_weight_comes_back_to_the_rounding_of_float32(fmt: str) -> None:
+    weights = tensor(fmt, 5, 1000)
+    raw = weights.raw_ints(with_scales=True)
+    scales, mins = (
+        np.repeat(of_groups, raw.group, axis=1)[:, :1000].astype(np.float64)
+        for of_groups in (raw.scales, raw.mins)
+    )
+    ints = np.asarray(raw.ints, np.float64)
+    decoded = np.asarray(weights.dequantize(), np.float64)
+    # Decoding rounds scale * quant and then the sum; the min beside integers is rounded once.
+    terms = np.abs(scales * (ints + CENTRES[fmt])) + np.abs(decoded) + np.abs(mins)
+    half_an_ulp = np.finfo(np.float32).eps / 2
+    assert np.all(np.abs(scales * ints + mins - decoded) <= 1.0001 * half_an_ulp * terms)
+    # One's own float32 product and sum are two roundings more.
+    difference = np.abs(np.asarray(raw.dequantize(), np.float64) - decoded)
+    assert np.all(difference <= 2.0001 * half_an_ulp * terms)
+
+
+def test_integers_of_q8_0_are_the_int8_of_its_blocks() -> None:
+    raw = random_weights("q8_0", 3, 96)
+    blocks = raw.reshape(3, 3, 34)[:, :, 2:].view(np.int8)
+    expected = blocks.reshape(3, 96)
+    np.testing.assert_array_equal(ints_of(qk.QTensor(raw, "q8_0", (3, 96))), expected)
+
+
+def test_integers_of_q4_k_are_its_nibbles_less_8() -> None:
+    raw = random_weights("q4_k", 2, 512)
+    runs = raw.reshape(2, 2, 144)[:, :, 16:].reshape(2, 2, 4, 1, 32)
+    nibbles = np.concatenate([runs & 15, runs >> 4], axis=3).reshape(2, 512)
+    expected = nibbles.astype(np.int8) - 8
+    np.testing.assert_array_equal(ints_of(qk.QTensor(raw, "q4_k", (2, 512))), expected)
+
+
+@pytest.mark.parametrize("fmt", QUANTISED)
+def test_there_is_a_scale_for_every_group_of_a_row(fmt: str) -> None:
+    k = 700
+    raw = tensor(fmt, 3, k).raw_ints(with_scales=True)
+    assert raw.group in (8, 16, 32)
+    assert raw.ints.shape == (3, k)
+    assert raw.scales.shape == raw.mins.shape == (3, -(-k // raw.group))
+    assert raw.scales.dtype == raw.mins.dtype == np.float32
+
+
+def test_a_scale_that_is_no_number_leaves_its_integers_alone() -> None:
+    raw = random_weights("q4_k", 1, 256)
+    before = ints_of(qk.QTensor(raw, "q4_k", (1, 256)))
+    raw[0, :2] = (0, 0x7E)  # a binary16 NaN
+    weights = qk.QTensor(raw, "q4_k", (1, 256))
+    np.testing.assert_array_equal(ints_of(weights), before)
+    assert np.isnan(raw_scales(weights)[0]).all()
+
+
+@pytest.mark.parametrize("fmt", ["q4_0", "q6_k"])
+def test_views_have_the_integers_of_what_they_show(fmt: str) -> None:
+    weights = tensor(fmt, 6, 768)
+    whole = ints_of(weights)
+    np.testing.assert_array_equal(ints_of(weights[1:6:2, 256:512]), whole[1:6:2, 256:512])
+    stack = qk.QTensor(np.asarray(weights.data).reshape(2, 3, -1), fmt, (2, 3, 768))
+    np.testing.assert_array_equal(ints_of(stack), whole.reshape(2, 3, 768))
+    scales = stack.raw_ints(with_scales=True)
+    assert scales.scales.shape == (2, 3, 768 // scales.group)
+    np.testing.assert_array_equal(scales.dequantize(), stack.dequantize())
+
+
+def test_integers_do_not_depend_on_the_number_of_threads() -> None:
+    weights = tensor("q5_k", 300, 512)
+    one = weights.raw_ints(with_scales=True, threads=1)
+    four = weights.raw_ints(with_scales=True, threads=4)
+    for a, b in zip(one[:3], four[:3], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("fmt", ["q8_0", "q4_k"])
+def test_torch_weights_have_torch_integers(fmt: str) -> None:
+    weights = tensor(fmt, 4, 320)
+    as_torch = qk.QTensor(torch.from_numpy(weights.data), fmt, (4, 320))
+    raw = as_torch.raw_ints(with_scales=True)
+    assert isinstance(raw.ints, torch.Tensor)
+    assert raw.ints.dtype == torch.int8
+    assert isinstance(raw.dequantize(), torch.Tensor)
+    expected = weights.raw_ints(with_scales=True)
+    np.testing.assert_array_equal(np.asarray(raw.ints), expected.ints)
+    np.testing.assert_array_equal(np.asarray(raw.dequantize()), expected.dequantize())
+
+
+@pytest.mark.parametrize("fmt", FLOATS)
+def test_float_weights_have_no_integers(fmt: str) -> None:
+    weights = tensor(fmt, 2, 32)
+    for with_scales in (False, True):
+        with pytest.raises(TypeError, match=f"{fmt} weights are floats: they have no integers"):
+            weights.raw_ints(with_scales=with_scales)
+
+
+def test_packed_weights_are_unpacked_first() -> None:
+    packed = tensor("q4_0", 4, 64).pack()
+    with pytest.raises(TypeError, match=r"raw integers are of blocks; see unpack\(\)"):
+        _core.raw_ints(packed._weights, 1)
+    assert ints_of(packed.unpack()).shape == (4, 64)
+
+
+@pytest.mark.parametrize("threads", [0, 257])
+def test_a_wrong_number_of_threads_is_refused(threads: int) -> None:
+    with pytest.raises(ValueError, match=f"threads={threads} is outside 1..256"):
+        tensor("q4_0", 4, 64).raw_ints(threads=threads)
