@@ -13,6 +13,7 @@ void bind_fused(pybind11::module_& m);
 void bind_attention(pybind11::module_& m);
 void bind_rope(pybind11::module_& m);
 void bind_gguf(pybind11::module_& m);
+void bind_quantize(pybind11::module_& m);
 void bind_read(pybind11::module_& m);
 void bind_llama(const pybind11::module_& m);
 
