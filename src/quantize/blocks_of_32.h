@@ -1,5 +1,5 @@
-// q4_0, q4_1, q5_0, q5_1: the range of a block's weights, cut into equal steps. Each operation and
-// its order are those of `gguf.quants`, whose bits come out.
+// q4_0, q4_1, q5_0, q5_1 without importance: the range of a block's weights, cut into equal steps.
+// Each operation and its order are those of `gguf.quants`, whose bits come out.
 //
 //   q4_0, q5_0  the weight of the largest magnitude becomes -8 or -16; the other end of the range
 //               is clipped by up to half a step
@@ -68,14 +68,5 @@ bool encode_with_min(const float* x, typename F::Block& block) {
   pack_quants(quants, block);
   return true;
 }
-
-template <>
-inline constexpr Quantizer kQuantizer<Q4_0>{&quantize_each<Q4_0, &encode_symmetric<Q4_0>>};
-template <>
-inline constexpr Quantizer kQuantizer<Q4_1>{&quantize_each<Q4_1, &encode_with_min<Q4_1>>};
-template <>
-inline constexpr Quantizer kQuantizer<Q5_0>{&quantize_each<Q5_0, &encode_symmetric<Q5_0>>};
-template <>
-inline constexpr Quantizer kQuantizer<Q5_1>{&quantize_each<Q5_1, &encode_with_min<Q5_1>>};
 
 }  // namespace qk

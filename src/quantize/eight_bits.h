@@ -48,7 +48,8 @@ inline bool encode_q8_1(const float* x, Q8_1::Block& block) {
 
 inline bool encode_q8_k(const float* x, Q8_K::Block& block) {
   const float largest = signed_largest<256>(x);
-  const float inverse = largest == 0.0f ? 0.0f : -127.0f / largest;
+  const float exact = -127.0f / largest;
+  const float inverse = __builtin_isfinite(exact) ? exact : 0.0f;
   block.d.set(inverse_or_0(inverse));
   for (int i = 0; i < 256; ++i) {
     const int quant = round_even(x[i] * inverse);

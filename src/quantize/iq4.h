@@ -5,7 +5,7 @@
 #include "formats/iq4_nl.h"
 #include "formats/iq4_xs.h"
 #include "quantize/blocks_of_32.h"
-#include "quantize/k_quants_with_mins.h"
+#include "quantize/scale_search.h"
 
 namespace qk {
 

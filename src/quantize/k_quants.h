@@ -1,8 +1,6 @@
 // q3_k and q6_k: 16 groups of 16 weights with whole scales that share a half.
 #pragma once
 
-#include <algorithm>
-
 #include "formats/q3_k.h"
 #include "formats/q6_k.h"
 #include "quantize/codes.h"
@@ -10,19 +8,6 @@
 #include "quantize/scale_search.h"
 
 namespace qk {
-
-// The quants of every group for these scales, in the order of the weights.
-template <class Code, int kDepth>
-QK_INLINE void take_quants(const Groups<kDepth>& groups, Lanes scale, uint8_t* quants) {
-  const Lanes inverse = inverse_or_0(scale);
-  for (int i = 0; i < kDepth; ++i) {
-    int32_t found[kQuantizeLanes];
-    store_lanes(Code::quants(groups.x[i] * inverse), found);
-    for (int g = 0; g < kQuantizeLanes; ++g) {
-      quants[g * kDepth + i] = static_cast<uint8_t>(found[g]);
-    }
-  }
-}
 
 // Two bits of each of 256 quants, as q2_k has them.
 QK_INLINE void pack_crumbs(const uint8_t* quants, int shift, uint8_t* out) {
@@ -51,7 +36,8 @@ QK_INLINE void bytes_of(LaneInts numbers, uint64_t* words) {
   }
 }
 
-inline bool encode_q3_k(const float* x, const float* importance, Q3_K::Block& block) {
+inline bool encode_q3_k(const float* x, const float* importance, int, Q3_K::Block* to) {
+  Q3_K::Block& block = *to;
   using Code = WholeNumbers<-4, 3>;
   Groups<16> groups;
   load_groups<16, 16>(x, importance, 16, &groups);
@@ -76,7 +62,8 @@ QK_INLINE void pack_low_nibbles(const uint8_t* quants, uint8_t* out) {
   }
 }
 
-inline bool encode_q6_k(const float* x, const float* importance, Q6_K::Block& block) {
+inline bool encode_q6_k(const float* x, const float* importance, int, Q6_K::Block* to) {
+  Q6_K::Block& block = *to;
   using Code = WholeNumbers<-32, 31>;
   Groups<16> groups;
   load_groups<16, 16>(x, importance, 16, &groups);
@@ -94,21 +81,9 @@ inline bool encode_q6_k(const float* x, const float* importance, Q6_K::Block& bl
   return shared.d.fit;
 }
 
-// The quantiser of superblocks that are searched one by one.
-template <class F, bool (*kEncode)(const float*, const float*, typename F::Block&)>
-bool search_each(const float* x, const float* importance, int64_t blocks, uint8_t* out) {
-  auto* block = reinterpret_cast<typename F::Block*>(out);
-  bool fits = true;
-  for (int64_t i = 0; i < blocks; ++i) {
-    const float* factors = importance == nullptr ? nullptr : importance + 256 * i;
-    fits &= kEncode(x + 256 * i, factors, block[i]);
-  }
-  return fits;
-}
-
 template <>
-inline constexpr Quantizer kQuantizer<Q3_K>{&search_each<Q3_K, &encode_q3_k>};
+inline constexpr Quantizer kQuantizer<Q3_K>{&search_together<Q3_K, 1, &encode_q3_k>};
 template <>
-inline constexpr Quantizer kQuantizer<Q6_K>{&search_each<Q6_K, &encode_q6_k>};
+inline constexpr Quantizer kQuantizer<Q6_K>{&search_together<Q6_K, 1, &encode_q6_k>};
 
 }  // namespace qk

@@ -2,8 +2,6 @@
 // groups of 32 are searched two superblocks at a time.
 #pragma once
 
-#include <algorithm>
-
 #include "formats/q2_k.h"
 #include "formats/q4_k.h"
 #include "formats/q5_k.h"
@@ -12,21 +10,8 @@
 
 namespace qk {
 
-// The quants of every group for these lines, in the order of the weights.
-template <int kMost, int kDepth>
-QK_INLINE void take_line_quants(const Groups<kDepth>& groups, Lanes scale, Lanes off,
-                                uint8_t* quants) {
-  const Lanes inverse = inverse_or_0(scale);
-  for (int i = 0; i < kDepth; ++i) {
-    int32_t found[kQuantizeLanes];
-    store_lanes(WholeNumbers<0, kMost>::quants((groups.x[i] + off) * inverse), found);
-    for (int g = 0; g < kQuantizeLanes; ++g) {
-      quants[g * kDepth + i] = static_cast<uint8_t>(found[g]);
-    }
-  }
-}
-
-inline bool encode_q2_k(const float* x, const float* importance, Q2_K::Block& block) {
+inline bool encode_q2_k(const float* x, const float* importance, int, Q2_K::Block* to) {
+  Q2_K::Block& block = *to;
   Groups<16> groups;
   load_groups<16, 16>(x, importance, 16, &groups);
   const LineFit line = best_line<3, 9, true>(groups, -0.6f, 0.2f);
@@ -94,22 +79,8 @@ inline bool encode_q5_k(const float* x, const float* importance, int count, Q5_K
   return encode_pair<Q5_K, 6>(x, importance, count, blocks, -0.6f, 0.3f);
 }
 
-// The quantiser of formats whose blocks are searched kAtOnce at a time.
-template <class F, int kAtOnce, bool (*kEncode)(const float*, const float*, int, typename F::Block*)>
-bool search_together(const float* x, const float* importance, int64_t blocks, uint8_t* out) {
-  constexpr int kBlock = F::kInfo.block;
-  auto* block = reinterpret_cast<typename F::Block*>(out);
-  bool fits = true;
-  for (int64_t i = 0; i < blocks; i += kAtOnce) {
-    const auto count = static_cast<int>(std::min<int64_t>(blocks - i, kAtOnce));
-    const float* factors = importance == nullptr ? nullptr : importance + kBlock * i;
-    fits &= kEncode(x + kBlock * i, factors, count, block + i);
-  }
-  return fits;
-}
-
 template <>
-inline constexpr Quantizer kQuantizer<Q2_K>{&search_each<Q2_K, &encode_q2_k>};
+inline constexpr Quantizer kQuantizer<Q2_K>{&search_together<Q2_K, 1, &encode_q2_k>};
 template <>
 inline constexpr Quantizer kQuantizer<Q4_K>{&search_together<Q4_K, 2, &encode_q4_k>};
 template <>

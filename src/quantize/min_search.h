@@ -106,6 +106,20 @@ QK_INLINE LineFit best_line(const Groups<kDepth>& groups, float first, float ste
   return best;
 }
 
+// The quants of every group for these lines, in the order of the weights.
+template <int kMost, int kDepth>
+QK_INLINE void take_line_quants(const Groups<kDepth>& groups, Lanes scale, Lanes off,
+                                uint8_t* quants) {
+  const Lanes inverse = inverse_or_0(scale);
+  for (int i = 0; i < kDepth; ++i) {
+    int32_t found[kQuantizeLanes];
+    store_lanes(WholeNumbers<0, kMost>::quants((groups.x[i] + off) * inverse), found);
+    for (int g = 0; g < kQuantizeLanes; ++g) {
+      quants[g * kDepth + i] = static_cast<uint8_t>(found[g]);
+    }
+  }
+}
+
 // Scales and mins of groups as whole numbers of 0.. times halves that their superblock shares; mins
 // are taken off.
 struct SharedLines {
@@ -180,9 +194,9 @@ QK_INLINE void fit_shared(const Groups<kDepth>& groups, const SharedLines& now, 
   const Lanes over = inverse_or_0(determinant);
   const Lanes new_d = (xa * bb - xb * ab) * over;
   const Lanes new_dmin = (xa * ab - xb * aa) * over;
-  const LaneInts sound =
-      (determinant > 1e-6f * aa * bb) & (new_d > 0.0f) & (new_dmin > 0.0f);
-  *d = select(sound, new_d, now.d.values);
+  const LaneInts sound = (determinant > 1e-6f * aa * bb) & (new_d > 0.0f) & (new_dmin > 0.0f);
+  const Lanes without_mins = select(aa > 0.0f, xa * inverse_or_0(aa), now.d.values);
+  *d = select(sound, new_d, select(bb > 0.0f, now.d.values, without_mins));
   *dmin = select(sound, new_dmin, now.dmin.values);
 }
 

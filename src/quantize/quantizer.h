@@ -2,6 +2,7 @@
 // kQuantizer for each of its formats; quantize/registry.cpp lists them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/half.h"
@@ -36,6 +37,20 @@ bool quantize_each(const float* x, const float*, int64_t blocks, uint8_t* out) {
   auto* block = reinterpret_cast<typename F::Block*>(out);
   bool fits = true;
   for (int64_t i = 0; i < blocks; ++i) fits &= kEncode(x + i * F::kInfo.block, block[i]);
+  return fits;
+}
+
+// The quantiser of a format of which `kEncode` makes kAtOnce blocks at a time, or what is left.
+template <class F, int kAtOnce, bool (*kEncode)(const float*, const float*, int, typename F::Block*)>
+bool search_together(const float* x, const float* importance, int64_t blocks, uint8_t* out) {
+  constexpr int kBlock = F::kInfo.block;
+  auto* block = reinterpret_cast<typename F::Block*>(out);
+  bool fits = true;
+  for (int64_t i = 0; i < blocks; i += kAtOnce) {
+    const auto count = static_cast<int>(std::min<int64_t>(blocks - i, kAtOnce));
+    const float* factors = importance == nullptr ? nullptr : importance + kBlock * i;
+    fits &= kEncode(x + kBlock * i, factors, count, block + i);
+  }
   return fits;
 }
 

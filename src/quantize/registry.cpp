@@ -1,7 +1,6 @@
 #include "quantize/registry.h"
 
 #include "formats/all.h"
-#include "quantize/blocks_of_32.h"
 #include "quantize/eight_bits.h"
 #include "quantize/floats.h"
 #include "quantize/iq4.h"
@@ -9,6 +8,7 @@
 #include "quantize/k_quants_with_mins.h"
 #include "quantize/mxfp4.h"
 #include "quantize/ternary.h"
+#include "quantize/weighted_blocks.h"
 
 namespace qk {
 namespace {

@@ -6,6 +6,7 @@
 // and then takes the nearest numbers for what it found, as k-means does.
 #pragma once
 
+#include "quantize/codes.h"
 #include "quantize/groups.h"
 
 namespace qk {
@@ -69,6 +70,19 @@ QK_INLINE Lanes error_of_scale(const Groups<kDepth>& groups, Lanes scale) {
     error += groups.w[i] * rest * rest;
   }
   return error;
+}
+
+// The quants of every group for these scales, in the order of the weights.
+template <class Code, int kDepth>
+QK_INLINE void take_quants(const Groups<kDepth>& groups, Lanes scale, uint8_t* quants) {
+  const Lanes inverse = inverse_or_0(scale);
+  for (int i = 0; i < kDepth; ++i) {
+    int32_t found[kQuantizeLanes];
+    store_lanes(Code::quants(groups.x[i] * inverse), found);
+    for (int g = 0; g < kQuantizeLanes; ++g) {
+      quants[g * kDepth + i] = static_cast<uint8_t>(found[g]);
+    }
+  }
 }
 
 // Scales of groups as whole numbers of kLeast..kMost times a half that their superblock shares.
