@@ -1,4 +1,4 @@
-"""qkernels.quantize beside ggml's own quantisers, as llama-cpp-python (the bench extra) brings them."""
+"""qkernels.quantize beside ggml's own quantisers, which llama-cpp-python brings."""
 
 from __future__ import annotations
 

@@ -104,7 +104,9 @@ def entry_of(name: str, tensor: QTensor | PackedTensor | Array) -> TensorEntry:
         what = getattr(array, "dtype", type(array).__name__)
         raise TypeError(f"tensor {name!r} is {what}; expected weights, floats or signed integers")
     if not 1 <= array.ndim <= MOST_DIMS:
-        raise ValueError(f"tensor {name!r} has {array.ndim} dimensions; files have 1 to {MOST_DIMS}")
+        raise ValueError(
+            f"tensor {name!r} has {array.ndim} dimensions; files have 1 to {MOST_DIMS}"
+        )
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     type_id = ARRAY_TYPES[array.dtype.name]
     return TensorEntry(name, array.shape, type_id, array.nbytes, lambda: little)

@@ -53,9 +53,8 @@ void bind_quantize(py::module_& m) {
   m.def("quantize", &py_quantize, py::arg("a"), py::arg("fmt"), py::arg("imatrix"), py::arg("pad"),
         py::arg("threads"), "The blocks of weights (..., k), uint8 (..., row_bytes).");
   m.def(
-      "can_quantize",
-      [](py::handle fmt) { return quantizer_of(format_of(fmt)).run != nullptr; }, py::arg("fmt"),
-      "Whether weights can be quantised to a format.");
+      "can_quantize", [](py::handle fmt) { return quantizer_of(format_of(fmt)).run != nullptr; },
+      py::arg("fmt"), "Whether weights can be quantised to a format.");
 }
 
 }  // namespace qk::bind

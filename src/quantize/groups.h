@@ -42,9 +42,8 @@ QK_INLINE Lanes most_of_superblocks(Lanes lanes) {
 // The one of the largest magnitude, with its sign.
 template <int kPer>
 QK_INLINE Lanes signed_most_of_superblocks(Lanes lanes) {
-  return over_superblocks<kPer>(lanes, [](float a, float b) {
-    return __builtin_fabsf(b) > __builtin_fabsf(a) ? b : a;
-  });
+  return over_superblocks<kPer>(
+      lanes, [](float a, float b) { return __builtin_fabsf(b) > __builtin_fabsf(a) ? b : a; });
 }
 
 // 2^e for the e of the number's own exponent, within the powers whose inverse is a normal float;

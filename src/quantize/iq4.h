@@ -33,8 +33,7 @@ inline bool encode_iq4_xs(const float* x, const float* importance, int count,
                           IQ4_XS::Block* blocks) {
   Groups<32> groups;
   load_groups<32, 8>(x, importance, 8 * count, &groups);
-  const SharedScales shared =
-      share_scales<Iq4Codes, 8, -32, 31, 2>(groups, best_iq4_scale(groups));
+  const SharedScales shared = share_scales<Iq4Codes, 8, -32, 31, 2>(groups, best_iq4_scale(groups));
   uint8_t quants[512];
   take_quants<Iq4Codes>(groups, shared.numbers * shared.d.values, quants);
   const LaneInts scales = to_ints(shared.numbers) + 32;
@@ -48,7 +47,8 @@ inline bool encode_iq4_xs(const float* x, const float* importance, int count,
     }
     for (int j = 0; j < 4; ++j) {
       const int first = 8 * i + 2 * j;
-      block.scales_l[j] = static_cast<uint8_t>((scales[first] & 15) | (scales[first + 1] & 15) << 4);
+      block.scales_l[j] =
+          static_cast<uint8_t>((scales[first] & 15) | (scales[first + 1] & 15) << 4);
     }
     block.scales_h.set(static_cast<uint16_t>(high));
   }

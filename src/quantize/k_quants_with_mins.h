@@ -58,8 +58,8 @@ QK_INLINE bool encode_pair(const float* x, const float* importance, int count,
   const LineFit line = best_line<kMost, kTries, true>(groups, first_try, step);
   const SharedLines shared = share_lines<kMost, 8, 63, 2>(groups, line);
   uint8_t quants[512];
-  take_line_quants<kMost>(groups, shared.scales * shared.d.values,
-                          shared.mins * shared.dmin.values, quants);
+  take_line_quants<kMost>(groups, shared.scales * shared.d.values, shared.mins * shared.dmin.values,
+                          quants);
   for (int i = 0; i < count; ++i) {
     typename F::Block& block = blocks[i];
     pack_6bit_scales(to_ints(shared.scales), to_ints(shared.mins), 8 * i, block.scales);

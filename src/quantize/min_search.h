@@ -153,8 +153,8 @@ QK_INLINE void choose_numbers(const Groups<kDepth>& groups, const LineFit& line,
   for (int i = 0; i < 9; ++i) {
     const Lanes scale_try = Numbers::nearest(scale + static_cast<float>(i % 3 - 1));
     const Lanes min_try = Numbers::nearest(min + static_cast<float>(i / 3 - 1));
-    const Lanes error = error_of_line<kMost>(groups, scale_try * shared->d.values,
-                                             min_try * shared->dmin.values);
+    const Lanes error =
+        error_of_line<kMost>(groups, scale_try * shared->d.values, min_try * shared->dmin.values);
     const LaneInts better = error < least;
     shared->scales = select(better, scale_try, shared->scales);
     shared->mins = select(better, min_try, shared->mins);

@@ -133,9 +133,10 @@ Status plan_quantize(int format, const ArrayView& weights, bool pad, QuantizeJob
     return Status::value_error("a has shape %s: no weights", shape.text);
   }
   if (!pad && job.k % info.block != 0) {
-    return Status::value_error("k=%lld is no multiple of %s's %d weights a block; pad=True "
-                               "completes rows with zeros",
-                               ll(job.k), info.name, info.block);
+    return Status::value_error(
+        "k=%lld is no multiple of %s's %d weights a block; pad=True "
+        "completes rows with zeros",
+        ll(job.k), info.name, info.block);
   }
   QK_TRY(row_bytes(format, job.k, &job.row_bytes));
   int64_t total = 0;

@@ -18,8 +18,8 @@ struct QuantizeJob {
   int64_t row_bytes = 0;
   // A matrix of each expert's k factors of squared errors, padded_k apart; or null for equal ones.
   const float* importance = nullptr;
-  int64_t padded_k = 0;           // k filled up to whole units of 256
-  int64_t rows_per_expert = 0;    // of `importance`; all rows where the experts share it
+  int64_t padded_k = 0;         // k filled up to whole units of 256
+  int64_t rows_per_expert = 0;  // of `importance`; all rows where the experts share it
 };
 
 // float32, float16 or bfloat16 of shape (n, k) or (experts, n, k), and a format that is quantised

@@ -41,7 +41,8 @@ bool quantize_each(const float* x, const float*, int64_t blocks, uint8_t* out) {
 }
 
 // The quantiser of a format of which `kEncode` makes kAtOnce blocks at a time, or what is left.
-template <class F, int kAtOnce, bool (*kEncode)(const float*, const float*, int, typename F::Block*)>
+template <class F, int kAtOnce,
+          bool (*kEncode)(const float*, const float*, int, typename F::Block*)>
 bool search_together(const float* x, const float* importance, int64_t blocks, uint8_t* out) {
   constexpr int kBlock = F::kInfo.block;
   auto* block = reinterpret_cast<typename F::Block*>(out);

@@ -39,8 +39,7 @@ inline bool encode_tq2_0(const float* x, TQ2_0::Block& block) {
   if (!store_scale(quantize_ternary(x, quants), block.d)) return false;
   for (int i = 0; i < 64; ++i) {
     const uint8_t* first = quants + 128 * (i / 32) + i % 32;
-    block.qs[i] =
-        static_cast<uint8_t>(first[0] | first[32] << 2 | first[64] << 4 | first[96] << 6);
+    block.qs[i] = static_cast<uint8_t>(first[0] | first[32] << 2 | first[64] << 4 | first[96] << 6);
   }
   return true;
 }
