@@ -5,7 +5,8 @@
 `load_gguf` opens a file, `quantize` makes weights of floats, `QTensor` views them, `gemv` and
 `gemm` multiply, `dequantize` and `get_rows` decode; `rmsnorm_linear`, `swiglu_proj`, `swiglu_ffn`,
 `attention` and `rope` are what a layer of a model is made of. Arrays are NumPy's or torch's CPU
-tensors; importing this never imports torch. `qkernels.cuda` is the same for weights and arrays on NVIDIA devices.
+tensors; importing this never imports torch. `qkernels.cuda` is the same for weights and arrays on
+NVIDIA devices.
 """
 
 from typing import Any
