@@ -32,9 +32,20 @@ RULES: dict[str, tuple[str, ...]] = {
     "dispatch": ("core", "formats", "kernels/table.h"),
     "ops": ("core", "formats", "dispatch", *_KERNEL_DATA),
     "gguf": ("core", "formats"),
+    "quantize": ("core", "formats", "ops/shapes.h", "ops/shape_text.h"),
     "cuda": ("core", "formats"),
     "llama": ("core", "formats", "dispatch", "gguf", "ops", *_KERNEL_DATA),
-    "bind": ("core", "formats", "dispatch", "gguf", "cuda", "ops", "llama", *_KERNEL_DATA),
+    "bind": (
+        "core",
+        "formats",
+        "dispatch",
+        "gguf",
+        "cuda",
+        "ops",
+        "quantize",
+        "llama",
+        *_KERNEL_DATA,
+    ),
 }
 GENERATED = {"dispatch/isa_list.inc"}  # written by CMake
 AN_ISA = "isa/"  # what a kernel's include of the macro QK_ISA_HEADER leads to

@@ -53,6 +53,7 @@ def test_every_directory_of_the_sources_has_a_rule() -> None:
         ("ops/a.cpp", "kernels/linear.h"),
         ("ops/a.cpp", "llama/model.h"),
         ("gguf/a.cpp", "ops/linear.h"),
+        ("quantize/a.cpp", "ops/linear.h"),
         ("cuda/a.cpp", "kernels/table.h"),
         ("llama/a.cpp", "bind/bind.h"),
     ],

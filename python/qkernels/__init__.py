@@ -2,10 +2,11 @@
 
     y = qkernels.gemv(weights, x)          # (n, k) weights, (k,) activations -> (n,)
 
-`load_gguf` opens a file, `QTensor` views weights, `gemv` and `gemm` multiply, `dequantize` and
-`get_rows` decode; `rmsnorm_linear`, `swiglu_proj`, `swiglu_ffn`, `attention` and `rope` are what a
-layer of a model is made of. Arrays are NumPy's or torch's CPU tensors; importing this never imports
-torch. `qkernels.cuda` is the same for weights and arrays on NVIDIA devices.
+`load_gguf` opens a file, `quantize` makes weights of floats, `QTensor` views them, `gemv` and
+`gemm` multiply, `dequantize` and `get_rows` decode; `rmsnorm_linear`, `swiglu_proj`, `swiglu_ffn`,
+`attention` and `rope` are what a layer of a model is made of. Arrays are NumPy's or torch's CPU
+tensors; importing this never imports torch. `qkernels.cuda` is the same for weights and arrays on
+NVIDIA devices.
 """
 
 from typing import Any
@@ -15,6 +16,7 @@ from ._attention import KVCache, attention, attention_scores, rope
 from ._core import Activations
 from ._fused import rmsnorm_linear, swiglu_ffn, swiglu_proj
 from ._ops import dequantize, gemm, gemv, get_rows, quantize_activations
+from ._quantize import can_quantize, quantize
 from ._threads import num_threads, set_num_threads
 from .gguf_file import GGUFFile, load_gguf
 from .packed import PackedTensor
@@ -30,6 +32,7 @@ __all__ = [
     "QTensor",
     "attention",
     "attention_scores",
+    "can_quantize",
     "dequantize",
     "formats",
     "gemm",
@@ -39,6 +42,7 @@ __all__ = [
     "isas",
     "load_gguf",
     "num_threads",
+    "quantize",
     "quantize_activations",
     "rmsnorm_linear",
     "rope",

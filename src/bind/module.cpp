@@ -18,6 +18,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   qk::bind::bind_rope(m);
   qk::bind::bind_gguf(m);
   qk::bind::bind_raw_ints(m);
+  qk::bind::bind_quantize(m);
   qk::bind::bind_read(m);
   qk::bind::bind_llama(m);
 }

@@ -1,0 +1,60 @@
+// Quantising for Python.
+#include "quantize/quantize.h"
+
+#include <pybind11/numpy.h>
+#include <vector>
+
+#include "bind/activations.h"
+#include "bind/array.h"
+#include "bind/bind.h"
+#include "bind/errors.h"
+#include "bind/weights.h"
+#include "core/aligned.h"
+#include "core/checked.h"
+#include "quantize/registry.h"
+
+namespace py = pybind11;
+
+namespace qk::bind {
+namespace {
+
+py::array_t<uint8_t> py_quantize(py::handle a, py::handle fmt, py::handle imatrix, bool pad,
+                                 int threads) {
+  const Parallel parallel = parallel_of(threads);
+  const HeldArray held = hold_array(a, "a");
+  QuantizeJob job;
+  raise_if_failed(plan_quantize(format_of(fmt), held.view, pad, &job));
+  AlignedBuffer importance;
+  if (!imatrix.is_none()) {
+    const HeldArray held_imatrix = hold_array(imatrix, "imatrix");
+    int64_t bytes = 0;
+    raise_if_failed(importance_floats(job, held_imatrix.view, &bytes));
+    if (!checked_mul(bytes, sizeof(float), &bytes)) bytes = -1;
+    raise_if_failed(importance.reserve(bytes));
+    auto* floats = reinterpret_cast<float*>(importance.data());
+    raise_if_failed(read_importance(held_imatrix.view, floats, &job));
+  }
+  std::vector<int64_t> shape(held.view.shape, held.view.shape + held.view.ndim);
+  shape.back() = job.row_bytes;
+  py::array_t<uint8_t> out(shape);
+  uint8_t* blocks = out.mutable_data();
+  Status status;
+  {
+    const py::gil_scoped_release unlocked;
+    status = quantize(parallel, job, blocks);
+  }
+  raise_if_failed(status);
+  return out;
+}
+
+}  // namespace
+
+void bind_quantize(py::module_& m) {
+  m.def("quantize", &py_quantize, py::arg("a"), py::arg("fmt"), py::arg("imatrix"), py::arg("pad"),
+        py::arg("threads"), "The blocks of weights (..., k), uint8 (..., row_bytes).");
+  m.def(
+      "can_quantize", [](py::handle fmt) { return quantizer_of(format_of(fmt)).run != nullptr; },
+      py::arg("fmt"), "Whether weights can be quantised to a format.");
+}
+
+}  // namespace qk::bind

@@ -1,0 +1,196 @@
+#include "quantize/quantize.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <limits>
+
+#include "core/array.h"
+#include "core/checked.h"
+#include "core/half.h"
+#include "formats/registry.h"
+#include "ops/shape_text.h"
+#include "ops/shapes.h"
+#include "quantize/registry.h"
+
+namespace qk {
+namespace {
+
+// What is quantised at once, on the stack: blocks of every format are whole in it.
+constexpr int64_t kPieceWeights = 4096;
+constexpr float kLeastImportance = 0x1p-20f;
+
+// The first weight at fault, of all threads.
+class FirstFault {
+ public:
+  void report(int64_t place) {
+    int64_t known = first_.load(std::memory_order_relaxed);
+    while (place < known && !first_.compare_exchange_weak(known, place)) {
+    }
+  }
+  bool any() const { return first() != kNone; }
+  int64_t first() const { return first_.load(); }
+
+ private:
+  static constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+  std::atomic<int64_t> first_{kNone};
+};
+
+// The index of the first of `count` values that is not finite, or -1.
+int64_t find_nonfinite(const float* x, int64_t count) {
+  uint32_t largest = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t size = bits_of_float(x[i]) & 0x7fffffffu;
+    largest = size > largest ? size : largest;
+  }
+  if (largest < 0x7f800000u) return -1;
+  int64_t i = 0;
+  while ((bits_of_float(x[i]) & 0x7fffffffu) < 0x7f800000u) ++i;
+  return i;
+}
+
+// Quantises the pieces of rows that a thread is given.
+class Worker {
+ public:
+  Worker(const QuantizeJob& job, uint8_t* out, FirstFault& nonfinite, FirstFault& too_large)
+      : job_(job),
+        info_(format_at(job.format).info),
+        quantizer_(quantizer_of(job.format)),
+        out_(out),
+        nonfinite_(nonfinite),
+        too_large_(too_large) {}
+
+  void operator()(int64_t begin, int64_t end) {
+    const int64_t pieces = ceil_div(job_.k, kPieceWeights);
+    for (int64_t i = begin; i < end; ++i) quantize_piece(i / pieces, i % pieces * kPieceWeights);
+  }
+
+ private:
+  void quantize_piece(int64_t row, int64_t first) {
+    const int64_t count = std::min(job_.k - first, kPieceWeights);
+    const int64_t blocks = ceil_div(count, info_.block);
+    const int64_t stride = job_.weights.strides[job_.weights.ndim - 1];
+    alignas(64) float x[kPieceWeights];
+    load_floats(row_address(job_.weights, row) + first * stride, stride, job_.weights.type, count,
+                x);
+    std::fill(x + count, x + blocks * info_.block, 0.0f);
+    if (!quantizer_.keeps_nonfinite) {
+      if (const int64_t i = find_nonfinite(x, count); i >= 0) {
+        nonfinite_.report(row * job_.k + first + i);
+        return;
+      }
+    }
+    const float* importance = job_.importance;
+    if (importance != nullptr) importance += row / job_.rows_per_expert * job_.padded_k + first;
+    uint8_t* to = out_ + row * job_.row_bytes + first / info_.block * info_.bytes;
+    if (!quantizer_.run(x, importance, blocks, to)) too_large_.report(row);
+  }
+
+  const QuantizeJob& job_;
+  const FormatInfo& info_;
+  const Quantizer& quantizer_;
+  uint8_t* out_;
+  FirstFault& nonfinite_;
+  FirstFault& too_large_;
+};
+
+// One row of factors: over its largest, not below the least, and that past k.
+Status read_factors(const ArrayView& imatrix, int64_t row, const QuantizeJob& job, float* out) {
+  const int last = imatrix.ndim - 1;
+  load_floats(row_address(imatrix, row), imatrix.strides[last], imatrix.type, job.k, out);
+  float largest = 0.0f;
+  for (int64_t i = 0; i < job.k; ++i) {
+    const bool is_factor = out[i] >= 0.0f && out[i] <= std::numeric_limits<float>::max();
+    if (!is_factor) {
+      return Status::value_error("imatrix holds %g at column %lld; expected finite values from 0",
+                                 static_cast<double>(out[i]), ll(i));
+    }
+    largest = std::max(largest, out[i]);
+  }
+  const float scale = largest > 0.0f ? largest : 1.0f;
+  for (int64_t i = 0; i < job.k; ++i) out[i] = std::max(out[i] / scale, kLeastImportance);
+  std::fill(out + job.k, out + job.padded_k, kLeastImportance);
+  return {};
+}
+
+}  // namespace
+
+Status plan_quantize(int format, const ArrayView& weights, bool pad, QuantizeJob* out) {
+  const FormatInfo& info = format_at(format).info;
+  if (quantizer_of(format).run == nullptr) {
+    return Status::value_error("nothing is quantised to %s", info.name);
+  }
+  QK_TRY(check_float(weights, "a"));
+  const ShapeText shape(weights.shape, weights.ndim);
+  if (weights.ndim != 2 && weights.ndim != 3) {
+    return Status::value_error("a has shape %s; expected (n, k) or (experts, n, k)", shape.text);
+  }
+  QuantizeJob job{.format = format, .weights = weights};
+  const int last = weights.ndim - 1;
+  job.rows = dims_product(weights, last);
+  job.k = weights.shape[last];
+  if (job.rows == 0 || job.k == 0) {
+    return Status::value_error("a has shape %s: no weights", shape.text);
+  }
+  if (!pad && job.k % info.block != 0) {
+    return Status::value_error(
+        "k=%lld is no multiple of %s's %d weights a block; pad=True "
+        "completes rows with zeros",
+        ll(job.k), info.name, info.block);
+  }
+  QK_TRY(row_bytes(format, job.k, &job.row_bytes));
+  int64_t total = 0;
+  int64_t pieces = 0;
+  if (dims_product(weights, weights.ndim) < 0 || !checked_mul(job.rows, job.row_bytes, &total) ||
+      !checked_mul(job.rows, ceil_div(job.k, kPieceWeights), &pieces) ||
+      !checked_round_up(job.k, kUnit, &job.padded_k)) {
+    return Status::value_error("a has shape %s, which passes 2^63 bytes", shape.text);
+  }
+  *out = job;
+  return {};
+}
+
+Status importance_floats(const QuantizeJob& job, const ArrayView& imatrix, int64_t* floats) {
+  QK_TRY(check_float(imatrix, "imatrix"));
+  const bool is_shared = imatrix.ndim == 1 && imatrix.shape[0] == job.k;
+  const bool is_stack = job.weights.ndim == 3 && imatrix.ndim == 2 &&
+                        imatrix.shape[0] == job.weights.shape[0] && imatrix.shape[1] == job.k;
+  if (!is_shared && !is_stack) {
+    return Status::value_error("imatrix has shape %s, a has %s; expected (k,) or (experts, k)",
+                               ShapeText(imatrix.shape, imatrix.ndim).text,
+                               ShapeText(job.weights.shape, job.weights.ndim).text);
+  }
+  if (!checked_mul(is_stack ? imatrix.shape[0] : 1, job.padded_k, floats)) {
+    return Status::value_error("imatrix passes 2^63 values");
+  }
+  return {};
+}
+
+Status read_importance(const ArrayView& imatrix, float* floats, QuantizeJob* job) {
+  const int64_t rows = imatrix.ndim == 2 ? imatrix.shape[0] : 1;
+  for (int64_t row = 0; row < rows; ++row) {
+    QK_TRY(read_factors(imatrix, row, *job, floats + row * job->padded_k));
+  }
+  job->importance = floats;
+  job->rows_per_expert = job->rows / rows;
+  return {};
+}
+
+Status quantize(const Parallel& parallel, const QuantizeJob& job, uint8_t* out) {
+  FirstFault nonfinite;
+  FirstFault too_large;
+  Worker worker(job, out, nonfinite, too_large);
+  parallel(job.rows * ceil_div(job.k, kPieceWeights), 1, worker);
+  const char* name = format_at(job.format).info.name;
+  if (nonfinite.any()) {
+    return Status::value_error("a holds a NaN or an infinity in row %lld, column %lld; %s has none",
+                               ll(nonfinite.first() / job.k), ll(nonfinite.first() % job.k), name);
+  }
+  if (too_large.any()) {
+    return Status::value_error("row %lld of a has weights that are too large for the scales of %s",
+                               ll(too_large.first()), name);
+  }
+  return {};
+}
+
+}  // namespace qk

@@ -1,0 +1,58 @@
+// What turns floats into the blocks of a format. One header a family of formats specialises
+// kQuantizer for each of its formats; quantize/registry.cpp lists them.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "core/half.h"
+#include "core/unaligned.h"
+
+namespace qk {
+
+// Writes `blocks` blocks that stand for as many weights x, all of them finite. `importance` is null
+// or has what each weight's squared error is multiplied by, above 0 and at most 1. False where a
+// scale does not fit its block.
+using QuantizeFn = bool (*)(const float* x, const float* importance, int64_t blocks, uint8_t* out);
+
+struct Quantizer {
+  QuantizeFn run = nullptr;
+  bool keeps_nonfinite = false;  // a NaN or an infinity has a code of its own
+};
+
+template <class F>
+inline constexpr Quantizer kQuantizer{};
+
+// To a half; false where that is infinite or a NaN, and so no scale.
+QK_INLINE bool store_scale(float value, U16& scale) {
+  const uint16_t half = float_to_half(value);
+  scale.set(half);
+  return (half & 0x7fff) < 0x7c00;
+}
+
+// The quantiser of a format whose blocks are made one by one, by the function `kEncode` of a
+// block's weights.
+template <class F, bool (*kEncode)(const float*, typename F::Block&)>
+bool quantize_each(const float* x, const float*, int64_t blocks, uint8_t* out) {
+  auto* block = reinterpret_cast<typename F::Block*>(out);
+  bool fits = true;
+  for (int64_t i = 0; i < blocks; ++i) fits &= kEncode(x + i * F::kInfo.block, block[i]);
+  return fits;
+}
+
+// The quantiser of a format of which `kEncode` makes kAtOnce blocks at a time, or what is left.
+template <class F, int kAtOnce,
+          bool (*kEncode)(const float*, const float*, int, typename F::Block*)>
+bool search_together(const float* x, const float* importance, int64_t blocks, uint8_t* out) {
+  constexpr int kBlock = F::kInfo.block;
+  auto* block = reinterpret_cast<typename F::Block*>(out);
+  bool fits = true;
+  for (int64_t i = 0; i < blocks; i += kAtOnce) {
+    const auto count = static_cast<int>(std::min<int64_t>(blocks - i, kAtOnce));
+    const float* factors = importance == nullptr ? nullptr : importance + kBlock * i;
+    fits &= kEncode(x + kBlock * i, factors, count, block + i);
+  }
+  return fits;
+}
+
+}  // namespace qk

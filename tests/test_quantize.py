@@ -1,0 +1,229 @@
+"""qkernels.quantize: bit for bit as the gguf package and as ggml define it, and what it refuses."""
+
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+import torch
+
+import qkernels as qk
+from weights import gguf_type, reference
+
+NDArray = np.ndarray[Any, Any]
+
+AS_GGUF = [
+    *("f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "tq1_0", "tq2_0", "mxfp4"),
+]
+FLOATS = ["f32", "f16", "bf16"]
+QUANTIZABLE = [fmt for fmt in qk.formats() if qk.can_quantize(fmt)]
+N, K = 48, 768
+
+
+def _gaussian(rng: np.random.Generator) -> NDArray:
+    return rng.standard_normal((N, K))
+
+
+def _outliers(rng: np.random.Generator) -> NDArray:
+    weights = rng.standard_normal((N, K))
+    weights[rng.random((N, K)) < 0.01] *= 1000
+    return weights
+
+
+def _near_powers_of_two(rng: np.random.Generator) -> NDArray:
+    """Where a rounded logarithm jumps."""
+    powers = np.exp2(rng.integers(-12, 12, (N, K))).astype(np.float32)
+    steps = rng.integers(-3, 4, (N, K)).astype(np.int32)
+    return (powers.view(np.int32) + steps).view(np.float32) * rng.choice([-1, 1], (N, K))
+
+
+def _ties(rng: np.random.Generator) -> NDArray:
+    """Halves of a step, so that each rounding rule shows."""
+    weights = rng.integers(-254, 255, (N, K)) / 2.0
+    weights[:, ::32] = 127
+    return weights
+
+
+SOURCES = {
+    "gaussian": _gaussian,
+    "laplacian": lambda rng: rng.laplace(size=(N, K)),
+    "uniform, positive": lambda rng: rng.random((N, K)) + 1,
+    "negative": lambda rng: -rng.random((N, K)) - 1,
+    "zeros": lambda _: np.zeros((N, K)),
+    "constants": lambda rng: np.repeat(rng.standard_normal((N, 1)), K, axis=1),
+    "sparse": lambda rng: rng.standard_normal((N, K)) * (rng.random((N, K)) < 0.02),
+    "outliers": _outliers,
+    "near powers of two": _near_powers_of_two,
+    "ties": _ties,
+    "small": lambda rng: rng.standard_normal((N, K)) * 1e-7,
+    "scales that are zero as halves": lambda rng: rng.standard_normal((N, K)) * 1e-30,
+    "ternary": lambda rng: rng.integers(-1, 2, (N, K)) * 0.37,
+}
+
+
+def source(name: str, seed: int = 0) -> NDArray:
+    """(48, 768) float32."""
+    return np.asarray(SOURCES[name](np.random.default_rng(seed)), np.float32)
+
+
+@pytest.mark.parametrize("fmt", AS_GGUF)
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_bytes_are_those_of_the_gguf_package(fmt: str, name: str) -> None:
+    weights = source(name)
+    expected = gguf.quants.quantize(weights, gguf_type(fmt)).view(np.uint8)
+    got = np.asarray(qk.quantize(weights, fmt).data)
+    np.testing.assert_array_equal(got, expected.reshape(N, -1))
+
+
+def test_every_format_that_the_gguf_package_quantises_to_is_among_these() -> None:
+    one_row = np.zeros((1, 256), np.float32)
+    known = []
+    for fmt in set(qk.formats()) - {"q8_ks"}:
+        try:
+            gguf.quants.quantize(one_row, gguf_type(fmt))
+        except NotImplementedError:
+            continue
+        known.append(fmt)
+    assert set(known) - {"nvfp4"} == set(AS_GGUF)
+
+
+@pytest.mark.parametrize("fmt", QUANTIZABLE)
+@pytest.mark.parametrize("scale", [2**-127, 1e-39, 1e-44])
+def test_denormal_weights_become_zeros_or_what_they_are(fmt: str, scale: float) -> None:
+    weights = source("gaussian").clip(-4, 4) * np.float32(scale)
+    dense = qk.quantize(weights, fmt).dequantize()
+    assert np.isfinite(dense).all()
+    assert np.abs(dense).max() <= 1.1 * np.abs(weights).max()
+
+
+@pytest.mark.parametrize("fmt", sorted(set(QUANTIZABLE) - set(FLOATS)))
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_weight_that_is_not_finite_is_refused_by_its_place(fmt: str, value: float) -> None:
+    weights = source("gaussian")
+    weights[7, 300] = weights[7, 400] = weights[9, 0] = value
+    with pytest.raises(ValueError, match=rf"row 7, column 300; {fmt} has none"):
+        qk.quantize(weights, fmt)
+
+
+@pytest.mark.parametrize("fmt", FLOATS)
+def test_floats_keep_what_is_not_finite(fmt: str) -> None:
+    weights = np.array([[np.nan, np.inf, -np.inf, 1e30, -0.0, 1e-44]], np.float32)
+    with np.errstate(over="ignore"):
+        expected = gguf.quants.quantize(weights, gguf_type(fmt)).view(np.uint8)
+    data = qk.quantize(weights, fmt).data
+    np.testing.assert_array_equal(reference(np.asarray(data), fmt), reference(expected, fmt))
+
+
+@pytest.mark.parametrize("fmt", sorted(set(QUANTIZABLE) - {*FLOATS, "mxfp4", "q8_k"}))
+@pytest.mark.parametrize("value", [1e30, -3.4e38])
+def test_weights_past_every_scale_are_refused_by_their_row(fmt: str, value: float) -> None:
+    weights = source("gaussian")
+    weights[11, 5] = weights[20, 6] = value
+    with pytest.raises(ValueError, match=rf"row 11 of a has .* too large for the scales of {fmt}"):
+        qk.quantize(weights, fmt)
+
+
+@pytest.mark.parametrize("fmt", ["mxfp4", "q8_k"])
+def test_formats_of_wide_scales_hold_the_largest_floats(fmt: str) -> None:
+    weights = source("gaussian").clip(-4, 4) * np.float32(8e37)
+    dense = qk.quantize(weights, fmt).dequantize().astype(np.float64)
+    assert np.abs(dense - weights).max() <= 0.25 * np.abs(weights).max()
+
+
+@pytest.mark.parametrize("fmt", QUANTIZABLE)
+def test_a_row_does_not_depend_on_threads_or_neighbours(fmt: str) -> None:
+    weights = np.random.default_rng(1).standard_normal((9, 8192 + 256)).astype(np.float32)
+    whole = np.asarray(qk.quantize(weights, fmt, threads=1).data)
+    np.testing.assert_array_equal(qk.quantize(weights, fmt, threads=4).data, whole)
+    for row in (0, 8):
+        alone = qk.quantize(weights[row : row + 1], fmt)
+        np.testing.assert_array_equal(np.asarray(alone.data)[0], whole[row])
+
+
+@pytest.mark.parametrize("fmt", QUANTIZABLE)
+def test_strides_and_dtypes_change_nothing(fmt: str) -> None:
+    wide = np.random.default_rng(2).standard_normal((40, 1536)).astype(np.float16)
+    expected = np.asarray(qk.quantize(wide[::-2, ::-3].astype(np.float32), fmt).data)
+    np.testing.assert_array_equal(qk.quantize(wide[::-2, ::-3], fmt).data, expected)
+    fortran = np.asfortranarray(wide[::-2, ::-3].astype(np.float32))
+    np.testing.assert_array_equal(qk.quantize(fortran, fmt).data, expected)
+
+
+@pytest.mark.parametrize("fmt", QUANTIZABLE)
+def test_torch_weights_make_torch_blocks(fmt: str) -> None:
+    weights = source("gaussian")
+    made = qk.quantize(torch.from_numpy(weights).bfloat16(), fmt)
+    assert isinstance(made.data, torch.Tensor)
+    rounded = torch.from_numpy(weights).bfloat16().float().numpy()
+    np.testing.assert_array_equal(made.data.numpy(), qk.quantize(rounded, fmt).data)
+
+
+@pytest.mark.parametrize("fmt", QUANTIZABLE)
+def test_a_stack_is_its_experts(fmt: str) -> None:
+    stack = source("gaussian").reshape(3, 16, K)
+    made = qk.quantize(stack, fmt)
+    assert made.shape == stack.shape
+    for e in range(3):
+        np.testing.assert_array_equal(made[e].data, qk.quantize(stack[e], fmt).data)
+
+
+BLOCKS = sorted(set(QUANTIZABLE) - set(FLOATS))
+
+
+@pytest.mark.parametrize("fmt", BLOCKS)
+def test_a_k_that_cuts_a_block_is_refused_unless_padded(fmt: str) -> None:
+    weights = source("gaussian")[:, :300]
+    with pytest.raises(ValueError, match=r"k=300 is no multiple of .* pad=True"):
+        qk.quantize(weights, fmt)
+    made = qk.quantize(weights, fmt, pad=True)
+    assert made.shape == (N, 300)
+    filled = np.pad(weights, ((0, 0), (0, 512 - 300)))
+    nbytes = made.row_bytes
+    np.testing.assert_array_equal(made.data, np.asarray(qk.quantize(filled, fmt).data)[:, :nbytes])
+
+
+def test_formats_without_a_quantiser_say_so() -> None:
+    assert not qk.can_quantize("iq1_s")
+    with pytest.raises(ValueError, match="nothing is quantised to iq1_s"):
+        qk.quantize(source("gaussian"), "iq1_s")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (([[1.0]], "q8_0"), TypeError, "list"),
+        ((np.zeros((2, 32)), "q8_0"), TypeError, "float64"),
+        ((np.zeros(32, np.float32), "q8_0"), ValueError, r"\(32,\); expected \(n, k\)"),
+        ((np.zeros((0, 32), np.float32), "q8_0"), ValueError, r"\(0, 32\): no weights"),
+        ((np.zeros((2, 0), np.float32), "q8_0"), ValueError, r"\(2, 0\): no weights"),
+        ((np.zeros((2, 32), np.float32), "q8_9"), ValueError, "unknown format 'q8_9'"),
+        ((np.zeros((2, 32), np.float32), 3.0), TypeError, "fmt must be a name"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    arguments: tuple[Any, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        qk.quantize(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("imatrix", "error", "message"),
+    [
+        (np.ones(31, np.float32), ValueError, r"imatrix has shape \(31,\), a has \(2, 32\)"),
+        (np.ones((2, 32), np.float32), ValueError, r"imatrix has shape \(2, 32\)"),
+        (np.ones(32), TypeError, "imatrix has dtype float64"),
+        (np.full(32, -1, np.float32), ValueError, "imatrix holds -1 at column 0"),
+        (np.full(32, np.nan, np.float32), ValueError, "imatrix holds nan at column 0"),
+        (np.full(32, np.inf, np.float32), ValueError, "imatrix holds inf at column 0"),
+    ],
+)
+def test_a_wrong_imatrix_is_named(imatrix: NDArray, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        qk.quantize(np.zeros((2, 32), np.float32), "q8_0", imatrix=imatrix)
+
+
+def test_rows_without_end_are_refused_before_memory_is_asked_for() -> None:
+    endless = np.broadcast_to(np.float32(1), (2**40, 2**30))
+    with pytest.raises((ValueError, MemoryError)):
+        qk.quantize(endless, "q8_0")

@@ -1,0 +1,137 @@
+"""qkernels.quantize beside ggml's own quantisers, which llama-cpp-python brings."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_int, c_int64, c_size_t, c_void_p
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import qkernels as qk
+from qkernels.bench.peers import ggml_library
+from weights import SANITIZED, block_of, gguf_type, reference
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NDArray = np.ndarray[Any, Any]
+
+pytestmark = pytest.mark.skipif(
+    ggml_library.folder() is None, reason="needs llama-cpp-python, of the bench extra"
+)
+
+SEARCHED = ["q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs"]
+SEARCHED_BY_IMPORTANCE = [*SEARCHED, "q4_0", "q4_1", "q5_0", "q5_1"]
+N, K = (8, 512) if SANITIZED else (64, 1024)
+
+
+@lru_cache(maxsize=1)
+def _ggml() -> ctypes.CDLL:
+    folder = ggml_library.folder()
+    assert folder is not None
+    library = ctypes.CDLL(str(folder / "libggml-base.so"))
+    library.ggml_quantize_chunk.restype = c_size_t
+    library.ggml_quantize_chunk.argtypes = (
+        *(c_int, c_void_p, c_void_p),
+        *(c_int64, c_int64, c_int64, c_void_p),
+    )
+    for name in ("quantize_row_q8_1_ref", "quantize_row_q8_K_ref"):
+        getattr(library, name).restype = None
+        getattr(library, name).argtypes = (c_void_p, c_void_p, c_int64)
+    return library
+
+
+def by_ggml(weights: NDArray, fmt: str, imatrix: NDArray | None = None) -> NDArray:
+    """uint8 (n, row_bytes)."""
+    n, k = weights.shape
+    block, nbytes = block_of(fmt)
+    out = np.zeros((n, k // block * nbytes), np.uint8)
+    factors = None if imatrix is None else imatrix.ctypes.data
+    written = _ggml().ggml_quantize_chunk(
+        int(gguf_type(fmt)), weights.ctypes.data, out.ctypes.data, 0, n, k, factors
+    )
+    assert written == out.nbytes
+    return out
+
+
+def squared_error(blocks: NDArray, fmt: str, weights: NDArray, imatrix: NDArray | None) -> float:
+    difference = reference(blocks, fmt).astype(np.float64) - weights
+    return float((difference**2 * (1 if imatrix is None else imatrix)).sum())
+
+
+def importance(k: int) -> NDArray:
+    """Mean squares of activations whose columns differ in size by some orders of magnitude."""
+    rng = np.random.default_rng(3)
+    activations = rng.standard_normal((200, k)) * np.exp(rng.standard_normal(k))
+    return np.asarray((activations**2).mean(axis=0), np.float32)
+
+
+def assert_no_worse_than_ggml(weights: NDArray, fmt: str, imatrix: NDArray | None) -> None:
+    ours = np.asarray(qk.quantize(weights, fmt, imatrix=imatrix).data)
+    theirs = by_ggml(weights, fmt, imatrix)
+    error = squared_error(ours, fmt, weights, imatrix)
+    assert error <= 1.01 * squared_error(theirs, fmt, weights, imatrix)
+
+
+SOURCES = {
+    "gaussian": lambda rng: rng.standard_normal((N, K)),
+    "laplacian": lambda rng: rng.laplace(size=(N, K)),
+    "uniform": lambda rng: rng.random((N, K)) - 0.5,
+    "shifted": lambda rng: rng.standard_normal((N, K)) + 2,
+    "small": lambda rng: rng.standard_normal((N, K)) * 1e-3,
+}
+
+
+def source(name: str) -> NDArray:
+    return np.asarray(SOURCES[name](np.random.default_rng(0)), np.float32)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("fmt", SEARCHED)
+def test_the_squared_error_is_at_most_1_percent_above_ggml(fmt: str, name: str) -> None:
+    assert_no_worse_than_ggml(source(name), fmt, None)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("fmt", SEARCHED_BY_IMPORTANCE)
+def test_the_weighted_error_is_at_most_1_percent_above_ggml(fmt: str, name: str) -> None:
+    assert_no_worse_than_ggml(source(name), fmt, importance(K))
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("fmt", SEARCHED)
+def test_so_it_is_for_tensors_of_a_real_model(fmt: str, weighted: bool, model_path: Path) -> None:
+    """Down projections, the only ones whose rows are whole superblocks."""
+    with qk.load_gguf(model_path) as file:
+        for layer in (0, 12, 29):
+            tensor = file.unpacked(f"blk.{layer}.ffn_down.weight")
+            assert isinstance(tensor, qk.QTensor)
+            weights = np.asarray(qk.dequantize(tensor, rows=slice(0, N)))
+            imatrix = importance(weights.shape[1]) if weighted else None
+            assert_no_worse_than_ggml(weights, fmt, imatrix)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "function"), [("q8_1", "quantize_row_q8_1_ref"), ("q8_k", "quantize_row_q8_K_ref")]
+)
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_8_bit_forms_of_activations_are_those_of_ggml(
+    fmt: str, function: str, name: str
+) -> None:
+    weights = source(name)
+    weights[0, :256] = 0
+    ours = np.asarray(qk.quantize(weights, fmt).data)
+    theirs = np.zeros_like(ours)
+    getattr(_ggml(), function)(weights.ctypes.data, theirs.ctypes.data, weights.size)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("fmt", ["q4_0", "q5_1", "q8_0", "tq2_0", "mxfp4"])
+def test_what_the_gguf_package_defines_is_what_ggml_makes(fmt: str) -> None:
+    np.testing.assert_array_equal(
+        qk.quantize(source("gaussian"), fmt).data, by_ggml(source("gaussian"), fmt)
+    )
