@@ -14,6 +14,7 @@ void bind_attention(pybind11::module_& m);
 void bind_rope(pybind11::module_& m);
 void bind_gguf(pybind11::module_& m);
 void bind_read(pybind11::module_& m);
+void bind_stream(pybind11::module_& m);
 void bind_llama(const pybind11::module_& m);
 
 }  // namespace qk::bind

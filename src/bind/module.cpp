@@ -18,5 +18,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   qk::bind::bind_rope(m);
   qk::bind::bind_gguf(m);
   qk::bind::bind_read(m);
+  qk::bind::bind_stream(m);
   qk::bind::bind_llama(m);
 }
