@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import qkernels as qk
-from qkernels import cli_llama
+from qkernels import cli_llama, cli_stream
 from qkernels.bench.cli import app as bench_app
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.add_typer(bench_app, name="bench")
 app.command()(cli_llama.generate)
 app.command()(cli_llama.perplexity)
+app.command(epilog=cli_stream.EXAMPLE)(cli_stream.stream)
 
 
 def _print_version(wanted: bool) -> None:
