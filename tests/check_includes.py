@@ -35,7 +35,10 @@ RULES: dict[str, tuple[str, ...]] = {
     "gguf": ("core", "formats"),
     "cuda": ("core", "formats"),
     "llama": ("core", "formats", "dispatch", "gguf", "ops", *_KERNEL_DATA),
-    "bind": ("core", "formats", "dispatch", "gguf", "cuda", "ops", "llama", "stream", *_KERNEL_DATA),
+    "bind": (
+        *("core", "formats", "dispatch", "gguf", "cuda", "ops", "llama", "stream"),
+        *_KERNEL_DATA,
+    ),
 }
 GENERATED = {"dispatch/isa_list.inc", "stream/isa_list.inc"}  # written by CMake
 AN_ISA = "isa/"  # what a kernel's include of the macro QK_ISA_HEADER leads to

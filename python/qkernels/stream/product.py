@@ -22,6 +22,7 @@ class Layout(NamedTuple):
     nbytes: int
 
     def __str__(self) -> str:
+        """As messages name it."""
         if self.rows == 1:
             return "row after row"
         return f"{self.rows} rows, {self.nbytes or 'all'} bytes of each in turn"

@@ -29,6 +29,7 @@ class Point(NamedTuple):
     prefetch: int
 
     def __str__(self) -> str:
+        """As tables and verdicts name it."""
         distance = f"prefetch {self.prefetch}" if self.prefetch else "no prefetching"
         return f"{self.kernel}, {distance}"
 
