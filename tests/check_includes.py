@@ -31,23 +31,17 @@ RULES: dict[str, tuple[str, ...]] = {
     "kernels": ("core", "formats", "isa"),
     "dispatch": ("core", "formats", "kernels/table.h"),
     "ops": ("core", "formats", "dispatch", *_KERNEL_DATA),
+    "stream": ("core", "isa", "dispatch"),
     "gguf": ("core", "formats"),
     "quantize": ("core", "formats", "ops/shapes.h", "ops/shape_text.h"),
     "cuda": ("core", "formats"),
     "llama": ("core", "formats", "dispatch", "gguf", "ops", *_KERNEL_DATA),
     "bind": (
-        "core",
-        "formats",
-        "dispatch",
-        "gguf",
-        "cuda",
-        "ops",
-        "quantize",
-        "llama",
+        *("core", "formats", "dispatch", "gguf", "cuda", "ops", "quantize", "llama", "stream"),
         *_KERNEL_DATA,
     ),
 }
-GENERATED = {"dispatch/isa_list.inc"}  # written by CMake
+GENERATED = {"dispatch/isa_list.inc", "stream/isa_list.inc"}  # written by CMake
 AN_ISA = "isa/"  # what a kernel's include of the macro QK_ISA_HEADER leads to
 
 _INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>|(\w+))')
@@ -74,7 +68,7 @@ def read_includes(source: Path) -> tuple[list[Include], list[str]]:
             quoted, angled, macro = match.groups()
             where = f"{file}:{number}"
             if macro is not None:
-                if file.startswith("kernels/"):
+                if file.startswith(("kernels/", "stream/")):
                     includes.append(Include(file, number, AN_ISA))
                 else:
                     problems.append(f"{where}: includes the macro {macro}; only kernels may")

@@ -6,13 +6,14 @@
 // stay in one 128-bit lane. Quants lose their bias before they are multiplied.
 #pragma once
 
+#include "isa/avx2_bytes.h"
 #include "isa/avx2_panels.h"
 #include "isa/avx_common.h"
 
 namespace qk::avx2 {
 namespace {
 
-struct Isa : AvxCommon, Panels {
+struct Isa : AvxCommon, Panels, ByteDots {
   static constexpr const char* kName = "avx2";
   static constexpr uint64_t kNeeds = cpu::avx2 | cpu::fma | cpu::f16c;
   static constexpr int kStep = 32;

@@ -5,6 +5,7 @@
 // and become what the low plane's are added to.
 #pragma once
 
+#include "isa/avx512_bytes.h"
 #include "isa/avx512_panels.h"
 #include "isa/avx_common.h"
 #include "isa/planes.h"
@@ -12,7 +13,7 @@
 namespace qk::avx512vnni {
 namespace {
 
-struct Isa : AvxCommon, Panels {
+struct Isa : AvxCommon, Panels, ByteDots {
   static constexpr const char* kName = "avx512vnni";
   static constexpr uint64_t kNeeds = cpu::avx2 | cpu::fma | cpu::f16c | cpu::avx512f |
                                      cpu::avx512bw | cpu::avx512vl | cpu::avx512dq |

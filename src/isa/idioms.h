@@ -54,6 +54,12 @@
 //   panel_start<F, kPlanes>(minus_bias), panel_add<F>(sum, quants, planes, first, i), panel_total
 //                              a PanelSum<kPlanes>: exact sums, a row each, of the quants' products
 //                              with activations 4 (first + i) .. + 3, i = 0, 1, .. of a group
+// Streams of int8 (stream/kernels.h), where a word is four signed bytes
+//   ByteSums                   kLanes int32 sums, one a word, that start as ByteSums{} and wrap
+//   Multiplier, multiplier<kPeriod>(p)  kPeriod bytes at p over and over: 4, 16 or a whole vector
+//   dot_bytes(sums, words, x)  adds to each word's sum its four products with x, where weights are
+//                              kByteBias too high: 128, or 0
+//   add_sums(a, b), store_sums(p, sums)
 // Arithmetic
 //   zero, broadcast, load, add, fmul, fma(a, b, c) = a * b + c, to_floats(Ints), sum(Floats)
 //   fdiv(a, b), fmax(a, b)     a > b ? a : b, so that a NaN in b is kept

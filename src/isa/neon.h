@@ -10,12 +10,13 @@
 #include <arm_neon.h>
 
 #include "isa/idioms.h"
+#include "isa/neon_bytes.h"
 #include "isa/neon_panels.h"
 
 namespace qk::neon {
 namespace {
 
-struct Isa : Panels {
+struct Isa : Panels, ByteDots {
   static constexpr const char* kName = "neon";
   static constexpr uint64_t kNeeds = cpu::asimd;
   static constexpr bool kForTests = false;

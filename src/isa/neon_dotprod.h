@@ -60,6 +60,10 @@ struct Isa : neon::Isa, PlaneSums<Sdot> {
   using Sums::panel_start;
   using Sums::panel_total;
 
+  static QK_INLINE ByteSums dot_bytes(ByteSums sums, Words w, Multiplier x) {
+    return vdotq_s32(sums, vreinterpretq_s8_u32(w), x);
+  }
+
  protected:
   // A sum a register of 16 weights, or one for both where 32 share a scale.
   template <int kGroup>

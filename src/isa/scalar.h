@@ -3,13 +3,14 @@
 #pragma once
 
 #include "isa/planes.h"
+#include "isa/scalar_bytes.h"
 #include "isa/scalar_f8.h"
 #include "isa/scalar_panels.h"
 
 namespace qk::scalar {
 namespace {
 
-struct Isa : Eights, Panels {
+struct Isa : Eights, Panels, ByteDots {
   static constexpr const char* kName = "scalar";
   static constexpr uint64_t kNeeds = 0;
   static constexpr bool kForTests = false;

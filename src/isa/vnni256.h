@@ -63,6 +63,17 @@ struct Vnni256 : avx2::Isa, PlaneSums<Vnni256Sums<Encoding>> {
     return Encoding::dpbusd(minus_bias, q, x);
   }
 
+  // As on AVX-512 (isa/avx512_bytes.h): weights become unsigned, 128 too high.
+  static constexpr int32_t kByteBias = 128;
+  using Multiplier = __m256i;
+  template <int kPeriod>
+  static QK_INLINE Multiplier multiplier(const int8_t* p) {
+    return repeat<kPeriod>(p);
+  }
+  static QK_INLINE ByteSums dot_bytes(ByteSums sums, __m256i w, Multiplier x) {
+    return Encoding::dpbusd(sums, _mm256_xor_si256(w, _mm256_set1_epi8(-128)), x);
+  }
+
  private:
   template <int kBias>
   static QK_INLINE Ints subtract_bias(Ints dot, const int32_t (&sums4)[kUnit / 4], int step) {

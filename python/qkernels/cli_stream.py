@@ -1,0 +1,215 @@
+"""The command `qkernels stream`: one streaming kernel, or a sweep over all of them."""
+
+from __future__ import annotations
+
+import json as jsons
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qkernels.bench import MIN_ROUNDS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from qkernels.stream.measure import Problem, Run
+    from qkernels.stream.sweep import Grid, Sweep
+
+INTERRUPTED = 130
+EXAMPLE = (
+    "Example: qkernels stream --kernel dotprod4i --n 1024 --k 1024 --iters 64 --prefetch 2 --check"
+)
+
+
+def stream(
+    kernel: Annotated[
+        str, typer.Option(help="scalar, dotprod, dotprod4, dotprod4i or dotprod16i.")
+    ] = "dotprod4i",
+    n: Annotated[int, typer.Option(min=1, help="Rows of the matrix.")] = 1024,
+    k: Annotated[int, typer.Option(min=1, help="Depth of the matrix, at most 131071.")] = 1024,
+    iters: Annotated[int, typer.Option(min=1, help="Products to time.")] = 64,
+    prefetch: Annotated[
+        int, typer.Option(min=0, max=65536, help="Distance in blocks of 16 bytes; 0 for none.")
+    ] = 2,
+    check: Annotated[
+        bool, typer.Option("--check", help="Count mismatches against scalar; 1 if there are any.")
+    ] = False,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="n x k int8, row by row, or such an .npy; by default random ones."),
+    ] = None,
+    cold: Annotated[
+        bool, typer.Option("--cold/--warm", help="Weights from memory, or one copy of them.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random weights and x.")] = 0,
+    sweep: Annotated[
+        bool,
+        typer.Option("--sweep", help="Every kernel at every distance, cold and warm; checks too."),
+    ] = False,
+    plot: Annotated[
+        Path, typer.Option(help="Where --sweep draws its heat map: a .png, .svg or .pdf.")
+    ] = Path("stream-sweep.png"),
+    rounds: Annotated[int, typer.Option(min=MIN_ROUNDS, help="Samples of each in a sweep.")] = (
+        MIN_ROUNDS
+    ),
+    json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
+) -> None:
+    """Time exact int8 products, by a kernel, a layout and a prefetch distance of choice.
+
+    One thread multiplies an int8 matrix by an int8 vector into int32. GB/s are
+    of weights, with their padding; GOP/s count multiplications and additions.
+    QKERNELS_ISA chooses among the instruction sets of this CPU. Ends with 1 after
+    a mismatch or an error, and with 130 after Ctrl-C. See docs/stream.md.
+    """
+    from qkernels.stream import measure
+
+    with _errors():
+        loaded = None if weights is None else measure.read_weights(weights, n, k)
+        problem = measure.random_problem(n, k, seed)
+        if loaded is not None:
+            problem = problem._replace(w=loaded)
+        if sweep:
+            mismatches = _sweep(problem, rounds, plot, json)
+        else:
+            mismatches = _run(problem, kernel, prefetch, iters, cold, check, json)
+    if mismatches:
+        raise typer.Exit(1)
+
+
+def _run(
+    problem: Problem,
+    kernel: str,
+    prefetch: int,
+    iterations: int,
+    cold: bool,
+    check: bool,
+    json: bool,
+) -> int:
+    """Time and print one kernel; the mismatches found."""
+    from qkernels.stream import measure
+
+    with _bar("Multiplying") as update:
+        found = measure.run(
+            problem,
+            kernel,
+            prefetch,
+            iterations,
+            cold=cold,
+            check=check,
+            progress=lambda done: update(done, iterations),
+        )
+    if json:
+        typer.echo(jsons.dumps(found.to_dict(), indent=2))
+    else:
+        _print_run(found)
+    return found.mismatches or 0
+
+
+def _print_run(found: Run) -> None:
+    temperature = "cold" if found.cold else "warm"
+    typer.echo(
+        f"{found.kernel} ({found.isa}), {found.n}x{found.k} int8, {temperature},"
+        f" prefetch {found.prefetch}, {found.iterations} iterations"
+    )
+    lines = [
+        ("elapsed", f"{found.seconds * 1e3:.3f} ms"),
+        ("per iteration", f"{found.per_iteration * 1e6:.2f} us"),
+        ("read", f"{found.gigabytes:.2f} GB/s"),
+        ("arithmetic", f"{found.gigaops:.2f} GOP/s"),
+        ("checksum", str(found.checksum)),
+    ]
+    if found.mismatches is not None:
+        lines.append(("mismatches", f"{found.mismatches} of {found.n} against scalar"))
+    for name, value in lines:
+        typer.echo(f"  {name:<14} {value}")
+
+
+def _sweep(problem: Problem, rounds: int, path: Path, json: bool) -> int:
+    """Sweep, draw and print; the mismatches found."""
+    from qkernels.stream import plot
+    from qkernels.stream.sweep import sweep
+
+    plot.check()
+    with _bar("Sweeping") as update:
+        found = sweep(problem, rounds=rounds, progress=update)
+    plot.save(found, path)
+    if json:
+        typer.echo(jsons.dumps(found.to_dict(), indent=2))
+    else:
+        _print_sweep(found, path)
+    return found.mismatches
+
+
+def _print_sweep(found: Sweep, path: Path) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for temperature, grid in found.grids.items():
+        console.print(_table(temperature, grid))
+    for temperature, grid in found.grids.items():
+        console.print(f"[bold]best {temperature}[/bold]: {grid.verdict()}.", soft_wrap=True)
+    machine = found.machine
+    steal = "not counted here" if found.steal is None else f"{found.steal:.1%}"
+    busy = "" if found.load is None else f", load {found.load:.1f}"
+    console.print(
+        f"{machine['cpu']}, {machine['isa']}; {found.n}x{found.k} int8, one thread,"
+        f" {found.rounds} rounds; last-level cache {found.cache_bytes / 2**20:.0f} MiB;"
+        f" steal {steal}{busy}",
+        soft_wrap=True,
+    )
+    console.print(f"{found.mismatches} mismatches against scalar; heat map in {path}")
+
+
+def _table(temperature: str, grid: Grid) -> Table:
+    """GB/s, a row a kernel; the best in bold."""
+    from rich.table import Table
+
+    from qkernels.stream.sweep import Point
+
+    title = f"GB/s, {temperature} weights; reading alone {grid.roof:.1f}"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("prefetch")
+    distances = dict.fromkeys(point.prefetch for point in grid.timings)
+    for distance in distances:
+        table.add_column(str(distance), justify="right", no_wrap=True)
+    for kernel in dict.fromkeys(point.kernel for point in grid.timings):
+        cells = [
+            f"[bold green]{speed}[/bold green]" if point == grid.best else speed
+            for point in (Point(kernel, distance) for distance in distances)
+            for speed in (f"{grid.gigabytes(point):.1f}",)
+        ]
+        table.add_row(kernel, *cells)
+    return table
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal's standard error, to be told (done, total)."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    bar = Progress(
+        console=console, transient=True, disable=not console.is_terminal, refresh_per_second=4
+    )
+    with bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """One line and exit code 1 for what can go wrong, 130 after Ctrl-C."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # typer ends quietly where nobody reads on
+    except (OSError, ValueError, TypeError, MemoryError) as error:
+        typer.echo(f"qkernels stream: {error or type(error).__name__}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo(err=True)
+        raise typer.Exit(INTERRUPTED) from None

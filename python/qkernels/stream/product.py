@@ -1,0 +1,219 @@
+"""int8 weights in the layouts of the streaming kernels, and their products."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qkernels import _core
+
+BLOCK = 16  # columns come in multiples of this
+
+
+class Layout(NamedTuple):
+    """Rows that lie together, and the bytes of each in turn; 0 where rows stay whole."""
+
+    rows: int
+    nbytes: int
+
+    def __str__(self) -> str:
+        """As messages name it."""
+        if self.rows == 1:
+            return "row after row"
+        return f"{self.rows} rows, {self.nbytes or 'all'} bytes of each in turn"
+
+
+_LAYOUTS = {name: Layout(*layout) for name, layout in _core.stream_layouts().items()}
+
+KERNELS: tuple[str, ...] = tuple(_LAYOUTS)
+"""The kernels' names; the first one, "scalar", is what the others are checked against."""
+
+
+@dataclass(frozen=True, eq=False)
+class PackedInt8:
+    """An int8 matrix in the layout of a kernel.
+
+    Attributes:
+        data: int8 (groups, pieces, rows, bytes): the rows of a group lie together, some bytes of
+            each in turn. Rows and columns past the shape are zero.
+        shape: (n, k) before n was padded to whole groups and k to a multiple of 16.
+        layout: rows that lie together, and the bytes of each in turn, or 0 for all.
+    """
+
+    data: NDArray[np.int8]
+    shape: tuple[int, int]
+    layout: Layout
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that a product reads, padding included."""
+        return self.data.nbytes
+
+
+def gemv_i8(
+    w: NDArray[np.int8] | PackedInt8, x: NDArray[np.int8], kernel: str, prefetch: int = 2
+) -> NDArray[np.int32]:
+    """Multiply int8 weights by an int8 vector: y = w @ x, exactly.
+
+    Args:
+        w: int8 (n, k), or what the kernel's `pack4`, `pack4i` or `pack16i` made of it. An array is
+            copied into the kernel's layout first, on every call, but for "scalar" and "dotprod" of
+            C-ordered rows with k a multiple of 16.
+        x: int8 (k,).
+        kernel: one of `KERNELS`, in the variant of the ISA in use (`qkernels.info()["isa"]`).
+        prefetch: how far ahead of what it reads the kernel prefetches, in blocks of 16 bytes:
+            0 (not at all) to 65536.
+
+    Returns:
+        int32 (n,), the same for every kernel, ISA and distance.
+
+    Raises:
+        TypeError: w or x is not an int8 array, or kernel is not a str.
+        ValueError: an unknown kernel, weights packed for another one, a wrong shape, k outside
+            1..131071 (beyond which int32 does not hold every sum), or prefetch out of range.
+    """
+    packed = w if isinstance(w, PackedInt8) else pack_for(w, kernel)
+    _require_layout(packed, kernel)
+    n, k = packed.shape
+    _require_int8(x, "x")
+    if x.shape != (k,):
+        raise ValueError(f"x has shape {x.shape}; weights of shape ({n}, {k}) take ({k},)")
+    distance = operator.index(prefetch)
+    _, y = _core.stream_gemv(packed.data[None], x, kernel, distance, first=0, iterations=1)
+    return y[:n]
+
+
+def pack4(w: NDArray[np.int8]) -> PackedInt8:
+    """Groups of four whole rows, for "dotprod4": data of shape (groups, 1, 4, k padded to 16).
+
+    Args:
+        w: int8 (n, k); n is padded to a multiple of 4.
+
+    Raises:
+        TypeError: w is not an int8 array.
+        ValueError: w is not a matrix, or k = 0.
+    """
+    return _pack(w, _LAYOUTS["dotprod4"])
+
+
+def pack4i(w: NDArray[np.int8]) -> PackedInt8:
+    """Four rows in turn, 16 bytes of each, for "dotprod4i": data (groups, k / 16, 4, 16).
+
+    Args:
+        w: int8 (n, k); n is padded to a multiple of 4, k to one of 16.
+
+    Raises:
+        TypeError, ValueError: as `pack4`.
+    """
+    return _pack(w, _LAYOUTS["dotprod4i"])
+
+
+def pack16i(w: NDArray[np.int8]) -> PackedInt8:
+    """Sixteen rows in turn, 4 bytes of each, for "dotprod16i": data (groups, k / 4, 16, 4).
+
+    A vector's lanes are then rows, as in the library's own panels on AVX-512.
+
+    Args:
+        w: int8 (n, k); n and k are padded to multiples of 16.
+
+    Raises:
+        TypeError, ValueError: as `pack4`.
+    """
+    return _pack(w, _LAYOUTS["dotprod16i"])
+
+
+def unpack4(packed: PackedInt8) -> NDArray[np.int8]:
+    """The matrix that `pack4` was given, int8 (n, k).
+
+    Raises:
+        TypeError: not a `PackedInt8`.
+        ValueError: packed by another function.
+    """
+    return _unpack(packed, "dotprod4")
+
+
+def unpack4i(packed: PackedInt8) -> NDArray[np.int8]:
+    """The matrix that `pack4i` was given, int8 (n, k).
+
+    Raises:
+        TypeError, ValueError: as `unpack4`.
+    """
+    return _unpack(packed, "dotprod4i")
+
+
+def unpack16i(packed: PackedInt8) -> NDArray[np.int8]:
+    """The matrix that `pack16i` was given, int8 (n, k).
+
+    Raises:
+        TypeError, ValueError: as `unpack4`.
+    """
+    return _unpack(packed, "dotprod16i")
+
+
+def layout_of(kernel: str) -> Layout:
+    """How the weights of a kernel lie.
+
+    Raises:
+        TypeError: not a str.
+        ValueError: no kernel's name.
+    """
+    if not isinstance(kernel, str):
+        raise TypeError(f"kernel must be a str, not {type(kernel).__name__}")
+    if kernel not in _LAYOUTS:
+        raise ValueError(f"kernel={kernel!r} is not one of {', '.join(KERNELS)}")
+    return _LAYOUTS[kernel]
+
+
+def pack_for(w: NDArray[np.int8], kernel: str) -> PackedInt8:
+    """int8 (n, k) in the layout of a kernel; rows that lie as it wants them are not copied.
+
+    Raises:
+        TypeError, ValueError: as `gemv_i8`.
+    """
+    return _pack(w, layout_of(kernel))
+
+
+def _require_layout(packed: PackedInt8, kernel: str) -> None:
+    wanted = layout_of(kernel)
+    if packed.layout != wanted:
+        raise ValueError(f"{kernel} takes {wanted}; the weights have {packed.layout}")
+
+
+def _require_int8(array: Any, what: str) -> None:
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{what} must be a NumPy array, not {type(array).__name__}")
+    if array.dtype != np.int8:
+        raise TypeError(f"{what} has dtype {array.dtype}; expected int8")
+
+
+def _pack(w: NDArray[np.int8], layout: Layout) -> PackedInt8:
+    _require_int8(w, "w")
+    if w.ndim != 2 or w.shape[1] == 0:
+        raise ValueError(f"w has shape {w.shape}; expected (n, k) with k of at least 1")
+    n, k = w.shape
+    depth = math.ceil(k / BLOCK) * BLOCK
+    groups = math.ceil(n / layout.rows)
+    nbytes = layout.nbytes or depth
+    if layout.rows == 1 and depth == k and w.flags.c_contiguous:
+        return PackedInt8(w.reshape(n, 1, 1, k), (n, k), layout)
+    padded = np.zeros((groups * layout.rows, depth), np.int8)
+    padded[:n, :k] = w
+    # Pieces move as wholes: one element of `nbytes` bytes each.
+    pieces = padded.view(f"V{nbytes}").reshape(groups, layout.rows, depth // nbytes)
+    turned = np.ascontiguousarray(pieces.swapaxes(1, 2))
+    return PackedInt8(turned[..., None].view(np.int8), (n, k), layout)
+
+
+def _unpack(packed: PackedInt8, kernel: str) -> NDArray[np.int8]:
+    if not isinstance(packed, PackedInt8):
+        raise TypeError(f"packed must be a PackedInt8, not {type(packed).__name__}")
+    _require_layout(packed, kernel)
+    groups, pieces, rows, nbytes = packed.data.shape
+    n, k = packed.shape
+    matrix = packed.data.swapaxes(1, 2).reshape(groups * rows, pieces * nbytes)
+    return np.ascontiguousarray(matrix[:n, :k])
