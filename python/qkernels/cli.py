@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import qkernels as qk
-from qkernels import cli_llama
+from qkernels import cli_gates, cli_llama
 from qkernels.bench.cli import app as bench_app
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench_app, name="bench")
+app.command("gate-train")(cli_gates.gate_train)
 app.command()(cli_llama.generate)
 app.command()(cli_llama.perplexity)
 

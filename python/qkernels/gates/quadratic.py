@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from qkernels import _core
 from qkernels._ops import dequantize, gemm
 from qkernels.gates.progress import bar
+from qkernels.packed import PackedTensor
 from qkernels.tensor import QTensor
 
 Array = NDArray[Any]
@@ -177,6 +178,8 @@ def _in_range(value: int, most: int, what: str) -> int:
 
 
 def _checked_weights(w: object) -> QTensor | Array:
+    if isinstance(w, PackedTensor):
+        raise TypeError("w is packed, and gates take blocks: .unpack(), or file.unpacked(name)")
     if isinstance(w, QTensor):
         if w.ndim != 2:
             raise ValueError(f"gates take a matrix, not {w.shape[0]} experts; w[e] is one of them")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from qkernels.gates.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,12 +123,9 @@ class GateResult:
         Raises:
             OSError: the file cannot be written.
         """
-        target = Path(path)
         text = json.dumps({"kind": _KIND, **self.to_dict()}, indent=1)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".gates-") as folder:
-            unfinished = Path(folder) / target.name
+        with replacing(path) as unfinished:
             unfinished.write_text(text + "\n", encoding="utf-8")
-            os.replace(unfinished, target)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> GateResult:
