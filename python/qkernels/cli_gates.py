@@ -103,12 +103,12 @@ def gate_train(
         else:
             with _told(steps, progress, json) as tell:
                 found = qk.gates.train(w, x, l1=l1, on_step=tell, **options)
-        _report(found, json)
         if save is not None:
             found.save(save)
         if plot is not None:
             with replacing(plot) as unfinished:
                 found.plot().savefig(unfinished, dpi=150)
+        _report(found, json)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class _Source:
         elif _is_npy(self.weights):
             if self.tensor is not None:
                 raise ValueError(f"{self.weights} is an array, which has no tensor {self.tensor!r}")
-            array = np.load(self.weights, mmap_mode="r", allow_pickle=False)
+            array = _load(self.weights)
             yield array, self._inputs(rng, array.shape[-1] if array.ndim else 0, None)
         else:
             if self.tensor is None:
@@ -161,12 +161,28 @@ class _Source:
 
     def _inputs(self, rng: np.random.Generator, k: int, file: qk.GGUFFile | None) -> NDArray[Any]:
         if self.activations is not None:
-            array: NDArray[Any] = np.load(self.activations, mmap_mode="r", allow_pickle=False)
+            array = _load(self.activations)
             return array if self.samples is None or array.ndim < 2 else array[: self.samples]
         if self.prompts and file is not None and self.tensor is not None:
             captured = qk.gates.capture(file, self.prompts, self.tensor)[self.tensor]
             return captured[: self.samples]
         return rng.standard_normal((self.samples or 4, k), np.float32)
+
+
+def _load(path: Path) -> NDArray[Any]:
+    """An array that is mapped, so that no more is read than the file has.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is no .npy file, or holds objects.
+    """
+    if not _is_npy(path):
+        raise ValueError(f"{path} is no .npy file")
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    return array
 
 
 def _is_npy(path: Path) -> bool:
