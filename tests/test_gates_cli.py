@@ -51,9 +51,8 @@ def test_a_step_is_a_line_and_the_last_line_the_outcome() -> None:
 
 def test_defaults_are_the_same_as_spelt_out() -> None:
     spelt = ["--n", 256, "--k", 1024, "--samples", 4, "--block-k", 32, "--seed", 0]
-    assert (
-        invoke("--lr", "auto", "--json").stdout == invoke(*spelt, "--lr", "auto", "--json").stdout
-    )
+    common = ["--lr", "auto", "--json"]
+    assert invoke(*common).stdout == invoke(*common, *spelt).stdout
 
 
 def test_arrays_and_options_reach_the_training(
