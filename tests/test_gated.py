@@ -193,7 +193,7 @@ def test_trained_gates_are_those_under_their_threshold() -> None:
     x = rng.standard_normal((4, 2048)).astype(np.float32) * np.repeat(
         np.geomspace(1, 1e-3, 8), 256
     ).astype(np.float32)
-    found = qk.gates.train(weights, x, block_k=256, lr="auto", steps=200)
+    found = qk.gates.train(weights, x, block_k=256, lr="auto", steps=200, l1=0.02)
     assert 0 < found.active < 8
     zeroed = np.where(found.columns(), x[0], 0)
     np.testing.assert_array_equal(qk.gated_gemv(weights, x[0], found), qk.gemv(weights, zeroed))

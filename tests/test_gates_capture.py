@@ -32,8 +32,8 @@ def test_captured_inputs_are_what_a_layer_computes_them_from(random_model_path: 
     with qk.load_gguf(random_model_path) as file:
         x = found[gate]
         assert x.shape == (len(tokens_of(random_model_path, PROMPT)), file[gate].shape[1])
-        g = qk.gemm(file.unpacked(gate), x)  # type: ignore[arg-type]
-        u = qk.gemm(file.unpacked(up), x)  # type: ignore[arg-type]
+        g = qk.gemm(file.unpacked(gate), x)
+        u = qk.gemm(file.unpacked(up), x)
         np.testing.assert_allclose(found[down], g / (1 + np.exp(-g)) * u, rtol=1e-4, atol=1e-6)
 
 
@@ -44,7 +44,8 @@ def test_every_matrix_that_is_multiplied_is_captured(random_model_path: Path) ->
         assert set(found) == matrices  # the embedding is the head too
         tokens = len(tokens_of(random_model_path, PROMPT))
         for name, x in found.items():
-            assert (x.shape, x.dtype) == ((tokens, file[name].shape[1]), np.float32)
+            assert x.shape == (tokens, file[name].shape[1])
+            assert x.dtype == np.float32
 
 
 def test_each_prompt_is_a_sequence_of_its_own(random_model_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_gates_of_a_real_matrix_drop_blocks_that_its_activations_do_not_need(
         found = train(weights, x, lr="auto", steps=500, l1=2e-3)
         assert 0.2 < found.sparsity < 0.9
         assert found.relative_error < 0.5
-        y = x.astype(np.float64) @ weights.dequantize().astype(np.float64).T  # type: ignore[union-attr,arg-type]
+        y = x.astype(np.float64) @ weights.dequantize().astype(np.float64).T  # type: ignore[union-attr]
         kept = np.stack([qk.gated_gemv(weights, row, found) for row in x])
         error = float(np.linalg.norm(kept - y) / np.linalg.norm(y))
         assert error == pytest.approx(found.relative_error, rel=1e-3)

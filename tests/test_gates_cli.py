@@ -19,7 +19,7 @@ NDArray = np.ndarray[Any, Any]
 DOWN = "blk.0.ffn_down.weight"
 
 
-def invoke(*arguments: str | Path) -> Any:
+def invoke(*arguments: object) -> Any:
     environment = {"COLUMNS": "120"}
     return CliRunner().invoke(app, ["gate-train", *map(str, arguments)], env=environment)
 

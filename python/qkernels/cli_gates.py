@@ -27,11 +27,15 @@ _MOVED = 1e-3
 
 
 def gate_train(
-    n: Annotated[int | None, typer.Option(min=1, help="Rows of random weights. [256]")] = None,
-    k: Annotated[int | None, typer.Option(min=1, help="Their columns. [1024]")] = None,
+    n: Annotated[
+        int | None, typer.Option(min=1, help="Rows of random weights; 256 by default.")
+    ] = None,
+    k: Annotated[int | None, typer.Option(min=1, help="Their columns; 1024 by default.")] = None,
     samples: Annotated[
         int | None,
-        typer.Option(min=1, help="Inputs: so many random ones [4], or the first so many."),
+        typer.Option(
+            min=1, help="Inputs: so many random ones, by default 4; or the first of them."
+        ),
     ] = None,
     block_k: Annotated[int, typer.Option(help="Columns that share a gate.")] = 32,
     steps: Annotated[int, typer.Option(help="Steps of descent.")] = 50,
@@ -103,7 +107,7 @@ def gate_train(
         else:
             with _told(steps, progress, json) as tell:
                 found = qk.gates.train(w, x, l1=l1, on_step=tell, **options)
-        if save is not None:
+        if save is not None and isinstance(found, qk.gates.GateResult):
             found.save(save)
         if plot is not None:
             with replacing(plot) as unfinished:
