@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -203,9 +204,12 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
 
 
 def test_plots_show_the_descent_the_gates_and_the_path(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     w, x = problem(11)
     found = train(w, x, lr="auto", l1=0.01)
+    if importlib.util.find_spec("matplotlib") is None:
+        with pytest.raises(ImportError, match="matplotlib"):
+            found.plot()
+        return
     falling, ended = found.plot().axes
     np.testing.assert_array_equal(falling.lines[0].get_ydata(), found.history.loss)
     np.testing.assert_array_equal(ended.lines[0].get_ydata(), found.gates)
