@@ -113,6 +113,7 @@ class GateResult:
     def to_dict(self) -> dict[str, Any]:
         """All of it in plain numbers and lists, as JSON has them."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
+        found["shape"] = list(self.shape)
         found["gates"] = self.gates.tolist()
         found["history"] = {key: part.tolist() for key, part in vars(self.history).items()}
         return found
