@@ -15,9 +15,11 @@ from . import _core, _threads
 from ._attention import KVCache, attention, attention_scores, rope
 from ._core import Activations
 from ._fused import rmsnorm_linear, swiglu_ffn, swiglu_proj
+from ._gated import gated_gemv
 from ._ops import dequantize, gemm, gemv, get_rows, quantize_activations
 from ._quantize import can_quantize, quantize
 from ._threads import num_threads, set_num_threads
+from .gated import GatedTensor
 from .gguf_file import GGUFFile, load_gguf
 from .packed import PackedTensor
 from .tensor import QTensor
@@ -27,6 +29,7 @@ __version__: str = _core.__version__
 __all__ = [
     "Activations",
     "GGUFFile",
+    "GatedTensor",
     "KVCache",
     "PackedTensor",
     "QTensor",
@@ -35,6 +38,7 @@ __all__ = [
     "can_quantize",
     "dequantize",
     "formats",
+    "gated_gemv",
     "gemm",
     "gemv",
     "get_rows",
@@ -53,8 +57,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `llama` and `cuda` when they are first used: most programs have no need of them."""
-    if name in ("cuda", "llama"):
+    """Import `cuda`, `gates` and `llama` when they are first used: most programs need none."""
+    if name in ("cuda", "gates", "llama"):
         import importlib
 
         return importlib.import_module(f"qkernels.{name}")

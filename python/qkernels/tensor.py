@@ -13,9 +13,12 @@ from ._frameworks import is_torch, plain
 if TYPE_CHECKING:
     import torch
     from gguf import GGMLQuantizationType
+    from numpy.typing import NDArray
 
     from ._frameworks import Array
     from .cuda import CudaTensor
+    from .gated import GatedTensor
+    from .gates import GateResult
     from .packed import PackedTensor
     from .raw_ints import RawInts
 
@@ -158,7 +161,27 @@ class QTensor:
 
         return raw_ints(self._weights, with_scales, threads, torch=is_torch(self._data))
 
-    def pack(self, *, threads: int | None = None, huge_pages: bool = True) -> PackedTensor:
+    @overload
+    def pack(
+        self, *, gates: None = None, threads: int | None = None, huge_pages: bool = True
+    ) -> PackedTensor: ...
+    @overload
+    def pack(
+        self,
+        *,
+        gates: GateResult | NDArray[np.bool_],
+        block_k: int | None = None,
+        threads: int | None = None,
+        huge_pages: bool = True,
+    ) -> GatedTensor: ...
+    def pack(
+        self,
+        *,
+        gates: GateResult | NDArray[np.bool_] | None = None,
+        block_k: int | None = None,
+        threads: int | None = None,
+        huge_pages: bool = True,
+    ) -> PackedTensor | GatedTensor:
         """The same weights in the layout that the fastest kernels of this ISA read.
 
         Products with it of quantised weights are two to eight times as fast as with blocks in
@@ -170,15 +193,28 @@ class QTensor:
         `get_rows` and `dequantize` take it too, with the same results.
 
         Args:
+            gates: which blocks of columns to leave out (docs/gates.md): trained gates, or bool
+                (ceil(k / block_k),), True for what is kept. Only `gated_gemv` takes the result.
+            block_k: columns of a block of such a mask, a multiple of the format's own block. Gates
+                that were trained bring it.
             threads: 1 to 256, instead of the default.
             huge_pages: ask for pages of 2 MiB where the weights fill one: they are read faster.
 
         Raises:
-            ValueError: a stack of experts.
+            TypeError: gates of another kind, or `block_k` without a mask.
+            ValueError: a stack of experts, gates for another shape, or blocks of gates that cut the
+                format's blocks.
         """
         from .packed import PackedTensor
 
-        return PackedTensor(self._weights.pack(_threads.resolve(threads), huge_pages))
+        if gates is None:
+            if block_k is not None:
+                raise TypeError(f"block_k={block_k} is for a mask, and gates are None")
+            return PackedTensor(self._weights.pack(_threads.resolve(threads), huge_pages))
+        from .gated import BlockMask, GatedTensor
+
+        mask = BlockMask.of(gates, block_k, self._shape[-2], self._shape[-1])
+        return GatedTensor(self, mask, threads, huge_pages)
 
     def to(self, device: str | int | torch.device, *, pack: bool = True) -> CudaTensor:
         """A copy of a matrix in the memory of a CUDA device.

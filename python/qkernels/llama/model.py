@@ -47,11 +47,13 @@ class Model:
     iterator that was interrupted or dropped leaves nothing behind.
 
     Attributes:
+        path: of the file.
         config: sizes and constants.
         tokenizer: the file's.
         stats: of the latest generation, up to its latest token.
     """
 
+    path: str | os.PathLike[str]
     config: LlamaConfig
     tokenizer: Tokenizer
     stats: Stats
@@ -86,8 +88,9 @@ class Model:
             MemoryError: the weights or the cache do not fit.
         """
         self._threads = _threads.resolve(threads)
+        self.path = find_file(path)
         # A vocabulary takes Python as long as the matrices of a small model take the core.
-        with qk.load_gguf(find_file(path)) as file, ThreadPoolExecutor(1) as aside:
+        with qk.load_gguf(self.path) as file, ThreadPoolExecutor(1) as aside:
             self.config = LlamaConfig.from_metadata(file.metadata)
             tensors = collect(file, self.config)
             context = checked_context(self.config, max_context)

@@ -8,7 +8,7 @@ One layer adds to x what attention and then the feed-forward network make of its
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +27,8 @@ class Reference:
     With `precision="qkernels"` matrix products are `qk.gemv` (one token) and `qk.gemm` (several)
     with activations of kind `act`, and the rest is float32. With `precision="float64"` the same
     weights are decoded once, to 8 bytes each, and everything is float64: slow, and the standard.
+    `observe` is called before every product with the matrix's name and what it is multiplied with,
+    (m, k), which stays as it is.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Reference:
         file: qk.GGUFFile,
         precision: Literal["qkernels", "float64"] = "qkernels",
         act: str = "int16",
+        observe: Callable[[str, Array], object] = lambda name, x: None,
     ) -> None:
         """Check that `file`, which must stay open, is a model of the Llama family.
 
@@ -45,6 +48,7 @@ class Reference:
             raise ValueError(f"precision is {precision!r}, choose 'qkernels' or 'float64'")
         self.config = LlamaConfig.from_metadata(file.metadata)
         self.act = act
+        self._observe = observe
         self._file = file
         self._tensors = collect(file, self.config)
         self.vocabulary = self._tensors.vocabulary
@@ -56,6 +60,12 @@ class Reference:
         frequencies = self.config.rope_base**-pairs / self.config.rope_scale
         self._frequencies = frequencies / self._tensors.vectors.get(ROPE_FACTORS, 1.0)
         self.reset()
+
+    @property
+    def multiplied(self) -> list[str]:
+        """The names of the matrices that something is multiplied with, in order."""
+        head = self._tensors.head
+        return [name for name in self._tensors.matrices if name != EMBEDDING or name == head]
 
     def reset(self) -> None:
         """Forget all tokens."""
@@ -174,6 +184,7 @@ class Reference:
 
     def _product(self, x: Array, name: str) -> Array:
         """x @ w.T: (m, k) to (m, n)."""
+        self._observe(name, x)
         y: Array
         if self._exact:
             y = x @ self._decode(name).T

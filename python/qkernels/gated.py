@@ -1,0 +1,214 @@
+"""GatedTensor: weights in panels without the blocks of columns that gates drop.
+
+Reading less of a matrix pays only where what is left out is not in the way. Memory is read ahead in
+order, and a row with holes of a block or two is read slower than a whole one; so the blocks that
+are kept are copied next to each other, and x is gathered to match.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from .packed import PackedTensor
+from .tensor import QTensor
+
+if TYPE_CHECKING:
+    from ._frameworks import Array
+
+
+@dataclass(frozen=True, eq=False)
+class BlockMask:
+    """Which blocks of columns are kept, by groups of rows.
+
+    Attributes:
+        keep: bool (groups, blocks).
+        block_k: columns of a block; the last one may have fewer.
+        row_group: rows of a group; the last one may have fewer.
+    """
+
+    keep: NDArray[np.bool_]
+    block_k: int
+    row_group: int
+
+    @classmethod
+    def of(cls, gates: object, block_k: int | None, n: int, k: int) -> BlockMask:
+        """The mask of trained gates, or of an array of bool, for weights of shape (n, k).
+
+        Raises:
+            TypeError: gates are neither; or `block_k` is given with trained gates, which have one.
+            ValueError: they are for another shape.
+        """
+        from .gates.result import GateResult
+
+        if isinstance(gates, GateResult):
+            if block_k is not None:
+                raise TypeError(f"block_k={block_k} is for a mask; these gates have their own")
+            if gates.shape[1] != k or (gates.row_group is not None and gates.shape[0] != n):
+                raise ValueError(f"gates for weights of {gates.shape}, the weights have {(n, k)}")
+            rows = n if gates.row_group is None else gates.row_group
+            return cls(np.atleast_2d(gates.mask), gates.block_k, rows)
+        keep = np.asarray(gates)
+        if keep.dtype != np.bool_:
+            raise TypeError(
+                f"gates must be a GateResult or an array of bool, not of {keep.dtype};"
+                " gates >= threshold makes one"
+            )
+        width = 1 if block_k is None else operator.index(block_k)
+        if not 1 <= width <= k:
+            raise ValueError(f"block_k={width} is outside 1..{k}")
+        if keep.shape != (-(-k // width),):
+            raise ValueError(
+                f"a mask of shape {keep.shape}; k={k} has {-(-k // width)} blocks of {width}"
+            )
+        return cls(keep[None], width, n)
+
+    def groups(self, n: int) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
+        """The rows of each group, and the blocks that are kept for them."""
+        for group, keep in enumerate(self.keep):
+            begin = group * self.row_group
+            yield slice(begin, min(begin + self.row_group, n)), keep
+
+
+@dataclass(frozen=True, eq=False)
+class GatedRows:
+    """Rows that keep the same columns.
+
+    Attributes:
+        rows: which.
+        packed: their panels; None where nothing is kept.
+        block_k: 1 where `kept` are columns, else that of the blocks that it numbers.
+        kept: what of x meets the panels, in order.
+    """
+
+    rows: slice
+    packed: PackedTensor | None
+    block_k: int
+    kept: NDArray[np.intp]
+
+    def take(self, x: Any) -> Any:
+        """The kept columns of x, an array or a tensor of shape (k,)."""
+        if self.block_k == 1:
+            return x[self.kept]
+        return x.reshape(-1, self.block_k)[self.kept].reshape(-1)
+
+
+class GatedTensor:
+    """A matrix in panels without the blocks of columns that gates drop: `QTensor.pack(gates=...)`.
+
+    `gated_gemv` multiplies by it, and so does `weights @ x` for x of shape (k,).
+    """
+
+    __slots__ = ("_fmt", "_mask", "_parts", "_shape")
+    __array_ufunc__ = None  # NumPy's operators leave `x @ weights` to Python, which refuses it
+
+    def __init__(
+        self, weights: QTensor, mask: BlockMask, threads: int | None, huge_pages: bool
+    ) -> None:
+        if weights.ndim != 2:
+            raise ValueError(f"pack takes a matrix, not {weights.shape[0]} experts; see w[e]")
+        block = _core.format_info(weights.fmt)[2]
+        if mask.block_k % block:
+            raise ValueError(
+                f"block_k={mask.block_k} is no multiple of the {block} weights of a"
+                f" {weights.fmt} block, which panels keep or leave out as a whole"
+            )
+        n, k = weights.shape
+        self._shape = (n, k)
+        self._fmt = weights.fmt
+        self._mask = mask
+        self._parts: list[GatedRows] = []
+        for rows, keep in mask.groups(n):
+            columns = _kept_columns(weights[rows], keep, mask.block_k)
+            packed = None
+            if columns is not None:
+                packed = columns.pack(threads=threads, huge_pages=huge_pages)
+            if k % mask.block_k == 0:
+                part = GatedRows(rows, packed, mask.block_k, np.flatnonzero(keep))
+            else:
+                kept = np.flatnonzero(np.repeat(keep, mask.block_k)[:k])
+                part = GatedRows(rows, packed, 1, kept)
+            self._parts.append(part)
+
+    def parts(self, k: int) -> list[GatedRows]:
+        """The groups of rows, for an x of k values.
+
+        Raises:
+            ValueError: the weights have another k.
+        """
+        if k != self._shape[1]:
+            raise ValueError(f"x has k={k}, the weights have k={self._shape[1]}")
+        return self._parts
+
+    @property
+    def fmt(self) -> str:
+        """The format's name in lower case, such as "q4_k"."""
+        return self._fmt
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, k) of the whole matrix, dropped columns included."""
+        return self._shape
+
+    @property
+    def block_k(self) -> int:
+        """Columns of a block; the last one may have fewer."""
+        return self._mask.block_k
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Which blocks are kept: (blocks,), or with groups of rows (groups, blocks)."""
+        return self._mask.keep[0] if len(self._mask.keep) == 1 else self._mask.keep
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all panels."""
+        return sum(part.packed.nbytes for part in self._parts if part.packed is not None)
+
+    def __matmul__(self, x: Any) -> Array:
+        """weights @ x without the dropped columns, for x of shape (k,)."""
+        from ._gated import gated_gemv
+
+        product: Array = gated_gemv(self, x)
+        return product
+
+    def __len__(self) -> int:
+        """The rows."""
+        return self._shape[0]
+
+    def __array__(self, *args: object, **kwargs: object) -> Any:
+        """Refused, so that weights are never inflated by accident."""
+        raise TypeError("packed weights do not turn into an array")
+
+    def __reduce__(self) -> Any:
+        """Refused: a panel is of use to one ISA only, and the file has the blocks."""
+        raise TypeError("packed weights are not pickled; pickle the QTensor and the gates")
+
+    def __repr__(self) -> str:
+        """Format, shape, size, and how much is kept, in one line."""
+        kept, blocks = np.count_nonzero(self._mask.keep), self._mask.keep.size
+        return (
+            f"GatedTensor({self._fmt}, shape={self._shape}, {self.nbytes:,} bytes,"
+            f" {kept} of {blocks} blocks of {self.block_k} columns)"
+        )
+
+
+def _kept_columns(weights: QTensor, keep: NDArray[np.bool_], block_k: int) -> QTensor | None:
+    """A copy of the blocks of columns that are kept, as a matrix; None where none is."""
+    n, k = weights.shape
+    _, _, block, nbytes = _core.format_info(weights.fmt)
+    width = block_k // block * nbytes
+    data = np.asarray(weights.data)
+    edges = np.flatnonzero(np.diff(keep, prepend=False, append=False)).tolist()
+    runs = list(zip(edges[::2], edges[1::2], strict=True))
+    if not runs:
+        return None
+    kept = np.concatenate([data[:, a * width : b * width] for a, b in runs], axis=1)
+    depth = sum(min(b * block_k, k) - a * block_k for a, b in runs)
+    return QTensor(kept, weights.fmt, (n, depth))

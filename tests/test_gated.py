@@ -1,0 +1,281 @@
+"""Products of the columns that gates keep: the bits of products with zeros in x."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import qkernels as qk
+from qkernels.gates import GateResult, History
+from weights import block_of, bound, dense, is_float, random_weights, relative_error, tensor
+
+NDArray = np.ndarray[Any, Any]
+
+
+def bits(y: Any) -> NDArray:
+    return np.asarray(y, np.float32).view(np.uint32)
+
+
+def some(count: int, seed: int = 0) -> NDArray:
+    """A mask that keeps about half, and not all."""
+    keep = np.random.default_rng(seed).random(count) < 0.5
+    keep[0] = False
+    keep[count // 2] = True
+    return keep
+
+
+def vector(k: int, seed: int = 0) -> NDArray:
+    return np.random.default_rng(seed).standard_normal(k).astype(np.float32)
+
+
+def spoilt(x: NDArray, columns: NDArray) -> NDArray:
+    """X with what would spoil every product wherever columns are dropped."""
+    spoils = np.array([np.nan, np.inf, 3e38, -1e-40], np.float32)
+    return np.where(columns, x, np.resize(spoils, len(x)))
+
+
+def trained(gates: NDArray, n: int, k: int, block_k: int, row_group: int | None) -> GateResult:
+    """Gates that nobody trained."""
+    return GateResult(
+        gates=gates.astype(np.float64), shape=(n, k), block_k=block_k, row_group=row_group,
+        threshold=0.5, l1=0.0, lr=1.0, rule="projected", normalized=True, mse=0.0,
+        relative_error=0.0, history=History.of([]),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("k", "block_k"), [(100, 1), (320, 40), (544, 100), (544, 32)])
+def test_blocks_give_the_bits_of_x_with_zeros(
+    fmt: str, isa: str, act: str, k: int, block_k: int
+) -> None:
+    weights = tensor(fmt, 19, k)
+    keep = some(-(-k // block_k))
+    columns = np.repeat(keep, block_k)[:k]
+    x = vector(k)
+    width = None if block_k == 1 else block_k
+    for w in (weights, weights.pack()):
+        expected = qk.gemv(w, np.where(columns, x, 0), act=act)
+        for own in (x, spoilt(x, columns)):
+            y = qk.gated_gemv(w, own, keep, block_k=width, act=act)
+            np.testing.assert_array_equal(bits(y), bits(expected))
+
+
+def whole_blocks(fmt: str) -> int:
+    """The fewest columns with which packed gates promise the same bits."""
+    return 256 if is_float(fmt) else block_of(fmt)[0]
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 5])
+def test_panels_without_blocks_give_the_bits_of_x_with_zeros(
+    fmt: str, isa: str, act: str, blocks: int
+) -> None:
+    block_k = blocks * whole_blocks(fmt)
+    # Whole blocks, and a last one that is kept or dropped and cut short.
+    for k, seed in ((7 * block_k, 0), (7 * block_k + 7, 1), (7 * block_k + 7, 2)):
+        weights = tensor(fmt, 37, k)
+        keep = some(-(-k // block_k), seed)
+        keep[-1] = seed == 2
+        columns = np.repeat(keep, block_k)[:k]
+        x = vector(k, seed)
+        expected = qk.gemv(weights.pack(), np.where(columns, x, 0), act=act)
+        packed = weights.pack(gates=keep, block_k=block_k)
+        y = qk.gated_gemv(packed, spoilt(x, columns), act=act)
+        np.testing.assert_array_equal(bits(y), bits(expected))
+
+
+@pytest.mark.parametrize("block_k", [1, 32, 40])
+def test_floats_in_panels_without_blocks_are_within_the_bound(block_k: int, isa: str) -> None:
+    for fmt in ("f32", "f16", "bf16"):
+        k = 600
+        weights = tensor(fmt, 256, k)
+        keep = some(-(-k // block_k))
+        columns = np.repeat(keep, block_k)[:k]
+        x = vector(k)
+        y = qk.gated_gemv(weights.pack(gates=keep, block_k=block_k), x)
+        exact = dense(weights) @ np.where(columns, x, 0).astype(np.float64)
+        assert relative_error(y, exact) < bound("float32", fmt)
+
+
+def test_panels_leave_out_what_is_dropped() -> None:
+    weights = tensor("q4_k", 32, 16 * 256)
+    keep = np.arange(16) % 2 == 0
+    packed = weights.pack(gates=keep, block_k=256)
+    assert packed.nbytes * 2 == weights.pack().nbytes
+    assert (packed.fmt, packed.shape, packed.block_k, len(packed)) == ("q4_k", (32, 4096), 256, 32)
+    np.testing.assert_array_equal(packed.mask, keep)
+    assert "8 of 16 blocks of 256 columns" in repr(packed)
+
+
+@pytest.mark.parametrize("row_group", [5, 16, 37])
+def test_groups_of_rows_take_the_columns_of_their_own_gates(fmt: str, row_group: int) -> None:
+    block_k = whole_blocks(fmt)
+    n, k = 37, 6 * block_k
+    weights = tensor(fmt, n, k)
+    groups = -(-n // row_group)
+    keep = np.stack([some(6, seed) for seed in range(groups)])
+    keep[-1] = groups == 1
+    gates = trained(keep, n, k, block_k, row_group)
+    x = vector(k)
+    bias = vector(n, 1)
+    blocks = qk.gated_gemv(weights, x, gates, bias=bias)
+    panels = qk.gated_gemv(weights.pack(gates=gates), x, bias=bias)
+    for group in range(groups):
+        rows = slice(group * row_group, (group + 1) * row_group)
+        zeroed = np.where(np.repeat(keep[group], block_k), x, 0)
+        expected = qk.gemv(weights, zeroed, bias=bias)[rows]
+        np.testing.assert_array_equal(bits(blocks[rows]), bits(expected))
+        expected = qk.gemv(weights.pack(), zeroed, bias=bias)[rows]
+        np.testing.assert_array_equal(bits(panels[rows]), bits(expected))
+
+
+def test_without_a_single_block_the_result_is_the_bias() -> None:
+    weights = tensor("q4_k", 5, 512)
+    bias = vector(5)
+    none = np.zeros(2, bool)
+    packed = weights.pack(gates=none, block_k=256)
+    assert packed.nbytes == 0
+    for w, gates in ((weights, none), (packed, None)):
+        width = None if gates is None else 256
+        y = qk.gated_gemv(w, vector(512), gates, block_k=width, bias=bias)
+        np.testing.assert_array_equal(y, bias)
+        y = qk.gated_gemv(w, vector(512) * np.nan, gates, block_k=width)
+        np.testing.assert_array_equal(y, 0)
+
+
+def test_all_blocks_give_the_bits_of_the_whole_product() -> None:
+    weights = tensor("q6_k", 33, 1024)
+    x = vector(1024)
+    packed = weights.pack(gates=np.ones(4, bool), block_k=256)
+    np.testing.assert_array_equal(bits(packed @ x), bits(weights.pack() @ x))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_tensors_give_tensors_and_x_stays_as_it_is(dtype: str) -> None:
+    weights = tensor("q4_0", 19, 128)
+    keep = some(4)
+    x = torch.from_numpy(vector(256)).to(getattr(torch, dtype))[::2]
+    before = x.clone()
+    zeroed = x * torch.from_numpy(np.repeat(keep, 32))
+    y = qk.gated_gemv(weights, x, keep, block_k=32)
+    assert isinstance(y, torch.Tensor)
+    np.testing.assert_array_equal(bits(y), bits(qk.gemv(weights, zeroed)))
+    y = qk.gated_gemv(weights.pack(gates=keep, block_k=32), x)
+    assert isinstance(y, torch.Tensor)
+    np.testing.assert_array_equal(bits(y), bits(qk.gemv(weights.pack(), zeroed)))
+    assert torch.equal(x, before)
+
+
+def test_strides_raw_bytes_masks_of_columns_and_out_are_taken() -> None:
+    raw = random_weights("q8_0", 19, 128)
+    keep = some(128)
+    x = vector(256)[::-2].astype(np.float16)
+    expected = qk.gemv(raw, np.where(keep, x, np.float16(0)), "q8_0")
+    out = np.zeros(19, np.float32)
+    assert qk.gated_gemv(raw, x, keep, "q8_0", out=out, threads=1) is out
+    np.testing.assert_array_equal(bits(out), bits(expected))
+
+
+def test_out_may_be_x_since_x_is_read_first() -> None:
+    n = k = 64
+    weights = tensor("q4_0", n, k)
+    gates = trained(np.array([[1, 0], [0, 1]]), n, k, 32, 32)
+    x = vector(k)
+    expected = qk.gated_gemv(weights, x, gates)
+    np.testing.assert_array_equal(qk.gated_gemv(weights, x, gates, out=x), expected)
+
+
+def test_trained_gates_are_those_under_their_threshold() -> None:
+    rng = np.random.default_rng(0)
+    weights = tensor("q4_k", 32, 2048)
+    x = rng.standard_normal((4, 2048)).astype(np.float32) * np.repeat(
+        np.geomspace(1, 1e-3, 8), 256
+    ).astype(np.float32)
+    found = qk.gates.train(weights, x, block_k=256, lr="auto", steps=200, l1=0.02)
+    assert 0 < found.active < 8
+    zeroed = np.where(found.columns(), x[0], 0)
+    np.testing.assert_array_equal(qk.gated_gemv(weights, x[0], found), qk.gemv(weights, zeroed))
+    packed = weights.pack(gates=found)
+    np.testing.assert_array_equal(packed @ x[0], weights.pack() @ zeroed)
+
+
+W = tensor("q4_k", 4, 512)
+X = vector(512)
+KEEP = np.array([True, False])
+PACKED = W.pack(gates=KEEP, block_k=256)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        ((W, X), {}, TypeError, "gates are missing"),
+        ((W, X, [1.0, 0.0]), {"block_k": 256}, TypeError, "array of bool, not of float64"),
+        ((W, X, KEEP), {}, ValueError, r"a mask of shape \(2,\); k=512 has 512 blocks of 1"),
+        ((W, X, KEEP), {"block_k": 100}, ValueError, "k=512 has 6 blocks of 100"),
+        ((W, X, KEEP), {"block_k": 0}, ValueError, r"block_k=0 is outside 1\.\.512"),
+        ((W, X, KEEP[None]), {"block_k": 256}, ValueError, r"a mask of shape \(1, 2\)"),
+        ((W, X[1:], KEEP), {"block_k": 256}, ValueError, "x has k=511"),
+        ((W, X[None], KEEP), {"block_k": 256}, ValueError, "one vector x"),
+        ((W, list(X), KEEP), {"block_k": 256}, TypeError, "not list"),
+        ((W, qk.quantize_activations(X), KEEP), {}, TypeError, "x is quantised already"),
+        ((W.data, X, KEEP), {"block_k": 256}, TypeError, "raw weights need fmt"),
+        ((W, X, KEEP), {"block_k": 256, "fmt": "q8_0"}, ValueError, "disagrees"),
+        ((W, X, KEEP), {"block_k": 256, "bias": X}, ValueError, "bias"),
+        ((W, X, KEEP), {"block_k": 256, "act": "int4"}, ValueError, "int4"),
+        ((PACKED, X, KEEP), {"block_k": 256}, TypeError, "give neither"),
+        ((PACKED, X[1:]), {}, ValueError, "x has k=511, the weights have k=512"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_value(
+    arguments: tuple[Any, ...], options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        qk.gated_gemv(*arguments, **options)
+
+
+def test_trained_gates_are_refused_for_other_weights() -> None:
+    gates = trained(np.array([1, 0]), 4, 512, 256, None)
+    with pytest.raises(ValueError, match=r"gates for weights of \(4, 512\)"):
+        qk.gated_gemv(tensor("q4_k", 4, 256), X[:256], gates)
+    with pytest.raises(TypeError, match="block_k=256 is for a mask"):
+        qk.gated_gemv(W, X, gates, block_k=256)
+    by_rows = trained(np.array([[1, 0], [0, 1]]), 4, 512, 256, 2)
+    with pytest.raises(ValueError, match="gates for weights of"):
+        qk.gated_gemv(tensor("q4_k", 5, 512), X, by_rows)
+    with pytest.raises(TypeError, match="gates by rows take a QTensor"):
+        qk.gated_gemv(W.pack(), X, by_rows)
+    with pytest.raises(ValueError, match=r"bias has shape \(3,\), expected \(4,\)"):
+        qk.gated_gemv(W, X, by_rows, bias=X[:3])
+
+
+def test_gates_that_cut_a_formats_blocks_are_not_packed(fmt: str) -> None:
+    block = block_of(fmt)[0]
+    weights = tensor(fmt, 4, 512)
+    if is_float(fmt):
+        assert weights.pack(gates=some(171), block_k=3).block_k == 3
+        return
+    half = block // 2
+    with pytest.raises(ValueError, match=f"block_k={half} is no multiple of the {block} weights"):
+        weights.pack(gates=np.ones(512 // half, bool), block_k=half)
+
+
+def test_packing_refuses_stacks_and_widths_without_a_mask() -> None:
+    stack = qk.QTensor(np.asarray(W.data)[None], "q4_k", (1, 4, 512))
+    with pytest.raises(ValueError, match="pack takes a matrix, not 1 experts"):
+        stack.pack(gates=KEEP, block_k=256)
+    with pytest.raises(TypeError, match="block_k=256 is for a mask, and gates are None"):
+        W.pack(block_k=256)  # type: ignore[call-overload]
+
+
+def test_packed_gates_are_neither_pickled_nor_inflated() -> None:
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(PACKED)
+    with pytest.raises(TypeError, match="do not turn into an array"):
+        np.asarray(PACKED)
+
+
+def test_products_that_know_nothing_of_gates_refuse_them() -> None:
+    with pytest.raises(TypeError, match="GatedTensor"):
+        qk.gemv(PACKED, X)  # type: ignore[call-overload]
