@@ -9,7 +9,6 @@ import pytest
 
 import check_includes
 import check_isa_symbols
-from weights import SANITIZED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,14 +106,13 @@ def test_an_unknown_directory_is_found(tmp_path: Path) -> None:
 @needs_compiler
 @pytest.mark.slow
 def test_kernel_objects_define_their_table_and_nothing_else(tmp_path: Path) -> None:
-    root = check_isa_symbols.ROOT
-    isas = check_isa_symbols.known_isas()
-    if SANITIZED:  # which change nothing of what is compiled here
-        isas = {"scalar": isas["scalar"]}
-    for name, isa in isas.items():
-        for source in check_isa_symbols.kernel_sources(has_base=isa.base != name):
-            made = check_isa_symbols.compile_object(root, source, name, isa, tmp_path)
-            assert check_isa_symbols.violations(made) == []
+    # Of the other ISAs, which take a minute to compile, .ci/run looks at the objects of its build.
+    isa = check_isa_symbols.known_isas()["scalar"]
+    for source in check_isa_symbols.kernel_sources(has_base=False):
+        made = check_isa_symbols.compile_object(
+            check_isa_symbols.ROOT, source, "scalar", isa, tmp_path
+        )
+        assert check_isa_symbols.violations(made) == []
 
 
 _PLANTED = {
