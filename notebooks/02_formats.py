@@ -171,8 +171,8 @@ PLACES = {
     "iq4_nl": (-40, -28),
     "q4_k": (12, -13),
     "q5_k": (-30, -4),
-    "tq1_0": (-12, 7),
-    "tq2_0": (-4, 7),
+    "tq1_0": (-8, 7),
+    "tq2_0": (-2, 7),
     "q8_0": (-26, -8),
     "q8_1": (-22, 4),
 }
@@ -198,10 +198,10 @@ axes.step(
     color=GREY,
     lw=0.8,
 )
-size = np.array([1.5, 10])
+size = np.array([1.4, 10])
 axes.plot(size, 2.0**-size, color="black", linewidth=1, linestyle="--", label="the least possible")
 axes.set(yscale="log", ylabel="relative error of the weights", ylim=(9e-4, 1.2))
-axes.set(xlabel="bits a weight", xlim=(1.5, 10), title="Gaussian weights")
+axes.set(xlabel="bits a weight", xlim=(1.4, 10), title="Gaussian weights")
 axes.legend(frameon=False)
 plt.show()
 

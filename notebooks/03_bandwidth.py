@@ -212,12 +212,11 @@ left, right = min(1.0, 0.5 * highest / bandwidth), 400.0
 axes.plot([left, right], [bandwidth * left, bandwidth * right], color="black", linewidth=1)
 axes.axhline(highest, color="black", linewidth=1, linestyle="--")
 axes.annotate(
-    f"memory: {bandwidth:.1f} GB/s ",
+    f"   memory: {bandwidth:.1f} GB/s",
     (1.6 * highest / bandwidth, 1.6 * highest),
     fontsize=8,
-    ha="right",
 )
-axes.annotate(f"fastest seen: {highest:.0f}", (right, 1.06 * highest), fontsize=8, ha="right")
+axes.annotate(f"fastest seen: {highest:.3g}", (right, 1.06 * highest), fontsize=8, ha="right")
 axes.set(xscale="log", yscale="log", xlim=(left, right), ylim=(slowest / 1.6, 2.5 * highest))
 axes.set(xlabel="operations a byte of weights: two for each weight and vector")
 axes.set_ylabel("10⁹ operations a second")
@@ -239,10 +238,12 @@ for fmt in ROOF_LINE_FORMATS:
             each = row.timing.median / m / alone
             print(f"  in a batch of {m:2}, a vector takes {each:.2f} of that")
     two = packed_rows[2].timing.median / alone
-    free = (
-        "almost free: one vector waits for memory" if two < 1.3 else "not free: arithmetic counts"
-    )
-    print(f"  the second vector is {free}")
+    if two < 1.3:
+        print("  the second vector is almost free: one alone waits for memory")
+    elif two < 1.8:
+        print("  the second vector is cheaper than the first, but its arithmetic shows")
+    else:
+        print("  the second vector costs as much as the first: arithmetic limits even one")
 
 # %% [markdown]
 # The figures above say how much a batch gains. Where a point lies on the slope, the next vector is
