@@ -36,7 +36,7 @@ from qkernels.bench.report import Case, Row
 from qkernels.bench.run import Plan, Task, run
 
 # Colours that most colour-blind readers tell apart (Okabe and Ito).
-BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#777777"
+BLUE, ORANGE = "#0072b2", "#e69f00"
 plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 
 N, K = 2048, 2048
@@ -239,17 +239,17 @@ for fmt in ROOF_LINE_FORMATS:
             print(f"  in a batch of {m:2}, a vector takes {each:.2f} of that")
     two = packed_rows[2].timing.median / alone
     if two < 1.3:
-        print("  the second vector is almost free: one alone waits for memory")
+        print("  two take hardly longer than one, which waits for memory")
     elif two < 1.8:
-        print("  the second vector is cheaper than the first, but its arithmetic shows")
+        print("  the second is cheaper than the first, but its arithmetic shows")
     else:
-        print("  the second vector costs as much as the first: arithmetic limits even one")
+        print("  two take as long as two products: there, arithmetic is the limit already")
 
 # %% [markdown]
-# The figures above say how much a batch gains. Where a point lies on the slope, the next vector is
-# almost free, since the weights have to come from memory anyway; where the curve is flat, twice the
-# batch takes twice the time. Prompts are read in batches, and servers answer several people at
-# once, to get from the one to the other.
+# A point on the slope waits for memory; one below it, for its arithmetic. Where a curve climbs
+# along the slope, the next vector is almost free, since the weights have to come from memory
+# anyway. Where it is flat, twice the batch takes twice the time. Prompts are read in batches, and
+# servers answer several people at once, for what lies between.
 #
 # ## Something to change
 #

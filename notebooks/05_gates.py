@@ -42,7 +42,7 @@ from qkernels.bench.method import Candidate, Rotation, copies_needed, measure
 from qkernels.models import find_model
 
 # Colours that most colour-blind readers tell apart (Okabe and Ito).
-BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#777777"
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#e69f00", "#009e73", "#777777"
 plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 
 # %% [markdown]
@@ -57,7 +57,7 @@ plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.righ
 
 # %%
 TRAIN = [
-    "The lighthouse keeper counted the ships that passed at night and wrote it down.",
+    "The lighthouse keeper counted the ships that passed at night and wrote them down.",
     "To make a good soup, roast the bones first, then simmer them for hours with an onion.",
     "In the spring of 1848 there were revolutions in Paris, Vienna, Berlin and Milan.",
     "def fibonacci(n):\n    a, b = 0, 1\n    while a < n:\n        a, b = b, a + b\n    return a",
@@ -152,10 +152,19 @@ print(f"median of the layers: {np.median(everyone):.0f} % with all tokens,", end
 print(f"{np.median(usual):.0f} % with ordinary ones")
 print(f"the most: {max(everyone):.0f} % and {max(usual):.0f} %")
 
+# %%
+trap = qk.gates.path(file[worst], for_training[worst], prices).at_most(LIMIT)
+x = for_training[worst][ordinary[worst]]
+whole = qk.gemm(file[worst], x)
+lost = qk.gemm(file[worst], np.where(trap.columns(), 0, x).astype(np.float32))
+print(f"{worst}, trained with all tokens: {trap.active} of {trap.gates.size} blocks are kept")
+print(f"error over all tokens: {trap.relative_error:.1%}", end="; ")
+print(f"over ordinary ones: {np.linalg.norm(lost) / np.linalg.norm(whole):.0%}")
+
 # %% [markdown]
 # A tall orange bar beside a short blue one is a trap: gates that look excellent, because they keep
-# what one kind of token needs, and are wrong for everything that a reader would call text. From
-# here on only ordinary tokens count, in the layer that has most to drop.
+# what one kind of token needs, and lose what all the others would have had. From here on only
+# ordinary tokens count, in the layer that has most to drop.
 
 # %%
 name = NAMES[int(np.argmax(usual))]
