@@ -33,11 +33,19 @@ class Problem(NamedTuple):
     x: Int8s
 
 
-def random_problem(n: int, k: int, seed: int = 0) -> Problem:
-    """All of the 256 values, equally likely, the same for the same seed."""
+def random_problem(n: int, k: int, seed: int = 0, weights: Int8s | None = None) -> Problem:
+    """All of the 256 values, equally likely, the same for the same seed.
+
+    Args:
+        n: rows.
+        k: columns.
+        seed: of the random values; x does not depend on n.
+        weights: int8 (n, k) in place of random ones.
+    """
     rng = np.random.default_rng(seed)
     x = rng.integers(-128, 128, k, dtype=np.int8)
-    return Problem(rng.integers(-128, 128, (n, k), dtype=np.int8), x)
+    w = rng.integers(-128, 128, (n, k), dtype=np.int8) if weights is None else weights
+    return Problem(w, x)
 
 
 def read_weights(path: Path, n: int, k: int) -> Int8s:
@@ -48,7 +56,10 @@ def read_weights(path: Path, n: int, k: int) -> Int8s:
         ValueError: it has another size, shape or dtype, all of which are named.
     """
     if path.suffix == ".npy":
-        w = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            w = np.load(path, mmap_mode="r", allow_pickle=False)
+        except ValueError as error:
+            raise ValueError(f"{path} is no array of numbers in NumPy's format: {error}") from None
         if w.dtype != np.int8 or w.shape != (n, k):
             raise ValueError(f"{path} has {w.dtype} {w.shape}; expected int8 ({n}, {k})")
         return np.ascontiguousarray(w)
@@ -125,7 +136,7 @@ def run(
         iterations: products, at least 1, after one that is not timed.
         cold: whether the weights come from memory.
         check: whether to count mismatches against the scalar kernel.
-        progress: told how many iterations have run.
+        progress: told of iterations as they are done.
 
     Raises:
         TypeError, ValueError: as `stream.gemv_i8`, or iterations below 1.
@@ -141,7 +152,7 @@ def run(
         count = min(chunk, iterations - done)
         took, y = _core.stream_gemv(copies, problem.x, kernel, prefetch, 1 + done, count)
         seconds += took
-        progress(done + count)
+        progress(count)
     n, k = packed.shape
     y = y[:n]
     mismatches = count_mismatches(y, problem) if check else None

@@ -122,7 +122,8 @@ def sweep(
     distances: Sequence[int] = DISTANCES,
     rounds: int = MIN_ROUNDS,
     cache_bytes: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    expect: Callable[[int], object] = lambda turns: None,
+    progress: Callable[[int], object] = lambda done: None,
 ) -> Sweep:
     """Check every kernel at every distance, and time them.
 
@@ -133,7 +134,8 @@ def sweep(
         distances: in blocks of 16 bytes; with 0, which the others are compared with.
         rounds: samples of each.
         cache_bytes: of the last-level cache; what the system reports by default.
-        progress: told (turns done, turns in all).
+        expect: told how many turns there will be.
+        progress: told of turns as they are done.
 
     Raises:
         ValueError: an unknown kernel, a distance out of range, or 0 not among them.
@@ -150,12 +152,12 @@ def sweep(
     n, k = problem.w.shape
     found = Sweep(n, k, rounds, cache, mismatches, qk.info())
     readers = len(_core.read_variants())
-    turns = _Turns(progress, len(TEMPERATURES) * 2 * rounds * (len(points) + readers))
+    expect(len(TEMPERATURES) * 2 * rounds * (len(points) + readers))
     steal = StealMeter()
     for temperature in TEMPERATURES:
         memory = _Memory(packed, temperature == "cold", cache)
         candidates = [memory.candidate(problem.x, point) for point in points]
-        timings = measure([*candidates, *memory.readers()], rounds, turns.next)
+        timings = measure([*candidates, *memory.readers()], rounds, lambda: progress(1))
         best = roof.roof_of(timings)
         found.grids[temperature] = Grid(
             timings={point: timings[str(point)] for point in points},
@@ -164,17 +166,6 @@ def sweep(
         )
     found.steal, found.load = steal.share(), load()
     return found
-
-
-class _Turns:
-    """Counts turns for whoever watches."""
-
-    def __init__(self, progress: Callable[[int, int], None], total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
-
-    def next(self) -> None:
-        self._done += 1
-        self._progress(self._done, self._total)
 
 
 class _Memory:
