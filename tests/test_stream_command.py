@@ -196,7 +196,7 @@ def small_sweep(**options: Any) -> Sweep:
 def test_a_sweep_measures_every_kernel_at_every_distance_cold_and_warm() -> None:
     expected: list[int] = []
     told: list[int] = []
-    found = small_sweep(expect=expected.append, progress=told.append)
+    found = small_sweep(expect=expected.append, advance=told.append)
     assert list(found.grids) == ["cold", "warm"]
     for grid in found.grids.values():
         assert list(grid.timings) == [Point(k, d) for k in stream.KERNELS for d in (0, 4)]
@@ -243,8 +243,8 @@ def test_the_heat_map_shows_every_speed_and_frames_the_best() -> None:
         assert [label.get_text() for label in axes.get_yticklabels()] == list(stream.KERNELS)
         assert [label.get_text() for label in axes.get_xticklabels()] == ["none", "4"]
         assert [t.get_text() for t in axes.texts] == ["1.0", "0.7"] * len(stream.KERNELS)
-        (frame,) = axes.patches
-        assert (frame.get_x(), frame.get_y()) == (-0.5, -0.5)
+        frames: list[Any] = list(axes.patches)
+        assert [frame.get_xy() for frame in frames] == [(-0.5, -0.5)]
 
 
 @pytest.fixture
@@ -315,7 +315,7 @@ def test_a_picture_that_is_half_written_leaves_the_old_one(
 def test_without_matplotlib_a_sweep_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plot.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     result = invoke(*SMALL, "--sweep", "--plot", tmp_path / "map.png")
     assert result.exit_code == 1
     assert "a heat map needs matplotlib: python -m pip install 'qkernels[bench]'" in result.stderr

@@ -26,13 +26,13 @@ LOW_OF_33, HIGH_OF_33 = 0x11, 0xAA
 
 # Of each format: offset in a block, and the bytes that are put there.
 _FIELDS: dict[str, list[tuple[int, list[int]]]] = {
-    **dict.fromkeys(("q4_0", "q5_0", "q8_0", "q8_1", "iq4_nl"), [(0, ONE)]),
-    **dict.fromkeys(("q4_1", "q5_1"), [(0, ONE + ZERO)]),
+    **{fmt: [(0, ONE)] for fmt in ("q4_0", "q5_0", "q8_0", "q8_1", "iq4_nl")},
+    **{fmt: [(0, ONE + ZERO)] for fmt in ("q4_1", "q5_1")},
     "q8_k": [(0, list(np.array([1], "<f4").tobytes()))],
     "q8_ks": [(256, [0x11] * 16), (288, ONE + ZERO)],
     "q2_k": [(0, [0x01] * 16), (80, ONE + ZERO)],
     "q3_k": [(96, [LOW_OF_33] * 8 + [HIGH_OF_33] * 4), (108, ONE)],
-    **dict.fromkeys(("q4_k", "q5_k"), [(0, ONE + ZERO), (4, ONES_AND_ZEROS)]),
+    **{fmt: [(0, ONE + ZERO), (4, ONES_AND_ZEROS)] for fmt in ("q4_k", "q5_k")},
     "q6_k": [(192, [1] * 16), (208, ONE)],
     "iq1_s": [(0, EIGHT)],  # the grid is offset by an eighth
     "iq1_m": [(48, [0, 0, 0, 0, 0, EIGHT[1] << 4 & 0xFF, 0, EIGHT[1] & 0xF0])],

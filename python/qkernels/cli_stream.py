@@ -89,7 +89,7 @@ def _run(
     with progress("Multiplying") as (expect, advance):
         expect(iterations)
         found = measure.run(
-            problem, kernel, prefetch, iterations, cold=cold, check=check, progress=advance
+            problem, kernel, prefetch, iterations, cold=cold, check=check, advance=advance
         )
     if json:
         typer.echo(to_json(found.to_dict()))
@@ -124,7 +124,7 @@ def _sweep(problem: Problem, rounds: int, path: Path, json: bool) -> int:
 
     plot.check(path)
     with progress("Sweeping") as (expect, advance):
-        found = sweep(problem, rounds=rounds, expect=expect, progress=advance)
+        found = sweep(problem, rounds=rounds, expect=expect, advance=advance)
     plot.save(found, path)
     if json:
         typer.echo(to_json(found.to_dict()))

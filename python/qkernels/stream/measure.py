@@ -125,7 +125,7 @@ def run(
     *,
     cold: bool = False,
     check: bool = False,
-    progress: Callable[[int], None] = lambda _: None,
+    advance: Callable[[int], object] = lambda done: None,
 ) -> Run:
     """Time one kernel.
 
@@ -136,7 +136,7 @@ def run(
         iterations: products, at least 1, after one that is not timed.
         cold: whether the weights come from memory.
         check: whether to count mismatches against the scalar kernel.
-        progress: told of iterations as they are done.
+        advance: told of iterations as they are done.
 
     Raises:
         TypeError, ValueError: as `stream.gemv_i8`, or iterations below 1.
@@ -152,7 +152,7 @@ def run(
         count = min(chunk, iterations - done)
         took, y = _core.stream_gemv(copies, problem.x, kernel, prefetch, 1 + done, count)
         seconds += took
-        progress(count)
+        advance(count)
     n, k = packed.shape
     y = y[:n]
     mismatches = count_mismatches(y, problem) if check else None

@@ -14,6 +14,7 @@ from qkernels.stream.sweep import Grid, Point, Sweep
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
 COLOURS = "viridis"
 # Cells this far up the scale are light, and take dark figures.
@@ -100,7 +101,7 @@ def _draw_grid(axes: Axes, temperature: str, grid: Grid) -> None:
     axes.figure.colorbar(image, ax=axes, label="GB/s of weights")
 
 
-def _frame(column: int, row: int) -> object:
+def _frame(column: int, row: int) -> Rectangle:
     from matplotlib.patches import Rectangle
 
     return Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=BEST, linewidth=2.5)

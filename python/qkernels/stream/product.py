@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from qkernels import _core
 from qkernels._frameworks import is_torch, plain
 
 if TYPE_CHECKING:
+    import torch
+
     from qkernels._frameworks import Array
 
 BLOCK = 16  # columns come in multiples of this
@@ -60,9 +62,19 @@ class PackedInt8:
         return self.data.nbytes
 
 
+@overload
 def gemv_i8(
-    w: Array | PackedInt8, x: Array, kernel: str, prefetch: int = 2
-) -> Array:
+    w: Array | PackedInt8, x: torch.Tensor, kernel: str, prefetch: int = 2
+) -> torch.Tensor: ...
+
+
+@overload
+def gemv_i8(
+    w: Array | PackedInt8, x: NDArray[np.int8], kernel: str, prefetch: int = 2
+) -> NDArray[np.int32]: ...
+
+
+def gemv_i8(w: Array | PackedInt8, x: Array, kernel: str, prefetch: int = 2) -> Array:
     """Multiply int8 weights by an int8 vector: y = w @ x, exactly.
 
     Args:
@@ -94,9 +106,9 @@ def gemv_i8(
     _, y = _core.stream_gemv(packed.data[None], vector, kernel, distance, first=0, iterations=1)
     if not is_torch(x):
         return y[:n]
-    import torch
+    import torch as torch_module
 
-    return torch.from_numpy(y)[:n]
+    return torch_module.from_numpy(y)[:n]
 
 
 def pack4(w: Array) -> PackedInt8:

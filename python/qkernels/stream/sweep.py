@@ -123,7 +123,7 @@ def sweep(
     rounds: int = MIN_ROUNDS,
     cache_bytes: int | None = None,
     expect: Callable[[int], object] = lambda turns: None,
-    progress: Callable[[int], object] = lambda done: None,
+    advance: Callable[[int], object] = lambda done: None,
 ) -> Sweep:
     """Check every kernel at every distance, and time them.
 
@@ -135,7 +135,7 @@ def sweep(
         rounds: samples of each.
         cache_bytes: of the last-level cache; what the system reports by default.
         expect: told how many turns there will be.
-        progress: told of turns as they are done.
+        advance: told of turns as they are done.
 
     Raises:
         ValueError: an unknown kernel, a distance out of range, or 0 not among them.
@@ -153,11 +153,15 @@ def sweep(
     found = Sweep(n, k, rounds, cache, mismatches, qk.info())
     readers = len(_core.read_variants())
     expect(len(TEMPERATURES) * 2 * rounds * (len(points) + readers))
+
+    def one_turn() -> None:
+        advance(1)
+
     steal = StealMeter()
     for temperature in TEMPERATURES:
         memory = _Memory(packed, temperature == "cold", cache)
         candidates = [memory.candidate(problem.x, point) for point in points]
-        timings = measure([*candidates, *memory.readers()], rounds, lambda: progress(1))
+        timings = measure([*candidates, *memory.readers()], rounds, one_turn)
         best = roof.roof_of(timings)
         found.grids[temperature] = Grid(
             timings={point: timings[str(point)] for point in points},
