@@ -235,7 +235,7 @@ def test_the_best_is_named_with_what_it_cannot_be_told_from() -> None:
 
 def test_the_heat_map_shows_every_speed_and_frames_the_best() -> None:
     grid = grid_of({Point(k, d): (1, 1 + d / 8, 2) for k in stream.KERNELS for d in (0, 4)})
-    found = Sweep(8, 16, 15, 1 << 20, 0, qk.info(), {"cold": grid, "warm": grid})
+    found = Sweep(8, 16, 15, False, 1 << 20, 0, qk.info(), {"cold": grid, "warm": grid})
     figure = plot.draw(found)
     panels = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title(loc="left").split()[0] for axes in panels] == ["cold", "warm"]

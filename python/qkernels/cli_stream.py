@@ -41,6 +41,9 @@ def stream(
     cold: Annotated[
         bool, typer.Option("--cold/--warm", help="Weights from memory, or one copy of them.")
     ] = False,
+    huge_pages: Annotated[
+        bool, typer.Option("--huge-pages", help="Weights in pages of 2 MiB, not 4 KiB.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the random weights and x.")] = 0,
     sweep: Annotated[
         bool,
@@ -67,35 +70,27 @@ def stream(
         loaded = None if weights is None else measure.read_weights(weights, n, k)
         problem = measure.random_problem(n, k, seed, loaded)
         if sweep:
-            mismatches = _sweep(problem, rounds, plot, json)
+            mismatches = _sweep(problem, rounds, huge_pages, plot, json)
         else:
-            mismatches = _run(problem, kernel, prefetch, iters, cold, check, json)
+            with progress("Multiplying") as (expect, advance):
+                expect(iters)
+                found = measure.run(
+                    problem,
+                    kernel,
+                    prefetch,
+                    iters,
+                    cold=cold,
+                    huge_pages=huge_pages,
+                    check=check,
+                    advance=advance,
+                )
+            mismatches = found.mismatches or 0
+            if json:
+                typer.echo(to_json(found.to_dict()))
+            else:
+                _print_run(found)
     if mismatches:
         raise typer.Exit(1)
-
-
-def _run(
-    problem: Problem,
-    kernel: str,
-    prefetch: int,
-    iterations: int,
-    cold: bool,
-    check: bool,
-    json: bool,
-) -> int:
-    """Time and print one kernel; the mismatches found."""
-    from qkernels.stream import measure
-
-    with progress("Multiplying") as (expect, advance):
-        expect(iterations)
-        found = measure.run(
-            problem, kernel, prefetch, iterations, cold=cold, check=check, advance=advance
-        )
-    if json:
-        typer.echo(to_json(found.to_dict()))
-    else:
-        _print_run(found)
-    return found.mismatches or 0
 
 
 def _print_run(found: Run) -> None:
@@ -117,14 +112,14 @@ def _print_run(found: Run) -> None:
         typer.echo(f"  {name:<14} {value}")
 
 
-def _sweep(problem: Problem, rounds: int, path: Path, json: bool) -> int:
+def _sweep(problem: Problem, rounds: int, huge_pages: bool, path: Path, json: bool) -> int:
     """Sweep, draw and print; the mismatches found."""
     from qkernels.stream import plot
     from qkernels.stream.sweep import sweep
 
     plot.check(path)
     with progress("Sweeping") as (expect, advance):
-        found = sweep(problem, rounds=rounds, expect=expect, advance=advance)
+        found = sweep(problem, rounds=rounds, huge_pages=huge_pages, expect=expect, advance=advance)
     plot.save(found, path)
     if json:
         typer.echo(to_json(found.to_dict()))
@@ -145,7 +140,8 @@ def _print_sweep(found: Sweep, path: Path) -> None:
     steal = "not counted here" if found.steal is None else f"{found.steal:.1%}"
     busy = "" if found.load is None else f", load {found.load:.1f}"
     console.print(
-        f"{machine['cpu']}, {machine['isa']}; {found.n}x{found.k} int8, one thread,"
+        f"{machine['cpu']}, {machine['isa']}; {found.n}x{found.k} int8"
+        f"{' in huge pages' if found.huge_pages else ''}, one thread,"
         f" {found.rounds} rounds; last-level cache {found.cache_bytes / 2**20:.0f} MiB;"
         f" steal {steal}{busy}",
         soft_wrap=True,
