@@ -185,6 +185,15 @@ def test_unpacking_refuses_what_another_function_packed(packed_kernel: str) -> N
         unpack(W)
 
 
+def test_packed_weights_have_the_shape_that_they_say() -> None:
+    packed = stream.pack4i(W)
+    with pytest.raises(
+        ValueError,
+        match=r"data has shape \(2, 2, 4, 16\); 4 rows, 16 bytes .* \(9, 32\) is \(3, 2, 4, 16\)",
+    ):
+        stream.PackedInt8(packed.data, (9, 32), packed.layout)
+
+
 def test_the_core_trusts_no_shape() -> None:
     """What reaches memory is checked where it is read, whatever Python did before."""
     data = stream.pack4i(W).data[None]

@@ -44,6 +44,7 @@ struct ByteDots {
     sums.high += reinterpret_cast<Lanes>(_mm256_madd_epi16(words_of(p + 16), x.high));
     return sums;
   }
+  // A lane stays within depth * 128 * 128, an int32: no sum here wraps.
   static QK_INLINE ByteSums add_sums(ByteSums a, ByteSums b) {
     return {a.low + b.low, a.high + b.high};
   }

@@ -35,7 +35,11 @@ struct ByteDots {
     const __m512i w = _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128));
     return reinterpret_cast<ByteSums>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sums), w, x));
   }
-  static QK_INLINE ByteSums add_sums(ByteSums a, ByteSums b) { return a + b; }
+  // Not a + b, which must not overflow.
+  static QK_INLINE ByteSums add_sums(ByteSums a, ByteSums b) {
+    return reinterpret_cast<ByteSums>(
+        _mm512_add_epi32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+  }
   static QK_INLINE void store_sums(int32_t* p, ByteSums sums) {
     __builtin_memcpy(p, &sums, sizeof(sums));
   }

@@ -84,7 +84,11 @@ struct Vnni256 : avx2::Isa, PlaneSums<Vnni256Sums<Encoding>> {
     const __m256i w = _mm256_xor_si256(load_bytes(p), _mm256_set1_epi8(-128));
     return reinterpret_cast<Lanes>(Encoding::dpbusd(reinterpret_cast<__m256i>(sums), w, x));
   }
-  static QK_INLINE ByteSums add_sums(ByteSums a, ByteSums b) { return a + b; }
+  // Not a + b, which must not overflow.
+  static QK_INLINE ByteSums add_sums(ByteSums a, ByteSums b) {
+    return reinterpret_cast<Lanes>(
+        _mm256_add_epi32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+  }
   static QK_INLINE void store_sums(int32_t* p, ByteSums sums) {
     __builtin_memcpy(p, &sums, sizeof(sums));
   }

@@ -28,6 +28,12 @@ class Layout(NamedTuple):
     rows: int
     nbytes: int
 
+    def shape_of(self, n: int, k: int) -> tuple[int, int, int, int]:
+        """(groups, pieces, rows, bytes) of a matrix, padding included."""
+        depth = math.ceil(k / BLOCK) * BLOCK
+        nbytes = self.nbytes or depth
+        return math.ceil(n / self.rows), depth // nbytes, self.rows, nbytes
+
     def __str__(self) -> str:
         """As messages name it."""
         if self.rows == 1:
@@ -55,6 +61,13 @@ class PackedInt8:
     data: NDArray[np.int8]
     shape: tuple[int, int]
     layout: Layout
+
+    def __post_init__(self) -> None:
+        """Refuse data of another shape (ValueError)."""
+        if self.data.shape != (expected := self.layout.shape_of(*self.shape)):
+            raise ValueError(
+                f"data has shape {self.data.shape}; {self.layout} of {self.shape} is {expected}"
+            )
 
     @property
     def nbytes(self) -> int:
@@ -225,15 +238,14 @@ def _pack(weights: Array, layout: Layout) -> PackedInt8:
     if w.ndim != 2 or w.shape[1] == 0:
         raise ValueError(f"w has shape {w.shape}; expected (n, k) with k of at least 1")
     n, k = w.shape
-    depth = math.ceil(k / BLOCK) * BLOCK
-    groups = math.ceil(n / layout.rows)
-    nbytes = layout.nbytes or depth
-    if layout.rows == 1 and depth == k and w.flags.c_contiguous:
-        return PackedInt8(w.reshape(n, 1, 1, k), (n, k), layout)
-    padded = np.zeros((groups * layout.rows, depth), np.int8)
+    groups, pieces_of_row, rows, nbytes = shape = layout.shape_of(n, k)
+    depth = pieces_of_row * nbytes
+    if rows == 1 and depth == k and w.flags.c_contiguous:
+        return PackedInt8(w.reshape(shape), (n, k), layout)
+    padded = np.zeros((groups * rows, depth), np.int8)
     padded[:n, :k] = w
     # Pieces move as wholes: one element of `nbytes` bytes each.
-    pieces = padded.view(f"V{nbytes}").reshape(groups, layout.rows, depth // nbytes)
+    pieces = padded.view(f"V{nbytes}").reshape(groups, rows, pieces_of_row)
     turned = np.ascontiguousarray(pieces.swapaxes(1, 2))
     return PackedInt8(turned[..., None].view(np.int8), (n, k), layout)
 
