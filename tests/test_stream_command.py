@@ -262,8 +262,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quick")
 def test_the_command_sweeps_draws_and_names_the_best(tmp_path: Path) -> None:
     path = tmp_path / "map.png"
-    result = invoke(*SMALL, "--sweep", "--plot", path)
+    result = invoke(*SMALL, "--sweep", "--huge-pages", "--plot", path)
     assert result.exit_code == 0, result.output
+    assert "20x100 int8 in huge pages, one thread" in result.stdout
     assert path.read_bytes().startswith(b"\x89PNG")
     assert list(tmp_path.iterdir()) == [path]
     assert "best cold: " in result.stdout

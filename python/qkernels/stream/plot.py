@@ -72,7 +72,7 @@ def draw(sweep: Sweep) -> Figure:
         _draw_grid(axes, temperature, grid)
     rows[-1, 0].set_xlabel("prefetch distance, in blocks of 16 bytes")
     figure.suptitle(
-        f"int8 y = W x, {sweep.n} x {sweep.k}, one thread:"
+        f"int8 y = W x, {sweep.n} x {sweep.k}{' in huge pages' * sweep.huge_pages}, one thread:"
         f" {sweep.machine['cpu']}, {sweep.machine['isa']}",
         fontsize=11,
     )
