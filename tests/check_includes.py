@@ -41,7 +41,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *_KERNEL_DATA,
     ),
 }
-GENERATED = {"dispatch/isa_list.inc", "stream/isa_list.inc"}  # written by CMake
+GENERATED = {"dispatch/isa_list.inc"}  # written by CMake
 AN_ISA = "isa/"  # what a kernel's include of the macro QK_ISA_HEADER leads to
 
 _INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>|(\w+))')

@@ -121,7 +121,9 @@ def kernel_sources(*, has_base: bool, root: Path = ROOT) -> list[str]:
     return match.group(1).split()
 
 
-def compile_object(root: Path, source: str, name: str, isa: Isa, out: Path) -> Path:
+def compile_object(
+    root: Path, source: str, name: str, isa: Isa, out: Path, optimisation: str = "-O0"
+) -> Path:
     """Compiles one kernel source of the tree `root` for one ISA.
 
     As the build does, but not optimised: a function that others could link is then not hidden by
@@ -131,7 +133,14 @@ def compile_object(root: Path, source: str, name: str, isa: Isa, out: Path) -> P
     assert cxx is not None, "no C++ compiler: set CXX"
     target = out / f"{name}_{Path(source).stem}.o"
     command = [
-        *(cxx, "-std=c++20", "-O0", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden"),
+        *(
+            cxx,
+            "-std=c++20",
+            optimisation,
+            "-fPIC",
+            "-fvisibility=hidden",
+            "-fvisibility-inlines-hidden",
+        ),
         *("-fno-exceptions", "-fno-rtti", "-ffp-contract=off", *isa.flags),
         *(f"-I{root / 'src'}", f"-DQK_ISA={name}", f'-DQK_ISA_HEADER="isa/{name}.h"'),
         *(f"-DQK_KERNEL_TABLE=kernels_{name}", f"-DQK_FORMAT_KERNELS=format_kernels_{isa.base}"),

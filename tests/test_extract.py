@@ -136,9 +136,12 @@ def test_an_expert_of_a_stack_is_a_matrix(path: Path, tmp_path: Path) -> None:
         (["--tensor", "blk.0.attn_k.weight"], "near names: 'blk.0.attn_q.weight'"),
         (["--tensor", "norm.weight"], "holds float32 of shape (32,), not quantised weights"),
         (["--tensor", "dense.weight"], "f32 weights are floats: they have no integers"),
-        (["--tensor", "output.weight", "--rows", "0:25"], "rows=0:25 is not within the 24 rows"),
-        (["--tensor", "output.weight", "--rows", "9:9"], "rows=9:9 is not within the 24 rows"),
-        (["--tensor", "output.weight", "--rows", "0"], "rows=0 is not within the 24 rows"),
+        (
+            ["--tensor", "output.weight", "--rows", "0:25"],
+            "rows=0:25 ends past the last of 24 rows",
+        ),
+        (["--tensor", "output.weight", "--rows", "9:9"], "rows=9:9 chooses no row"),
+        (["--tensor", "output.weight", "--rows", "0"], "rows=0 chooses no row"),
         (["--tensor", "output.weight", "--rows=-3:5"], "neither A:B nor N"),
         (["--tensor", "output.weight", "--rows", "1:2:3"], "neither A:B nor N"),
         (["--tensor", "output.weight", "--rows", ""], "neither A:B nor N"),
@@ -173,7 +176,11 @@ def test_an_out_that_cannot_be_written_is_refused(path: Path, tmp_path: Path) ->
         result = invoke("extract", path, "--tensor", "output.weight", "--out", out)
         assert result.exit_code == 1
         assert message in result.stderr
-    assert path.read_bytes() == before
+    beside = path.rename(path.with_name("q.scales.bin"))
+    arguments = ["--tensor", "output.weight", "--out", path.with_name("q.bin"), "--with-scales"]
+    result = invoke("extract", beside, *arguments)
+    assert f"'{beside}' is the file that is read" in result.stderr
+    assert beside.read_bytes() == before
     assert listing(tmp_path) == ["folder.bin", "linked.bin", "model"]
 
 

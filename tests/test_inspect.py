@@ -23,6 +23,7 @@ from gguf_files import (
     image,
     key,
 )
+from gguf_unusual_files import UNUSUAL
 from qkernels.cli import app
 from qkernels.inspect_file import inspect
 
@@ -158,6 +159,18 @@ def test_info_as_json_is_what_the_package_says() -> None:
     found = json.loads(invoke("info", "--json").stdout)
     assert found["formats"] == qk.formats()
     assert found["isa"] == qk.info()["isa"]
+
+
+@pytest.mark.parametrize("name", sorted(UNUSUAL))
+def test_unusual_files_are_shown_as_they_are(tmp_path: Path, name: str) -> None:
+    case = UNUSUAL[name]
+    path = tmp_path / "unusual.gguf"
+    path.write_bytes(case.raw)
+    shown = invoke("inspect", path)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert f"GGUF version {case.version}, {len(case.raw):,} bytes" in shown.stdout
+    found = json.loads(invoke("inspect", path, "--all", "--json").stdout)
+    assert [tensor["name"] for tensor in found["tensors"]] == list(case.tensors)
 
 
 @pytest.mark.model

@@ -12,7 +12,8 @@ import torch
 import qkernels as qk
 from qkernels import _core
 from qkernels.raw_ints import raw_scales
-from weights import SANITIZED, is_float, random_bytes, random_weights, tensor
+from unit_scales import with_unit_scales
+from weights import SANITIZED, dense, is_float, random_bytes, random_weights, reference, tensor
 
 NDArray = np.ndarray[Any, Any]
 
@@ -64,12 +65,20 @@ def test_integers_are_the_documented_ones(fmt: str) -> None:
     assert set(map(int, np.unique(found))) == INTEGERS[fmt]
 
 
+@pytest.mark.parametrize("fmt", QUANTISED)
+def test_integers_are_what_the_gguf_package_decodes_where_scales_are_one(fmt: str) -> None:
+    raw = random_bytes(fmt, 64, seed=4)
+    expected = reference(with_unit_scales(raw, fmt), fmt) - CENTRES.get(fmt, 0)
+    found = ints_of(qk.QTensor(raw, fmt, expected.shape))
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("fmt", [fmt for fmt in QUANTISED if fmt not in CENTRES])
 def test_without_mins_scale_times_integer_is_the_weight_to_the_bit(fmt: str) -> None:
     weights = tensor(fmt, 5, 1000)
     raw = weights.raw_ints(with_scales=True)
     assert not np.any(raw.mins)
-    np.testing.assert_array_equal(raw.dequantize(), weights.dequantize())
+    np.testing.assert_array_equal(raw.dequantize(), dense(weights))
 
 
 @pytest.mark.parametrize("fmt", CENTRES)
@@ -81,7 +90,7 @@ def test_with_mins_the_weight_comes_back_to_the_rounding_of_float32(fmt: str) ->
         for of_groups in (raw.scales, raw.mins)
     )
     ints = np.asarray(raw.ints, np.float64)
-    decoded = np.asarray(weights.dequantize(), np.float64)
+    decoded = dense(weights)
     # Decoding rounds scale * quant and then the sum; the min beside integers is rounded once.
     terms = np.abs(scales * (ints + CENTRES[fmt])) + np.abs(decoded) + np.abs(mins)
     half_an_ulp = np.finfo(np.float32).eps / 2

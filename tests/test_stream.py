@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,7 +49,7 @@ def test_every_kernel_is_exact_on_every_isa(isa: str, kernel: str, n: int, k: in
     w, x = draw(n, k)
     for prefetch in (0, 1, 2, 64):
         y = stream.gemv_i8(w, x, kernel, prefetch)
-        assert (y.dtype, y.shape) == (np.int32, (n,))
+        assert (y.dtype.name, y.shape) == ("int32", (n,))
         assert np.array_equal(y, exact(w, x)), prefetch
 
 
@@ -112,6 +113,20 @@ def test_strided_arguments_are_read_as_they_lie(kernel: str) -> None:
     assert np.array_equal(y, exact(w[::2, ::-1], x[::-1]))
 
 
+def test_torch_tensors_have_torch_results(kernel: str) -> None:
+    w, x = draw(9, 80)
+    for weights, vector in (
+        (torch.from_numpy(w), torch.from_numpy(x)),
+        (torch.from_numpy(w.T.copy()).T, torch.from_numpy(x.repeat(2))[::2]),
+        (w, torch.from_numpy(x)),
+    ):
+        y = stream.gemv_i8(weights, vector, kernel)
+        assert isinstance(y, torch.Tensor)
+        assert y.dtype == torch.int32
+        assert np.array_equal(np.asarray(y), exact(w, x))
+    assert isinstance(stream.gemv_i8(torch.from_numpy(w), x, kernel), np.ndarray)
+
+
 def test_no_rows_have_no_results(kernel: str) -> None:
     assert stream.gemv_i8(np.zeros((0, 16), np.int8), np.zeros(16, np.int8), kernel).shape == (0,)
 
@@ -126,12 +141,19 @@ W, X = draw(8, 32)
         ((W, X, 4), TypeError, "kernel must be a str, not int"),
         ((W.view(np.uint8), X, "dotprod"), TypeError, "w has dtype uint8; expected int8"),
         ((W, X.astype(np.int16), "dotprod"), TypeError, "x has dtype int16; expected int8"),
-        ((W.tolist(), X, "dotprod"), TypeError, "w must be a NumPy array, not list"),
+        ((torch.zeros(8, 32), X, "dotprod"), TypeError, "w has dtype torch.float32; expected int8"),
+        ((W, np.ma.masked_equal(X, 0), "dotprod"), TypeError, "x is a masked array; fill it first"),
+        (
+            (W.tolist(), X, "dotprod"),
+            TypeError,
+            "w must be a NumPy array or a torch tensor, not list",
+        ),
         ((X, X, "dotprod"), ValueError, r"w has shape \(32,\); expected \(n, k\)"),
         ((W[:, :0], X[:0], "dotprod"), ValueError, r"w has shape \(8, 0\)"),
         ((W, X[:31], "dotprod"), ValueError, r"x has shape \(31,\); weights of shape \(8, 32\)"),
         ((W, X, "dotprod", -1), ValueError, r"prefetch=-1 is outside 0\.\.65536 blocks"),
         ((W, X, "dotprod", 65_537), ValueError, "prefetch=65537 is outside"),
+        ((W, X, "dotprod", 1 << 70), ValueError, r"prefetch=1180591620717411303424 is outside"),
         ((W, X, "dotprod", 2.0), TypeError, "float"),
         (
             (stream.pack4(W), X, "dotprod4i"),
@@ -161,6 +183,15 @@ def test_unpacking_refuses_what_another_function_packed(packed_kernel: str) -> N
     unpack: Any = PACKERS[packed_kernel][1]
     with pytest.raises(TypeError, match="packed must be a PackedInt8, not ndarray"):
         unpack(W)
+
+
+def test_packed_weights_have_the_shape_that_they_say() -> None:
+    packed = stream.pack4i(W)
+    with pytest.raises(
+        ValueError,
+        match=r"data has shape \(2, 2, 4, 16\); 4 rows, 16 bytes .* \(9, 32\) is \(3, 2, 4, 16\)",
+    ):
+        stream.PackedInt8(packed.data, (9, 32), packed.layout)
 
 
 def test_the_core_trusts_no_shape() -> None:

@@ -57,8 +57,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `cuda`, `gates` and `llama` when they are first used: most programs need none."""
-    if name in ("cuda", "gates", "llama"):
+    """Import `cuda`, `gates`, `llama` and `stream` on first use: most programs need none."""
+    if name in ("cuda", "gates", "llama", "stream"):
         import importlib
 
         return importlib.import_module(f"qkernels.{name}")

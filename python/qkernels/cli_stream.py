@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json as jsons
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qkernels.bench import MIN_ROUNDS
+from qkernels.cli_tools import errors, progress, to_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from qkernels.stream.measure import Problem, Run
     from qkernels.stream.sweep import Grid, Sweep
 
-INTERRUPTED = 130
 EXAMPLE = (
     "Example: qkernels stream --kernel dotprod4i --n 1024 --k 1024 --iters 64 --prefetch 2 --check"
 )
@@ -44,6 +41,9 @@ def stream(
     cold: Annotated[
         bool, typer.Option("--cold/--warm", help="Weights from memory, or one copy of them.")
     ] = False,
+    huge_pages: Annotated[
+        bool, typer.Option("--huge-pages", help="Weights in pages of 2 MiB, not 4 KiB.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the random weights and x.")] = 0,
     sweep: Annotated[
         bool,
@@ -66,46 +66,31 @@ def stream(
     """
     from qkernels.stream import measure
 
-    with _errors():
+    with errors("stream"):
         loaded = None if weights is None else measure.read_weights(weights, n, k)
-        problem = measure.random_problem(n, k, seed)
-        if loaded is not None:
-            problem = problem._replace(w=loaded)
+        problem = measure.random_problem(n, k, seed, loaded)
         if sweep:
-            mismatches = _sweep(problem, rounds, plot, json)
+            mismatches = _sweep(problem, rounds, huge_pages, plot, json)
         else:
-            mismatches = _run(problem, kernel, prefetch, iters, cold, check, json)
+            with progress("Multiplying") as (expect, advance):
+                expect(iters)
+                found = measure.run(
+                    problem,
+                    kernel,
+                    prefetch,
+                    iters,
+                    cold=cold,
+                    huge_pages=huge_pages,
+                    check=check,
+                    advance=advance,
+                )
+            mismatches = found.mismatches or 0
+            if json:
+                typer.echo(to_json(found.to_dict()))
+            else:
+                _print_run(found)
     if mismatches:
         raise typer.Exit(1)
-
-
-def _run(
-    problem: Problem,
-    kernel: str,
-    prefetch: int,
-    iterations: int,
-    cold: bool,
-    check: bool,
-    json: bool,
-) -> int:
-    """Time and print one kernel; the mismatches found."""
-    from qkernels.stream import measure
-
-    with _bar("Multiplying") as update:
-        found = measure.run(
-            problem,
-            kernel,
-            prefetch,
-            iterations,
-            cold=cold,
-            check=check,
-            progress=lambda done: update(done, iterations),
-        )
-    if json:
-        typer.echo(jsons.dumps(found.to_dict(), indent=2))
-    else:
-        _print_run(found)
-    return found.mismatches or 0
 
 
 def _print_run(found: Run) -> None:
@@ -127,17 +112,17 @@ def _print_run(found: Run) -> None:
         typer.echo(f"  {name:<14} {value}")
 
 
-def _sweep(problem: Problem, rounds: int, path: Path, json: bool) -> int:
+def _sweep(problem: Problem, rounds: int, huge_pages: bool, path: Path, json: bool) -> int:
     """Sweep, draw and print; the mismatches found."""
     from qkernels.stream import plot
     from qkernels.stream.sweep import sweep
 
-    plot.check()
-    with _bar("Sweeping") as update:
-        found = sweep(problem, rounds=rounds, progress=update)
+    plot.check(path)
+    with progress("Sweeping") as (expect, advance):
+        found = sweep(problem, rounds=rounds, huge_pages=huge_pages, expect=expect, advance=advance)
     plot.save(found, path)
     if json:
-        typer.echo(jsons.dumps(found.to_dict(), indent=2))
+        typer.echo(to_json(found.to_dict()))
     else:
         _print_sweep(found, path)
     return found.mismatches
@@ -155,7 +140,8 @@ def _print_sweep(found: Sweep, path: Path) -> None:
     steal = "not counted here" if found.steal is None else f"{found.steal:.1%}"
     busy = "" if found.load is None else f", load {found.load:.1f}"
     console.print(
-        f"{machine['cpu']}, {machine['isa']}; {found.n}x{found.k} int8, one thread,"
+        f"{machine['cpu']}, {machine['isa']}; {found.n}x{found.k} int8"
+        f"{' in huge pages' if found.huge_pages else ''}, one thread,"
         f" {found.rounds} rounds; last-level cache {found.cache_bytes / 2**20:.0f} MiB;"
         f" steal {steal}{busy}",
         soft_wrap=True,
@@ -183,33 +169,3 @@ def _table(temperature: str, grid: Grid) -> Table:
         ]
         table.add_row(kernel, *cells)
     return table
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal's standard error, to be told (done, total)."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    bar = Progress(
-        console=console, transient=True, disable=not console.is_terminal, refresh_per_second=4
-    )
-    with bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """One line and exit code 1 for what can go wrong, 130 after Ctrl-C."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # typer ends quietly where nobody reads on
-    except (OSError, ValueError, TypeError, MemoryError) as error:
-        typer.echo(f"qkernels stream: {error or type(error).__name__}", err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        typer.echo(err=True)
-        raise typer.Exit(INTERRUPTED) from None

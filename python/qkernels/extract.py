@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from .extract_files import Part, write_parts
+from .extract_files import Part, paths_of, write_parts
 from .gguf_file import GGUFFile
 from .raw_ints import raw_scales
 from .tensor import QTensor
@@ -76,9 +76,10 @@ def extract(
     if cols is not None and not 1 <= cols <= k:
         raise ValueError(f"cols={cols} is outside 1..{k}, the columns of {name!r}")
     chosen = Selection(matrix[first:last], k if cols is None else cols)
-    if _is_same(out, file.path):
-        raise ValueError(f"out={str(out)!r} is the file that is read")
     parts = chosen.parts(with_scales)
+    for path in paths_of(out, parts):
+        if _is_same(path, file.path):
+            raise ValueError(f"{str(path)!r} is the file that is read")
     expect(sum(part.nbytes for part in parts))
     paths = write_parts(out, parts, advance)
     shapes = {str(path): list(part.shape) for path, part in zip(paths, parts, strict=False)}
@@ -105,8 +106,10 @@ def parse_rows(text: str | None, n: int) -> tuple[int, int]:
     if match is None or text == "":
         raise ValueError(f"rows={text!r} is neither A:B nor N, such as 16:32 or 8")
     first, last = int(match[1] or 0), int(match[2] or n)
-    if not first < last <= n:
-        raise ValueError(f"rows={text} is not within the {n} rows, of which at least one is asked")
+    if last > n:
+        raise ValueError(f"rows={text} ends past the last of {n} rows")
+    if first >= last:
+        raise ValueError(f"rows={text} chooses no row")
     return first, last
 
 

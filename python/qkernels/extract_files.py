@@ -50,7 +50,7 @@ def whole_files(paths: Sequence[Path]) -> Iterator[list[IO[bytes]]]:
     temporary = [path.with_name(f".{path.name}.{secrets.token_hex(4)}.part") for path in paths]
     try:
         with ExitStack() as stack:
-            files = [stack.enter_context(part.open("xb")) for part in temporary]
+            files: list[IO[bytes]] = [stack.enter_context(part.open("xb")) for part in temporary]
             yield files
             for file in files:
                 file.flush()

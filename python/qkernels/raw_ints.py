@@ -53,8 +53,9 @@ def raw_scales(weights: QTensor) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, 
 
 def _of_each(of_groups: Any, group: int, k: int) -> Any:
     """What belongs to groups, for each of k weights."""
-    repeat = np.repeat if isinstance(of_groups, np.ndarray) else type(of_groups).repeat_interleave
-    spread = repeat(of_groups, group, -1)  # type: ignore[operator]
+    is_numpy = isinstance(of_groups, np.ndarray)
+    repeat: Any = np.repeat if is_numpy else type(of_groups).repeat_interleave
+    spread = repeat(of_groups, group, -1)
     return spread[..., :k]
 
 

@@ -133,4 +133,4 @@ def _bad_groups(rows: QTensor) -> int:
     """Groups whose scale or min is no finite number."""
     scales, mins = raw_scales(rows)
     finite = np.isfinite(scales) & np.isfinite(mins)
-    return finite.size - int(np.count_nonzero(finite))
+    return int(finite.size) - int(np.count_nonzero(finite))

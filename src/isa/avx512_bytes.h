@@ -14,7 +14,8 @@ namespace {
 
 struct ByteDots {
   static constexpr int32_t kByteBias = 128;
-  using ByteSums = __m512i;
+  // Not __m512i, whose lanes are 64 bits to the compiler: it would copy sums from type to type.
+  using ByteSums = int32_t __attribute__((vector_size(64)));
   using Multiplier = __m512i;
 
   template <int kPeriod>
@@ -30,11 +31,18 @@ struct ByteDots {
     }
     return _mm512_loadu_si512(p);
   }
-  static QK_INLINE ByteSums dot_bytes(ByteSums sums, __m512i w, Multiplier x) {
-    return _mm512_dpbusd_epi32(sums, _mm512_xor_si512(w, _mm512_set1_epi8(-128)), x);
+  static QK_INLINE ByteSums dot_bytes(ByteSums sums, const uint8_t* p, Multiplier x) {
+    const __m512i w = _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128));
+    return reinterpret_cast<ByteSums>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sums), w, x));
   }
-  static QK_INLINE ByteSums add_sums(ByteSums a, ByteSums b) { return _mm512_add_epi32(a, b); }
-  static QK_INLINE void store_sums(int32_t* p, ByteSums sums) { _mm512_storeu_si512(p, sums); }
+  // Not a + b, which must not overflow.
+  static QK_INLINE ByteSums add_sums(ByteSums a, ByteSums b) {
+    return reinterpret_cast<ByteSums>(
+        _mm512_add_epi32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+  }
+  static QK_INLINE void store_sums(int32_t* p, ByteSums sums) {
+    __builtin_memcpy(p, &sums, sizeof(sums));
+  }
 };
 
 }  // namespace

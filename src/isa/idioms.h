@@ -55,11 +55,11 @@
 //                              a PanelSum<kPlanes>: exact sums, a row each, of the quants' products
 //                              with activations 4 (first + i) .. + 3, i = 0, 1, .. of a group
 // Streams of int8 (stream/kernels.h), where a word is four signed bytes
-//   ByteSums                   kLanes int32 sums, one a word, that start as ByteSums{} and wrap
+//   ByteSums                   the sums of kLanes words, which start as ByteSums{} and wrap
 //   Multiplier, multiplier<kPeriod>(p)  kPeriod bytes at p over and over: 4, 16 or a whole vector
-//   dot_bytes(sums, words, x)  adds to each word's sum its four products with x, where weights are
-//                              kByteBias too high: 128, or 0
-//   add_sums(a, b), store_sums(p, sums)
+//   dot_bytes(sums, p, x)      adds to the sums of the words at p their four products with x each,
+//                              where weights are kByteBias too high: 128, or 0
+//   add_sums(a, b), store_sums(p, sums)  kLanes int32
 // Arithmetic
 //   zero, broadcast, load, add, fmul, fma(a, b, c) = a * b + c, to_floats(Ints), sum(Floats)
 //   fdiv(a, b), fmax(a, b)     a > b ? a : b, so that a NaN in b is kept

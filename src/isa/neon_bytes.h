@@ -1,4 +1,5 @@
-// Products of signed bytes on NEON, four words of four.
+// Products of signed bytes on NEON, four words of four: 16 of them take smull, smull2 and two
+// sadalp. A word's sum is two lanes until it is stored.
 #pragma once
 
 #include <arm_neon.h>
@@ -10,7 +11,10 @@ namespace {
 
 struct ByteDots {
   static constexpr int32_t kByteBias = 0;
-  using ByteSums = int32x4_t;
+  struct ByteSums {
+    int32x4_t low;  // two lanes a word: of the first two words
+    int32x4_t high;
+  };
   using Multiplier = int8x16_t;
 
   template <int kPeriod>
@@ -23,15 +27,18 @@ struct ByteDots {
     }
     return vld1q_s8(p);
   }
-  // A product is at most 128 * 128 = 16384, and fits 16 bits; two of them do not.
-  static QK_INLINE ByteSums dot_bytes(ByteSums sums, uint32x4_t w, Multiplier x) {
-    const int8x16_t bytes = vreinterpretq_s8_u32(w);
-    const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(bytes), vget_low_s8(x)));
-    const int32x4_t high = vpaddlq_s16(vmull_high_s8(bytes, x));
-    return vaddq_s32(sums, vpaddq_s32(low, high));
+  // A product is at most 128 * 128 = 16384, and fits 16 bits.
+  static QK_INLINE ByteSums dot_bytes(ByteSums sums, const uint8_t* p, Multiplier x) {
+    const int8x16_t w = vreinterpretq_s8_u8(vld1q_u8(p));
+    return {vpadalq_s16(sums.low, vmull_s8(vget_low_s8(w), vget_low_s8(x))),
+            vpadalq_s16(sums.high, vmull_high_s8(w, x))};
   }
-  static QK_INLINE ByteSums add_sums(ByteSums a, ByteSums b) { return vaddq_s32(a, b); }
-  static QK_INLINE void store_sums(int32_t* p, ByteSums sums) { vst1q_s32(p, sums); }
+  static QK_INLINE ByteSums add_sums(ByteSums a, ByteSums b) {
+    return {vaddq_s32(a.low, b.low), vaddq_s32(a.high, b.high)};
+  }
+  static QK_INLINE void store_sums(int32_t* p, ByteSums sums) {
+    vst1q_s32(p, vpaddq_s32(sums.low, sums.high));
+  }
 };
 
 }  // namespace

@@ -60,9 +60,12 @@ struct Isa : neon::Isa, PlaneSums<Sdot> {
   using Sums::panel_start;
   using Sums::panel_total;
 
-  static QK_INLINE ByteSums dot_bytes(ByteSums sums, Words w, Multiplier x) {
-    return vdotq_s32(sums, vreinterpretq_s8_u32(w), x);
+  using ByteSums = int32x4_t;
+  static QK_INLINE ByteSums dot_bytes(ByteSums sums, const uint8_t* p, Multiplier x) {
+    return vdotq_s32(sums, vreinterpretq_s8_u8(vld1q_u8(p)), x);
   }
+  static QK_INLINE ByteSums add_sums(ByteSums a, ByteSums b) { return vaddq_s32(a, b); }
+  static QK_INLINE void store_sums(int32_t* p, ByteSums sums) { vst1q_s32(p, sums); }
 
  protected:
   // A sum a register of 16 weights, or one for both where 32 share a scale.

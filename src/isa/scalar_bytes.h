@@ -21,10 +21,10 @@ struct ByteDots {
     for (int i = 0; i < 4 * Panels::kPanelRows; ++i) x.v[i] = p[i % kPeriod];
     return x;
   }
-  static QK_INLINE ByteSums dot_bytes(ByteSums sums, Panels::Words w, Multiplier x) {
-    int8_t weights[sizeof(w.v)];
-    __builtin_memcpy(weights, w.v, sizeof(w.v));
-    for (int i = 0; i < 4 * Panels::kPanelRows; ++i) sums.v[i / 4] += weights[i] * x.v[i];
+  static QK_INLINE ByteSums dot_bytes(ByteSums sums, const uint8_t* p, Multiplier x) {
+    for (int i = 0; i < 4 * Panels::kPanelRows; ++i) {
+      sums.v[i / 4] += static_cast<int8_t>(p[i]) * x.v[i];
+    }
     return sums;
   }
   static QK_INLINE ByteSums add_sums(ByteSums a, ByteSums b) {

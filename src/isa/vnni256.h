@@ -65,13 +65,32 @@ struct Vnni256 : avx2::Isa, PlaneSums<Vnni256Sums<Encoding>> {
 
   // As on AVX-512 (isa/avx512_bytes.h): weights become unsigned, 128 too high.
   static constexpr int32_t kByteBias = 128;
+  using ByteSums = Lanes;
   using Multiplier = __m256i;
   template <int kPeriod>
   static QK_INLINE Multiplier multiplier(const int8_t* p) {
-    return repeat<kPeriod>(p);
+    static_assert(kPeriod == 4 || kPeriod == 16 || kPeriod == 32);
+    if constexpr (kPeriod == 4) {
+      int32_t word;
+      __builtin_memcpy(&word, p, sizeof(word));
+      return _mm256_set1_epi32(word);
+    }
+    if constexpr (kPeriod == 16) {
+      return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    }
+    return load_bytes(p);
   }
-  static QK_INLINE ByteSums dot_bytes(ByteSums sums, __m256i w, Multiplier x) {
-    return Encoding::dpbusd(sums, _mm256_xor_si256(w, _mm256_set1_epi8(-128)), x);
+  static QK_INLINE ByteSums dot_bytes(ByteSums sums, const uint8_t* p, Multiplier x) {
+    const __m256i w = _mm256_xor_si256(load_bytes(p), _mm256_set1_epi8(-128));
+    return reinterpret_cast<Lanes>(Encoding::dpbusd(reinterpret_cast<__m256i>(sums), w, x));
+  }
+  // Not a + b, which must not overflow.
+  static QK_INLINE ByteSums add_sums(ByteSums a, ByteSums b) {
+    return reinterpret_cast<Lanes>(
+        _mm256_add_epi32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+  }
+  static QK_INLINE void store_sums(int32_t* p, ByteSums sums) {
+    __builtin_memcpy(p, &sums, sizeof(sums));
   }
 
  private:

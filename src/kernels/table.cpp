@@ -17,7 +17,8 @@ namespace qk {
 // Declared first, so that constants are visible to others.
 extern const FormatKernels QK_FORMAT_KERNELS;
 extern const KernelTable QK_KERNEL_TABLE;
-extern const DenseKernels QK_DENSE_TABLE;  // of kernels/dense_table.cpp
+extern const DenseKernels QK_DENSE_TABLE;    // of kernels/dense_table.cpp
+extern const StreamKernels QK_STREAM_TABLE;  // of stream/stream_table.cpp
 
 namespace {
 
@@ -70,6 +71,7 @@ constinit const KernelTable QK_KERNEL_TABLE = {
     .for_tests = Isa::kForTests,
     .formats = &QK_FORMAT_KERNELS,
     .dense = &QK_DENSE_TABLE,
+    .streams = &QK_STREAM_TABLE,
     .tiles = {},
 };
 

@@ -13,7 +13,8 @@
 
 namespace qk {
 
-struct TileKernels;  // kernels/tile_kernels.h
+struct StreamKernels;  // stream/stream_table.h
+struct TileKernels;    // kernels/tile_kernels.h
 
 // How many batch columns a kernel is made for.
 enum class MClass : uint8_t { kVector, kMatrix };
@@ -68,6 +69,7 @@ struct KernelTable {
   bool for_tests;  // runs when it is forced, is never chosen
   const FormatKernels* formats;
   const DenseKernels* dense;
+  const StreamKernels* streams;
   const TileKernels* tiles[kActs];  // null where it multiplies by vectors only
 };
 

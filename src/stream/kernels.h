@@ -1,8 +1,8 @@
 // The streaming micro-kernels in the idioms of an ISA.
 //
-// A line of 64 bytes is 16 words of four neighbouring columns; whatever a line's layout, its words
-// belong to its rows in order. So each kernel only decides which bytes of x its words meet, keeps
-// 16 sums a line, and leaves adding up those of a row to finish_rows().
+// A line of 64 bytes is 16 words of four neighbouring columns. Each kernel only decides which bytes
+// of x a line's words meet, and to whose sums they go. It keeps four sums at least, line after line
+// where a line has fewer vectors, because each addition waits for the one before it.
 //
 // An int32 holds depth * 128 * 128 for every depth that is let in, and sums wrap on the way
 // (isa/avx512_bytes.h): results are exact for all weights and activations, -128 too.
@@ -15,125 +15,161 @@
 
 namespace qk {
 
-inline constexpr int kLineWords = kStreamLine / 4;
+inline constexpr int kSumsAtOnce = 4;
 
-// The sums of a line, in the vectors of an ISA.
 template <class I>
-struct LineSums {
-  static constexpr int kBytes = 4 * I::kLanes;
-  static constexpr int kVectors = kStreamLine / kBytes;
+inline constexpr int kVectorBytes = 4 * I::kLanes;
+template <class I>
+inline constexpr int kLineVectors = kStreamLine / kVectorBytes<I>;
+// Lines whose vectors are enough for kSumsAtOnce: 4, 2 or 1.
+template <class I>
+inline constexpr int kLinesAtOnce = (kSumsAtOnce + kLineVectors<I> - 1) / kLineVectors<I>;
 
-  typename I::ByteSums v[kVectors];
+// Each line that is read prefetches one, in the order in which lines lie. Where rows are read side
+// by side, prefetching each row's own next lines instead gains little: dotprod4 at k = 1024 reads 8
+// GB/s without prefetching, 9 so, and 14 in this order (Zen 4).
+template <bool kAhead>
+QK_INLINE void prefetch_line(const uint8_t* line, int64_t ahead) {
+  if constexpr (kAhead) __builtin_prefetch(line + ahead);
+}
 
-  // Words of rows in turn, kColumns of each, which all meet the same bytes of x.
-  template <int kColumns>
-  QK_INLINE void add_shared(const uint8_t* line, const int8_t* x) {
-    const auto multiplier = I::template multiplier<kColumns>(x);
-    for (int i = 0; i < kVectors; ++i) {
-      v[i] = I::dot_bytes(v[i], I::load_words(line + i * kBytes), multiplier);
-    }
-  }
-  QK_INLINE void store(uint32_t (&words)[kLineWords]) const {
-    int32_t sums[kLineWords];
-    for (int i = 0; i < kVectors; ++i) I::store_sums(sums + i * I::kLanes, v[i]);
-    __builtin_memcpy(words, sums, sizeof(sums));
-  }
-};
-
-// What a line's words come to for each of its rows, less what unsigned weights added.
-template <class I, int kRows>
-QK_INLINE void finish_rows(const LineSums<I>& sums, int64_t x_sum, int32_t* out) {
-  constexpr int kWords = kLineWords / kRows;
-  uint32_t words[kLineWords];
-  sums.store(words);
+// Stores what the words of rows come to, kWords a row, less what unsigned weights added.
+template <class I, int kWords, int kSums>
+QK_INLINE void finish_rows(const typename I::ByteSums (&sums)[kSums], int64_t x_sum, int32_t* out) {
+  int32_t stored[kSums * I::kLanes];
+  for (int i = 0; i < kSums; ++i) I::store_sums(stored + i * I::kLanes, sums[i]);
+  uint32_t words[kSums * I::kLanes];
+  __builtin_memcpy(words, stored, sizeof(words));
   const auto excess = static_cast<uint32_t>(I::kByteBias * x_sum);
-  for (int row = 0; row < kRows; ++row) {
+  for (int row = 0; row < kSums * I::kLanes / kWords; ++row) {
     uint32_t sum = 0;
     for (int i = 0; i < kWords; ++i) sum += words[row * kWords + i];
     out[row] = static_cast<int32_t>(sum - excess);
   }
 }
 
-template <bool kAhead>
-QK_INLINE void prefetch_line(const uint8_t* line, int64_t ahead) {
-  if constexpr (kAhead) __builtin_prefetch(line + ahead);
-}
-
-// 64 columns of kRows rows that lie `stride` bytes apart. x is loaded once for all of them.
+// dotprod and dotprod4: the sums of rows that lie one after another, four for one or one for each.
 template <class I, int kRows>
-QK_INLINE void add_columns(const uint8_t* line, int64_t stride, const int8_t* x,
-                           LineSums<I> (&sums)[kRows]) {
-  constexpr int kBytes = LineSums<I>::kBytes;
-  QK_UNROLL(4)
-  for (int i = 0; i < LineSums<I>::kVectors; ++i) {
-    const auto multiplier = I::template multiplier<kBytes>(x + i * kBytes);
+struct RowSums {
+  static constexpr int kPerRow = kSumsAtOnce / kRows;
+  static constexpr int kLines = kPerRow == 1 ? 1 : kLinesAtOnce<I>;
+
+  typename I::ByteSums v[kRows][kPerRow];
+
+  // 64 columns of rows `stride` bytes apart, to the sums from number kFirst on, round and round.
+  // x is loaded once for all rows.
+  template <int kFirst>
+  QK_INLINE void add(const uint8_t* line, int64_t stride, const int8_t* x) {
+    typename I::Multiplier multipliers[kLineVectors<I>];
+    QK_UNROLL(4)
+    for (int i = 0; i < kLineVectors<I>; ++i) {
+      multipliers[i] = I::template multiplier<kVectorBytes<I>>(x + i * kVectorBytes<I>);
+    }
     QK_UNROLL(4)
     for (int row = 0; row < kRows; ++row) {
-      const auto words = I::load_words(line + row * stride + i * kBytes);
-      sums[row].v[i] = I::dot_bytes(sums[row].v[i], words, multiplier);
+      QK_UNROLL(4)
+      for (int i = 0; i < kLineVectors<I>; ++i) {
+        auto& sums = v[row][(kFirst + i) % kPerRow];
+        sums = I::dot_bytes(sums, line + row * stride + i * kVectorBytes<I>, multipliers[i]);
+      }
     }
   }
+  QK_INLINE void finish(int64_t x_sum, int32_t* out) {
+    for (int row = 0; row < kRows; ++row) {
+      for (int i = 1; i < kPerRow; ++i) v[row][0] = I::add_sums(v[row][0], v[row][i]);
+      const typename I::ByteSums whole[] = {v[row][0]};
+      finish_rows<I, I::kLanes>(whole, x_sum, out + row);
+    }
+  }
+};
+
+// 64 columns of every row, and as many lines prefetched.
+template <class I, int kRows, bool kAhead, int kLine>
+QK_INLINE void stream_columns(const StreamArgs& args, const uint8_t* rows, int64_t at,
+                              RowSums<I, kRows>& sums) {
+  QK_UNROLL(4)
+  for (int row = 0; row < kRows; ++row) {
+    prefetch_line<kAhead>(rows + kRows * at + row * kStreamLine, args.ahead);
+  }
+  sums.template add<kLine * kLineVectors<I>>(rows + at, args.depth, args.x + at);
 }
 
-// dotprod and dotprod4: rows one after another, taken kRows at a time.
 template <class I, int kRows, bool kAhead>
 QK_INLINE void stream_rows(const StreamArgs& args) {
-  const int64_t whole = args.depth / kStreamLine * kStreamLine;
-  const int64_t rest = args.depth - whole;
+  constexpr int kLines = RowSums<I, kRows>::kLines;
+  const int64_t lines = args.depth / kStreamLine * kStreamLine;
+  const int64_t steps = args.depth / (kLines * kStreamLine) * (kLines * kStreamLine);
   for (int64_t group = 0; group < args.groups; ++group) {
     const uint8_t* rows = args.weights + group * kRows * args.depth;
-    LineSums<I> sums[kRows] = {};
-    for (int64_t at = 0; at < whole; at += kStreamLine) {
-      QK_UNROLL(4)
-      for (int row = 0; row < kRows; ++row) {
-        prefetch_line<kAhead>(rows + row * args.depth + at, args.ahead);
+    RowSums<I, kRows> sums{};
+    int64_t at = 0;
+    for (; at < steps; at += kLines * kStreamLine) {
+      stream_columns<I, kRows, kAhead, 0>(args, rows, at, sums);
+      if constexpr (kLines > 1) {
+        stream_columns<I, kRows, kAhead, 1>(args, rows, at + kStreamLine, sums);
       }
-      add_columns<I, kRows>(rows + at, args.depth, args.x + at, sums);
+      if constexpr (kLines > 2) {
+        stream_columns<I, kRows, kAhead, 2>(args, rows, at + 2 * kStreamLine, sums);
+        stream_columns<I, kRows, kAhead, 3>(args, rows, at + 3 * kStreamLine, sums);
+      }
     }
-    if (rest != 0) {  // completed on the stack, so that nothing past the rows is read
+    for (; at < lines; at += kStreamLine) {
+      stream_columns<I, kRows, kAhead, 0>(args, rows, at, sums);
+    }
+    if (at < args.depth) {  // completed on the stack, so that nothing past the rows is read
       uint8_t last[kRows][kStreamLine] = {};
       for (int row = 0; row < kRows; ++row) {
-        __builtin_memcpy(last[row], rows + row * args.depth + whole, static_cast<size_t>(rest));
+        __builtin_memcpy(last[row], rows + row * args.depth + at,
+                         static_cast<size_t>(args.depth - at));
       }
-      add_columns<I, kRows>(last[0], kStreamLine, args.x + whole, sums);
+      sums.template add<0>(last[0], kStreamLine, args.x + at);
     }
-    for (int row = 0; row < kRows; ++row) {
-      finish_rows<I, 1>(sums[row], args.x_sum, args.out + group * kRows + row);
-    }
+    sums.finish(args.x_sum, args.out + group * kRows);
   }
 }
 
-// dotprod4i and dotprod16i: lines of kRows rows. Four of them are summed apart, because each sum
-// waits for the one before it.
+// A line of dotprod4i or dotprod16i: words of kRows rows in turn, which all meet the same bytes of
+// x.
+template <class I, int kRows>
+QK_INLINE void add_line(const uint8_t* line, const int8_t* x,
+                        typename I::ByteSums (&sums)[kLineVectors<I>]) {
+  const auto multiplier = I::template multiplier<kStreamLine / kRows>(x);
+  QK_UNROLL(4)
+  for (int i = 0; i < kLineVectors<I>; ++i) {
+    sums[i] = I::dot_bytes(sums[i], line + i * kVectorBytes<I>, multiplier);
+  }
+}
+
+// dotprod4i and dotprod16i.
 template <class I, int kRows, bool kAhead>
 QK_INLINE void stream_lines(const StreamArgs& args) {
   constexpr int kColumns = kStreamLine / kRows;
-  constexpr int kChains = 4;
+  constexpr int kLines = kLinesAtOnce<I>;
   const int64_t lines = args.depth / kColumns;
+  const int64_t steps = lines / kLines * kLines;
   const uint8_t* at = args.weights;
   for (int64_t group = 0; group < args.groups; ++group) {
-    LineSums<I> sums[kChains] = {};
+    typename I::ByteSums sums[kLines][kLineVectors<I>] = {};
     const int8_t* x = args.x;
-    int64_t line = 0;
-    for (; line + kChains <= lines; line += kChains) {
+    for (int64_t line = 0; line < steps; line += kLines) {
       QK_UNROLL(4)
-      for (LineSums<I>& chain : sums) {
+      for (auto& line_sums : sums) {
         prefetch_line<kAhead>(at, args.ahead);
-        chain.template add_shared<kColumns>(at, x);
+        add_line<I, kRows>(at, x, line_sums);
         at += kStreamLine;
         x += kColumns;
       }
     }
-    for (; line < lines; ++line, at += kStreamLine, x += kColumns) {
+    for (int64_t line = steps; line < lines; ++line, at += kStreamLine, x += kColumns) {
       prefetch_line<kAhead>(at, args.ahead);
-      sums[0].template add_shared<kColumns>(at, x);
+      add_line<I, kRows>(at, x, sums[0]);
     }
-    for (int chain = 1; chain < kChains; ++chain) {
-      for (int i = 0; i < LineSums<I>::kVectors; ++i) {
-        sums[0].v[i] = I::add_sums(sums[0].v[i], sums[chain].v[i]);
+    for (int line = 1; line < kLines; ++line) {
+      for (int i = 0; i < kLineVectors<I>; ++i) {
+        sums[0][i] = I::add_sums(sums[0][i], sums[line][i]);
       }
     }
-    finish_rows<I, kRows>(sums[0], args.x_sum, args.out + group * kRows);
+    finish_rows<I, kStreamLine / 4 / kRows>(sums[0], args.x_sum, args.out + group * kRows);
   }
 }
 

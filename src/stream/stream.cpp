@@ -7,24 +7,7 @@
 
 namespace qk {
 
-// An ISA that adds tiles to another has that one's kernels, whose name is then here twice.
-// NOLINTNEXTLINE(readability-redundant-declaration)
-#define QK_ISA(name, base) extern const StreamKernels stream_kernels_##base;
-#include "stream/isa_list.inc"
-#undef QK_ISA
-
 namespace {
-
-struct StreamIsa {
-  const char* name;
-  const StreamKernels* kernels;
-};
-
-#define QK_ISA(name, base) {#name, &stream_kernels_##base},
-constexpr StreamIsa kIsas[] = {
-#include "stream/isa_list.inc"
-};
-#undef QK_ISA
 
 struct StreamTraits {
   const char* name;
@@ -36,13 +19,6 @@ constexpr StreamTraits kTraits[kStreamKernels] = {
     {"scalar", {1, 0}},     {"dotprod", {1, 0}},     {"dotprod4", {4, 0}},
     {"dotprod4i", {4, 16}}, {"dotprod16i", {16, 4}},
 };
-
-const StreamKernels& kernels_of(const KernelTable& table) {
-  for (const StreamIsa& isa : kIsas) {
-    if (std::strcmp(isa.name, table.isa) == 0) return *isa.kernels;
-  }
-  return *kIsas[0].kernels;  // scalar: needs nothing
-}
 
 // The reference: a loop that says what is computed, left to the compiler.
 void stream_scalar(const StreamArgs& args) {
@@ -66,6 +42,9 @@ Status check_int8(const ArrayView& array, const char* what) {
 
 // A copy's elements lie one after another; copies follow each other, with any gap.
 Status check_order(const ArrayView& weights) {
+  for (int d = 0; d < 5; ++d) {
+    if (weights.shape[d] == 0) return {};  // strides of nothing say nothing
+  }
   int64_t bytes = 1;
   for (int d = 4; d >= 0; --d) {
     const int64_t stride = weights.strides[d];
@@ -104,9 +83,9 @@ Status check_weights(const ArrayView& weights, StreamProduct* product) {
   product->copies = shape[0];
   product->copy_stride = weights.strides[0];
   product->groups = shape[1];
-  product->rows = shape[1] * shape[3];
-  product->depth = shape[2] * shape[4];
-  return {};
+  const bool holds = checked_mul(shape[1], shape[3], &product->rows) &&
+                     checked_mul(shape[2], shape[4], &product->depth);
+  return holds ? Status{} : Status::value_error("weights have more than 2^63 rows or columns");
 }
 
 }  // namespace
@@ -174,7 +153,7 @@ void stream_gemv(const KernelTable& kernels, const StreamProduct& product, int64
   for (int64_t i = 0; i < product.depth; ++i) args.x_sum += x[i];
   args.ahead = product.ahead;
   args.out = out;
-  const StreamFn run = kernels_of(kernels).run[static_cast<int>(product.kernel)];
+  const StreamFn run = kernels.streams->run[static_cast<int>(product.kernel)];
   (run == nullptr ? &stream_scalar : run)(args);
 }
 

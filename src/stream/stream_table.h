@@ -28,7 +28,7 @@ struct StreamArgs {
   int64_t depth;           // columns, a multiple of kStreamBlock
   const int8_t* x;         // depth of them, and zeros up to a multiple of kStreamPadding
   int64_t x_sum;           // their sum
-  int64_t ahead;           // how many bytes past a line to prefetch; 0 for not at all
+  int64_t ahead;           // bytes between what is read and what is prefetched; 0: nothing is
   int32_t* out;            // groups * rows of a group
 };
 

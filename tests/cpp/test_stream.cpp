@@ -186,6 +186,10 @@ QK_TEST(what_does_not_fit_a_kernel_is_refused_with_its_values) {
   wrong.shape[1] = 2;
   QK_CHECK_FAILS(check(StreamKernel::kDotprod4i, wrong, 0), Code::kValue, "a stride of 0 bytes");
   wrong = packed.view;
+  wrong.shape[1] = int64_t{1} << 62;  // of nothing, so that no memory is too small for it
+  wrong.shape[2] = 0;
+  QK_CHECK_FAILS(check(StreamKernel::kDotprod4i, wrong, 0), Code::kValue, "more than 2^63 rows");
+  wrong = packed.view;
   wrong.shape[0] = 0;
   QK_CHECK_FAILS(check(StreamKernel::kDotprod4i, wrong, 0), Code::kValue, "0 copies");
   problem.x.resize(33);

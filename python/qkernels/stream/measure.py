@@ -33,11 +33,19 @@ class Problem(NamedTuple):
     x: Int8s
 
 
-def random_problem(n: int, k: int, seed: int = 0) -> Problem:
-    """All of the 256 values, equally likely, the same for the same seed."""
+def random_problem(n: int, k: int, seed: int = 0, weights: Int8s | None = None) -> Problem:
+    """All of the 256 values, equally likely, the same for the same seed.
+
+    Args:
+        n: rows.
+        k: columns.
+        seed: of the random values; x does not depend on n.
+        weights: int8 (n, k) in place of random ones.
+    """
     rng = np.random.default_rng(seed)
     x = rng.integers(-128, 128, k, dtype=np.int8)
-    return Problem(rng.integers(-128, 128, (n, k), dtype=np.int8), x)
+    w = rng.integers(-128, 128, (n, k), dtype=np.int8) if weights is None else weights
+    return Problem(w, x)
 
 
 def read_weights(path: Path, n: int, k: int) -> Int8s:
@@ -48,7 +56,10 @@ def read_weights(path: Path, n: int, k: int) -> Int8s:
         ValueError: it has another size, shape or dtype, all of which are named.
     """
     if path.suffix == ".npy":
-        w = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            w = np.load(path, mmap_mode="r", allow_pickle=False)
+        except ValueError as error:
+            raise ValueError(f"{path} is no array of numbers in NumPy's format: {error}") from None
         if w.dtype != np.int8 or w.shape != (n, k):
             raise ValueError(f"{path} has {w.dtype} {w.shape}; expected int8 ({n}, {k})")
         return np.ascontiguousarray(w)
@@ -66,6 +77,7 @@ class Run:
         read_bytes: of weights a product, padding included.
         seconds: for all the iterations.
         checksum: the sum of y.
+        huge_pages: whether the weights lay in pages of 2 MiB, not 4 KiB.
         mismatches: of y against the scalar kernel; None where that was not asked.
     """
 
@@ -76,6 +88,7 @@ class Run:
     prefetch: int
     iterations: int
     cold: bool
+    huge_pages: bool
     read_bytes: int
     seconds: float
     checksum: int
@@ -113,8 +126,9 @@ def run(
     iterations: int = 64,
     *,
     cold: bool = False,
+    huge_pages: bool = False,
     check: bool = False,
-    progress: Callable[[int], None] = lambda _: None,
+    advance: Callable[[int], object] = lambda done: None,
 ) -> Run:
     """Time one kernel.
 
@@ -124,8 +138,9 @@ def run(
         prefetch: in blocks of 16 bytes.
         iterations: products, at least 1, after one that is not timed.
         cold: whether the weights come from memory.
+        huge_pages: pages of 2 MiB, at whose ends prefetchers stop less often, in place of 4 KiB.
         check: whether to count mismatches against the scalar kernel.
-        progress: told how many iterations have run.
+        advance: told of iterations as they are done.
 
     Raises:
         TypeError, ValueError: as `stream.gemv_i8`, or iterations below 1.
@@ -134,34 +149,45 @@ def run(
     if iterations < 1:
         raise ValueError(f"iterations={iterations}, expected at least 1")
     packed = pack_for(problem.w, kernel)
-    copies = copies_of(packed, cold)
+    copies = copies_of(packed, cold, huge_pages)
     _, y = _core.stream_gemv(copies, problem.x, kernel, prefetch, first=0, iterations=1)
     seconds = 0.0
     for done in range(0, iterations, chunk := max(1, CHUNK_BYTES // max(1, packed.nbytes))):
         count = min(chunk, iterations - done)
         took, y = _core.stream_gemv(copies, problem.x, kernel, prefetch, 1 + done, count)
         seconds += took
-        progress(done + count)
+        advance(count)
     n, k = packed.shape
     y = y[:n]
     mismatches = count_mismatches(y, problem) if check else None
     checksum = int(y.sum(dtype=np.int64))
     isa = qk.info()["isa"]
     return Run(
-        kernel, isa, n, k, prefetch, iterations, cold, packed.nbytes, seconds, checksum, mismatches
+        kernel=kernel,
+        isa=isa,
+        n=n,
+        k=k,
+        prefetch=prefetch,
+        iterations=iterations,
+        cold=cold,
+        huge_pages=huge_pages,
+        read_bytes=packed.nbytes,
+        seconds=seconds,
+        checksum=checksum,
+        mismatches=mismatches,
     )
 
 
-def copies_of(packed: PackedInt8, cold: bool) -> Int8s:
+def copies_of(packed: PackedInt8, cold: bool, huge_pages: bool = False) -> Int8s:
     """int8 (copies, groups, pieces, rows, bytes), each copy at the start of a cache line."""
-    places = places_for(packed.nbytes, cold, last_level_cache())
+    places = places_for(packed.nbytes, cold, last_level_cache(), huge_pages)
     places[...] = packed.data.reshape(-1).view(np.uint8)
     return places.view(np.int8).reshape(-1, *packed.data.shape)
 
 
-def places_for(nbytes: int, cold: bool, cache_bytes: int) -> NDArray[np.uint8]:
+def places_for(nbytes: int, cold: bool, cache_bytes: int, huge_pages: bool) -> NDArray[np.uint8]:
     """Memory for one copy of weights, or for as many as keep them cold: uint8 (copies, nbytes)."""
-    return allocate(copies_needed(nbytes, cache_bytes, cold), nbytes, huge=False)
+    return allocate(copies_needed(nbytes, cache_bytes, cold), nbytes, huge=huge_pages)
 
 
 def count_mismatches(y: NDArray[np.int32], problem: Problem) -> int:

@@ -14,6 +14,7 @@ from qkernels.stream.sweep import Grid, Point, Sweep
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
 COLOURS = "viridis"
 # Cells this far up the scale are light, and take dark figures.
@@ -23,14 +24,22 @@ WIDTH, HEIGHT = 9.6, 6.4
 DPI = 120
 
 
-def check() -> None:
-    """Raise before anything is measured.
+def check(path: Path) -> None:
+    """Raise before anything is measured, if the picture cannot be drawn there.
 
     Raises:
-        ValueError: matplotlib is not installed.
+        ValueError: matplotlib is not installed, or does not write that kind of file.
+        FileNotFoundError: there is no such folder.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise ValueError("a heat map needs matplotlib: python -m pip install 'qkernels[bench]'")
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix.removeprefix(".") not in kinds:
+        raise ValueError(f"a heat map in {path.name!r} would be none of {', '.join(sorted(kinds))}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} of the heat map does not exist")
 
 
 def save(sweep: Sweep, path: Path) -> None:
@@ -58,12 +67,12 @@ def draw(sweep: Sweep) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
-    rows = figure.subplots(len(sweep.grids), 1, squeeze=False, sharex=True)
+    rows = figure.subplots(len(sweep.grids), 1, squeeze=False)
     for axes, (temperature, grid) in zip(rows[:, 0], sweep.grids.items(), strict=True):
         _draw_grid(axes, temperature, grid)
-    rows[-1, 0].set_xlabel("prefetch distance, in blocks of 16 bytes (0: none)")
+    rows[-1, 0].set_xlabel("prefetch distance, in blocks of 16 bytes")
     figure.suptitle(
-        f"int8 y = W x, {sweep.n} x {sweep.k}, one thread:"
+        f"int8 y = W x, {sweep.n} x {sweep.k}{' in huge pages' * sweep.huge_pages}, one thread:"
         f" {sweep.machine['cpu']}, {sweep.machine['isa']}",
         fontsize=11,
     )
@@ -81,7 +90,7 @@ def _draw_grid(axes: Axes, temperature: str, grid: Grid) -> None:
         axes.text(column, row, f"{speed:.1f}", ha="center", va="center", color=colour, fontsize=8)
     best = (distances.index(grid.best.prefetch), kernels.index(grid.best.kernel))
     axes.add_patch(_frame(*best))
-    axes.set_xticks(range(len(distances)), [str(distance) for distance in distances])
+    axes.set_xticks(range(len(distances)), [str(distance or "none") for distance in distances])
     axes.set_yticks(range(len(kernels)), kernels)
     where = "weights from memory" if temperature == "cold" else "one copy, again and again"
     axes.set_title(
@@ -92,7 +101,7 @@ def _draw_grid(axes: Axes, temperature: str, grid: Grid) -> None:
     axes.figure.colorbar(image, ax=axes, label="GB/s of weights")
 
 
-def _frame(column: int, row: int) -> object:
+def _frame(column: int, row: int) -> Rectangle:
     from matplotlib.patches import Rectangle
 
     return Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=BEST, linewidth=2.5)

@@ -87,6 +87,7 @@ class Sweep:
     n: int
     k: int
     rounds: int
+    huge_pages: bool
     cache_bytes: int
     mismatches: int
     machine: dict[str, Any]
@@ -121,8 +122,10 @@ def sweep(
     kernels: Sequence[str] = KERNELS,
     distances: Sequence[int] = DISTANCES,
     rounds: int = MIN_ROUNDS,
+    huge_pages: bool = False,
     cache_bytes: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    expect: Callable[[int], object] = lambda turns: None,
+    advance: Callable[[int], object] = lambda done: None,
 ) -> Sweep:
     """Check every kernel at every distance, and time them.
 
@@ -132,8 +135,10 @@ def sweep(
         kernels: of `stream.KERNELS`.
         distances: in blocks of 16 bytes; with 0, which the others are compared with.
         rounds: samples of each.
+        huge_pages: pages of 2 MiB in place of 4 KiB.
         cache_bytes: of the last-level cache; what the system reports by default.
-        progress: told (turns done, turns in all).
+        expect: told how many turns there will be.
+        advance: told of turns as they are done.
 
     Raises:
         ValueError: an unknown kernel, a distance out of range, or 0 not among them.
@@ -148,14 +153,18 @@ def sweep(
         count_mismatches(gemv_i8(packed[p.kernel], problem.x, *p), problem) for p in points
     )
     n, k = problem.w.shape
-    found = Sweep(n, k, rounds, cache, mismatches, qk.info())
+    found = Sweep(n, k, rounds, huge_pages, cache, mismatches, qk.info())
     readers = len(_core.read_variants())
-    turns = _Turns(progress, len(TEMPERATURES) * 2 * rounds * (len(points) + readers))
+    expect(len(TEMPERATURES) * 2 * rounds * (len(points) + readers))
+
+    def one_turn() -> None:
+        advance(1)
+
     steal = StealMeter()
     for temperature in TEMPERATURES:
-        memory = _Memory(packed, temperature == "cold", cache)
+        memory = _Memory(packed, temperature == "cold", cache, huge_pages)
         candidates = [memory.candidate(problem.x, point) for point in points]
-        timings = measure([*candidates, *memory.readers()], rounds, turns.next)
+        timings = measure([*candidates, *memory.readers()], rounds, one_turn)
         best = roof.roof_of(timings)
         found.grids[temperature] = Grid(
             timings={point: timings[str(point)] for point in points},
@@ -166,27 +175,19 @@ def sweep(
     return found
 
 
-class _Turns:
-    """Counts turns for whoever watches."""
-
-    def __init__(self, progress: Callable[[int, int], None], total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
-
-    def next(self) -> None:
-        self._done += 1
-        self._progress(self._done, self._total)
-
-
 class _Memory:
     """Random bytes that every kernel reads as weights of its own layout, copy after copy.
 
     One rotation for all, so that none finds in the cache what another has just read.
     """
 
-    def __init__(self, packed: dict[str, PackedInt8], cold: bool, cache_bytes: int) -> None:
+    def __init__(
+        self, packed: dict[str, PackedInt8], cold: bool, cache_bytes: int, huge_pages: bool
+    ) -> None:
         self._packed = packed
         self.nbytes = min(weights.nbytes for weights in packed.values())
-        self._places = places_for(max(p.nbytes for p in packed.values()), cold, cache_bytes)
+        largest = max(weights.nbytes for weights in packed.values())
+        self._places = places_for(largest, cold, cache_bytes, huge_pages)
         self._places[...] = np.frombuffer(
             np.random.default_rng(0).bytes(self._places.shape[1]), np.uint8
         )
