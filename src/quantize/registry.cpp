@@ -1,31 +1,39 @@
 #include "quantize/registry.h"
 
-#include "formats/all.h"
-#include "quantize/eight_bits.h"
-#include "quantize/floats.h"
-#include "quantize/iq4.h"
-#include "quantize/k_quants.h"
-#include "quantize/k_quants_with_mins.h"
-#include "quantize/mxfp4.h"
-#include "quantize/ternary.h"
-#include "quantize/weighted_blocks.h"
+#include <cstring>
+
+#include "dispatch/dispatch.h"
+#include "quantize/quantize_table.h"
 
 namespace qk {
+
+// An ISA that adds tiles to another has that one's quantisers, whose name is then here twice.
+// NOLINTNEXTLINE(readability-redundant-declaration)
+#define QK_ISA(name, base) extern const QuantizeKernels quantize_kernels_##base;
+#include "quantize/isa_list.inc"
+#undef QK_ISA
+
 namespace {
 
-struct Table {
-  Quantizer quantizers[kFormats];
+struct QuantizeIsa {
+  const char* name;
+  const QuantizeKernels* kernels;
 };
 
-template <class... Fs>
-constexpr Table make_table(FormatList<Fs...>) {
-  return {{kQuantizer<Fs>...}};
-}
-
-constexpr Table kTable = make_table(AllFormats{});
+#define QK_ISA(name, base) {#name, &quantize_kernels_##base},
+constexpr QuantizeIsa kIsas[] = {
+#include "quantize/isa_list.inc"
+};
+#undef QK_ISA
 
 }  // namespace
 
-const Quantizer& quantizer_of(int format) { return kTable.quantizers[format]; }
+const Quantizer& quantizer_of(int format) {
+  const char* current = current_kernels().isa;
+  for (const QuantizeIsa& isa : kIsas) {
+    if (std::strcmp(isa.name, current) == 0) return isa.kernels->quantizers[format];
+  }
+  return kIsas[0].kernels->quantizers[format];  // scalar: needs nothing
+}
 
 }  // namespace qk

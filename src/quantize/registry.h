@@ -1,4 +1,4 @@
-// The quantisers by format.
+// The quantisers by format, of the ISA in use.
 #pragma once
 
 #include "quantize/quantizer.h"
