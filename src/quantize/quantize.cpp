@@ -38,14 +38,14 @@ class FirstFault {
 
 // The index of the first of `count` values that is not finite, or -1.
 int64_t find_nonfinite(const float* x, int64_t count) {
-  uint32_t largest = 0;
+  constexpr int32_t kLargest = 0x7f7fffff;  // of the finite magnitudes
+  bool any = false;
   for (int64_t i = 0; i < count; ++i) {
-    const uint32_t size = bits_of_float(x[i]) & 0x7fffffffu;
-    largest = size > largest ? size : largest;
+    any |= static_cast<int32_t>(bits_of_float(x[i]) & 0x7fffffffu) > kLargest;
   }
-  if (largest < 0x7f800000u) return -1;
+  if (!any) return -1;
   int64_t i = 0;
-  while ((bits_of_float(x[i]) & 0x7fffffffu) < 0x7f800000u) ++i;
+  while (static_cast<int32_t>(bits_of_float(x[i]) & 0x7fffffffu) <= kLargest) ++i;
   return i;
 }
 
