@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-
 from gguf import GGMLQuantizationType
+
 from qkernels import _core
 from qkernels.bench.peers import ggml_library
 
@@ -54,7 +54,7 @@ def by_ggml(weights: NDArray, fmt: str, imatrix: NDArray | None = None) -> NDArr
     """
     n, k = weights.shape
     _, type_id, block, nbytes = _core.format_info(fmt)
-    out = np.empty((n, k // block * nbytes), np.uint8)
+    out = np.zeros((n, k // block * nbytes), np.uint8)  # sums of q8_k's zeros are not written
     if fmt in OF_ACTIVATIONS:
         row = getattr(library(), OF_ACTIVATIONS[fmt])
         row(weights.ctypes.data, out.ctypes.data, weights.size)

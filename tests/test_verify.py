@@ -109,7 +109,9 @@ def test_stacks_vectors_and_plain_numbers_are_read_too(tmp_path: Path) -> None:
 
 
 def test_a_tensor_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.gguf", Tensor("strange", (7,), UNKNOWN, bytes(7)), q8_0("w", 1, 32)[0])
+    path = write(
+        tmp_path / "a.gguf", Tensor("strange", (7,), UNKNOWN, bytes(7)), q8_0("w", 1, 32)[0]
+    )
     result = invoke("verify", path, "--json")
     assert result.exit_code == 1
     found = json.loads(result.stdout)

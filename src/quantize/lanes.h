@@ -161,7 +161,8 @@ QK_INLINE Extremes extremes(const float* x) {
 template <int kCount>
 QK_INLINE float largest_magnitude(const float* x) {
   const Extremes all = extremes<kCount>(x);
-  return -all.low > all.high ? -all.low : all.high;
+  // The absolute value, as of zeros the negative one may be among them.
+  return __builtin_fabsf(-all.low > all.high ? all.low : all.high);
 }
 
 // The first value of the largest magnitude.
