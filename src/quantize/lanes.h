@@ -129,15 +129,17 @@ QK_INLINE float inverse_or_0(float a) {
   return __builtin_fabsf(inverse) < __builtin_inff() ? inverse : 0.0f;
 }
 
-// Over the lanes: halves against halves, so that the bits are everybody's.
-template <class Combine>
-QK_INLINE float reduce(const Lanes& lanes, Combine combine) {
-  float values[kQuantizeLanes];
-  store_lanes(lanes, values);
-  for (int half = kQuantizeLanes / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) values[i] = combine(values[i], values[i + half]);
-  }
-  return values[0];
+using FourLanes = float __attribute__((vector_size(16)));
+
+QK_INLINE FourLanes least(FourLanes a, FourLanes b) { return b < a ? b : a; }
+QK_INLINE float least(float a, float b) { return b < a ? b : a; }
+
+// The least of the lanes.
+QK_INLINE float least_of(const Lanes& lanes) {
+  FourLanes parts[4];
+  __builtin_memcpy(parts, &lanes, sizeof(parts));
+  const FourLanes four = least(least(parts[0], parts[1]), least(parts[2], parts[3]));
+  return least(least(four[0], four[1]), least(four[2], four[3]));
 }
 
 struct Extremes {
@@ -154,8 +156,7 @@ QK_INLINE Extremes extremes(const float* x) {
     low = min_lanes(load_lanes(x + i), low);
     high = max_lanes(load_lanes(x + i), high);
   }
-  return {reduce(low, [](float a, float b) QK_INLINED { return b < a ? b : a; }),
-          reduce(high, [](float a, float b) QK_INLINED { return b > a ? b : a; })};
+  return {least_of(low), -least_of(-high)};
 }
 
 template <int kCount>

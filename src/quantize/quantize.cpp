@@ -39,11 +39,11 @@ class FirstFault {
 // The index of the first of `count` values that is not finite, or -1.
 int64_t find_nonfinite(const float* x, int64_t count) {
   constexpr int32_t kLargest = 0x7f7fffff;  // of the finite magnitudes
-  bool any = false;
+  int32_t below = 0;                        // negative once one is larger
   for (int64_t i = 0; i < count; ++i) {
-    any |= static_cast<int32_t>(bits_of_float(x[i]) & 0x7fffffffu) > kLargest;
+    below |= kLargest - static_cast<int32_t>(bits_of_float(x[i]) & 0x7fffffffu);
   }
-  if (!any) return -1;
+  if (below >= 0) return -1;
   int64_t i = 0;
   while (static_cast<int32_t>(bits_of_float(x[i]) & 0x7fffffffu) <= kLargest) ++i;
   return i;
