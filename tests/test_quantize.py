@@ -1,5 +1,6 @@
 """qkernels.quantize: bit for bit as the gguf package and as ggml define it, and what it refuses."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gguf
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 import qkernels as qk
+from qkernels import _core
 from weights import block_of, gguf_type
 
 NDArray = np.ndarray[Any, Any]
@@ -35,7 +37,8 @@ def _near_powers_of_two(rng: np.random.Generator) -> NDArray:
     """Where a rounded logarithm jumps."""
     powers = np.exp2(rng.integers(-12, 12, (N, K))).astype(np.float32)
     steps = rng.integers(-3, 4, (N, K)).astype(np.int32)
-    return (powers.view(np.int32) + steps).view(np.float32) * rng.choice([-1, 1], (N, K))
+    near = (powers.view(np.int32) + steps).view(np.float32)
+    return np.asarray(near * rng.choice([-1, 1], (N, K)))
 
 
 def _ties(rng: np.random.Generator) -> NDArray:
@@ -45,7 +48,7 @@ def _ties(rng: np.random.Generator) -> NDArray:
     return weights
 
 
-SOURCES = {
+SOURCES: dict[str, Callable[[np.random.Generator], Any]] = {
     "gaussian": _gaussian,
     "laplacian": lambda rng: rng.laplace(size=(N, K)),
     "uniform, positive": lambda rng: rng.random((N, K)) + 1,
@@ -153,7 +156,7 @@ def test_weights_past_every_scale_are_refused_by_their_row(fmt: str, value: floa
 @pytest.mark.parametrize("fmt", ["mxfp4", "q8_k"])
 def test_formats_of_wide_scales_hold_the_largest_floats(fmt: str) -> None:
     weights = source("gaussian").clip(-4, 4) * np.float32(8e37)
-    dense = qk.quantize(weights, fmt).dequantize().astype(np.float64)
+    dense = np.asarray(qk.quantize(weights, fmt).dequantize(), np.float64)
     assert np.abs(dense - weights).max() <= 0.25 * np.abs(weights).max()
 
 
@@ -165,6 +168,25 @@ def test_a_row_does_not_depend_on_threads_or_neighbours(fmt: str) -> None:
     for row in (0, 8):
         alone = qk.quantize(weights[row : row + 1], fmt)
         np.testing.assert_array_equal(np.asarray(alone.data)[0], whole[row])
+
+
+@pytest.mark.parametrize("fmt", QUANTIZABLE)
+def test_the_blocks_are_the_same_on_every_isa(fmt: str) -> None:
+    names = ["gaussian", "outliers", "sparse", "near powers of two", "small", "ties"]
+    weights = np.concatenate([source(name) for name in names])
+    importance = np.random.default_rng(6).random(K, np.float32)
+    before = _core.isa()
+    made: list[NDArray] = []
+    try:
+        for isa in qk.isas():
+            _core.force_isa(isa)
+            ways = (None, importance)
+            made.extend(np.asarray(qk.quantize(weights, fmt, imatrix=way).data) for way in ways)
+    finally:
+        _core.force_isa(before)
+    for plain, weighted in zip(made[::2], made[1::2], strict=True):
+        np.testing.assert_array_equal(plain, made[0])
+        np.testing.assert_array_equal(weighted, made[1])
 
 
 @pytest.mark.parametrize("fmt", QUANTIZABLE)

@@ -10,6 +10,7 @@ import pytest
 import qkernels as qk
 from ggml_quantizers import by_ggml
 from qkernels.bench.peers import ggml_library
+from quantizer_table import seconds
 from weights import SANITIZED, reference
 
 if TYPE_CHECKING:
@@ -98,3 +99,15 @@ def test_what_the_gguf_package_defines_is_what_ggml_makes(fmt: str) -> None:
     np.testing.assert_array_equal(
         qk.quantize(source("gaussian"), fmt).data, by_ggml(source("gaussian"), fmt)
     )
+
+
+@pytest.mark.skipif(SANITIZED, reason="sanitizers take their time of qkernels alone")
+@pytest.mark.parametrize("fmt", SEARCHED)
+def test_a_search_takes_less_time_than_ggml_on_one_thread(fmt: str) -> None:
+    """By how much, `scripts/quantizer_table.py` measures; here others share the processor."""
+    weights = source("gaussian")
+    ours, theirs = [], []
+    for _ in range(3):
+        ours.append(seconds(lambda: qk.quantize(weights, fmt, threads=1)))
+        theirs.append(seconds(lambda: by_ggml(weights, fmt)))
+    assert min(ours) < min(theirs)

@@ -49,7 +49,7 @@ def test_packed_weights_stacks_and_torch_tensors_are_written_as_blocks(tmp_path:
     weights = tensor("q4_k", 5, 512)
     stack = qk.QTensor(random_weights("q8_0", 6, 64).reshape(2, 3, -1), "q8_0", (2, 3, 64))
     on_torch = qk.QTensor(torch.from_numpy(np.array(weights.data)), "q4_k", (5, 512))
-    tensors = {"packed": weights.pack(), "stack": stack, "torch": on_torch}
+    tensors: dict[str, Any] = {"packed": weights.pack(), "stack": stack, "torch": on_torch}
     qk.save_gguf(tmp_path / "a.gguf", tensors)
     with qk.load_gguf(tmp_path / "a.gguf") as file:
         np.testing.assert_array_equal(matrix_of(file, "packed").data, weights.data)

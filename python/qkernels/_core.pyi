@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'attention', 'attention_scores', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'linear', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'swiglu_ffn', 'swiglu_proj', 'threads']
+__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'attention', 'attention_scores', 'can_quantize', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'linear', 'quantize', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'stream_gemv', 'stream_layouts', 'swiglu_ffn', 'swiglu_proj', 'threads']
 class Weights:
     """
     A view of quantised weights: (n, k) or (experts, n, k).
@@ -252,6 +252,10 @@ def attention_scores(q: typing.Any, k: typing.Any, scale: typing.SupportsFloat |
     """
     softmax(scale * q @ k.T) by heads.
     """
+def can_quantize(fmt: typing.Any) -> bool:
+    """
+    Whether weights can be quantised to a format.
+    """
 def cpu_info() -> dict[str, typing.Any]:
     """
     The CPU's name, features and usable processors.
@@ -292,6 +296,10 @@ def linear(weights: Weights, x: typing.Any, bias: typing.Any, act: typing.Any, o
     """
     x @ weights.T + bias for x of shape (..., k), or (k,) alone when `vector`.
     """
+def quantize(a: typing.Any, fmt: typing.Any, imatrix: typing.Any, pad: bool, threads: typing.SupportsIndex) -> numpy.typing.NDArray[numpy.uint8]:
+    """
+    The blocks of weights (..., k), uint8 (..., row_bytes).
+    """
 def quantize_activations(x: typing.Any, act: typing.Any, threads: typing.SupportsIndex) -> Activations:
     """
     Quantises x, of shape (..., k).
@@ -324,6 +332,16 @@ def rope(x: typing.Any, positions: typing.Annotated[numpy.typing.ArrayLike, nump
 def set_threads(threads: typing.SupportsIndex) -> None:
     """
     Sets the default number of threads.
+    """
+def stream_gemv(weights: typing.Any, x: typing.Any, kernel: typing.Any, prefetch: typing.SupportsIndex, first: typing.SupportsIndex, iterations: typing.SupportsIndex) -> tuple[float, numpy.typing.NDArray[numpy.int32]]:
+    """
+    Multiplies x, int8 (k,), by copy first, first + 1, ... of the weights, int8 (copies,
+    groups, pieces, rows, bytes): the seconds that took, and the last product.
+    """
+def stream_layouts() -> dict[str, tuple[int, int]]:
+    """
+    How the weights of each streaming kernel lie: rows that lie together, and the bytes of
+    each in turn, or 0 where rows stay whole.
     """
 def swiglu_ffn(gate: Weights, up: Weights, down: Weights, x: typing.Any, gains: typing.Any, eps: typing.SupportsFloat | typing.SupportsIndex, residual: typing.Any, act: typing.Any, out: typing.Any, threads: typing.SupportsIndex) -> typing.Any:
     """
