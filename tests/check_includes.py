@@ -33,7 +33,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "ops": ("core", "formats", "dispatch", *_KERNEL_DATA),
     "stream": ("core", "isa", "dispatch"),
     "gguf": ("core", "formats"),
-    "quantize": ("core", "formats", "ops/shapes.h", "ops/shape_text.h"),
+    "quantize": ("core", "formats", "isa", "dispatch", "ops/shapes.h", "ops/shape_text.h"),
     "cuda": ("core", "formats"),
     "llama": ("core", "formats", "dispatch", "gguf", "ops", *_KERNEL_DATA),
     "bind": (
@@ -68,7 +68,7 @@ def read_includes(source: Path) -> tuple[list[Include], list[str]]:
             quoted, angled, macro = match.groups()
             where = f"{file}:{number}"
             if macro is not None:
-                if file.startswith(("kernels/", "stream/")):
+                if file.startswith(("kernels/", "stream/", "quantize/")):
                     includes.append(Include(file, number, AN_ISA))
                 else:
                     problems.append(f"{where}: includes the macro {macro}; only kernels may")

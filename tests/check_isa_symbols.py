@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 _TABLE = re.compile(r"^_ZN2qk\d+kernels_\w+E$")
 # What a kernel table is made of, which an ISA may take from another.
-_PART = re.compile(r"^_ZN2qk\d+(format|dense|stream)_kernels_\w+E$")
+_PART = re.compile(r"^_ZN2qk\d+(format|dense|stream|quantize)_kernels_\w+E$")
 _ALLOWED = {"memcpy", "memset", "memmove", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
 _SANITIZER = re.compile(r"^(__asan|__odr_asan|__ubsan|__tsan|__sanitizer)_?")
 
@@ -146,6 +146,7 @@ def compile_object(
         *(f"-DQK_KERNEL_TABLE=kernels_{name}", f"-DQK_FORMAT_KERNELS=format_kernels_{isa.base}"),
         f"-DQK_DENSE_TABLE=dense_kernels_{isa.base}",
         f"-DQK_STREAM_TABLE=stream_kernels_{isa.base}",
+        f"-DQK_QUANTIZE_TABLE=quantize_kernels_{isa.base}",
         *("-c", str(root / "src" / source), "-o", str(target)),
     ]
     subprocess.run(command, check=True)

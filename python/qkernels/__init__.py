@@ -2,14 +2,14 @@
 
     y = qkernels.gemv(weights, x)          # (n, k) weights, (k,) activations -> (n,)
 
-`load_gguf` opens a file, `quantize` makes weights of floats, `QTensor` views them, `gemv` and
-`gemm` multiply, `dequantize` and `get_rows` decode; `rmsnorm_linear`, `swiglu_proj`, `swiglu_ffn`,
-`attention` and `rope` are what a layer of a model is made of. Arrays are NumPy's or torch's CPU
-tensors; importing this never imports torch. `qkernels.cuda` is the same for weights and arrays on
-NVIDIA devices.
+`load_gguf` opens a file, `save_gguf` writes one, `quantize` makes weights of floats, `QTensor`
+views them, `gemv` and `gemm` multiply, `dequantize` and `get_rows` decode; `rmsnorm_linear`,
+`swiglu_proj`, `swiglu_ffn`, `attention` and `rope` are what a layer of a model is made of. Arrays
+are NumPy's or torch's CPU tensors; importing this never imports torch. `qkernels.cuda` is the same
+for weights and arrays on NVIDIA devices.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _core, _threads
 from ._attention import KVCache, attention, attention_scores, rope
@@ -23,6 +23,9 @@ from .gated import GatedTensor
 from .gguf_file import GGUFFile, load_gguf
 from .packed import PackedTensor
 from .tensor import QTensor
+
+if TYPE_CHECKING:
+    from .save import save_gguf
 
 __version__: str = _core.__version__
 
@@ -50,6 +53,7 @@ __all__ = [
     "quantize_activations",
     "rmsnorm_linear",
     "rope",
+    "save_gguf",
     "set_num_threads",
     "swiglu_ffn",
     "swiglu_proj",
@@ -57,7 +61,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `cuda`, `gates`, `llama` and `stream` on first use: most programs need none."""
+    """Import `cuda`, `gates`, `llama`, `stream` and `save_gguf` when they are first used.
+
+    Most programs need none.
+    """
+    if name == "save_gguf":
+        from .save import save_gguf
+
+        return save_gguf
     if name in ("cuda", "gates", "llama", "stream"):
         import importlib
 

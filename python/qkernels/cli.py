@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import qkernels as qk
-from qkernels import cli_gates, cli_llama, cli_stream, cli_tools
+from qkernels import cli_gates, cli_llama, cli_quantize, cli_stream, cli_tools
 from qkernels.bench.cli import app as bench_app
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command(epilog="Example: qkernels perplexity smollm2 tests/data/alice.txt")(
 app.command(epilog=cli_tools.INSPECT_EXAMPLE)(cli_tools.inspect)
 app.command(epilog=cli_tools.VERIFY_EXAMPLE)(cli_tools.verify)
 app.command(epilog=cli_tools.EXTRACT_EXAMPLE)(cli_tools.extract)
+app.command(epilog=cli_quantize.EXAMPLE)(cli_quantize.quantize)
 app.command(epilog=cli_stream.EXAMPLE)(cli_stream.stream)
 app.command("gate-train")(cli_gates.gate_train)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +69,10 @@ def save_gguf(
         pass
 
 
-def whole_blocks(name: str, fmt: str, shape: tuple[int, ...]) -> TensorEntry:
-    """A tensor in a format as a file holds it, without its data yet.
+def whole_blocks(
+    name: str, fmt: str, shape: tuple[int, ...], pieces: Callable[[], Iterable[NDArray]]
+) -> TensorEntry:
+    """A tensor in a format as a file holds it: rows of whole blocks.
 
     Raises:
         ValueError: a format without a GGUF id.
@@ -78,15 +81,8 @@ def whole_blocks(name: str, fmt: str, shape: tuple[int, ...]) -> TensorEntry:
     if type_id < 0:
         raise ValueError(f"tensor {name!r} is in {fmt}, which GGUF files do not have")
     blocks = -(-shape[-1] // block)
-    rows = 1
-    for extent in shape[:-1]:
-        rows *= extent
-    return TensorEntry(
-        name, (*shape[:-1], blocks * block), type_id, rows * blocks * block_bytes, lambda: _NO_DATA
-    )
-
-
-_NO_DATA = np.empty(0, np.uint8)
+    nbytes = math.prod(shape[:-1]) * blocks * block_bytes
+    return TensorEntry(name, (*shape[:-1], blocks * block), type_id, nbytes, pieces)
 
 
 def entry_of(name: str, tensor: QTensor | PackedTensor | Array) -> TensorEntry:
@@ -96,8 +92,7 @@ def entry_of(name: str, tensor: QTensor | PackedTensor | Array) -> TensorEntry:
         TypeError, ValueError: as `save_gguf`.
     """
     if isinstance(tensor, (QTensor, PackedTensor)):
-        entry = whole_blocks(name, tensor.fmt, tensor.shape)
-        return TensorEntry(entry.name, entry.shape, entry.type_id, entry.nbytes, _reader(tensor))
+        return whole_blocks(name, tensor.fmt, tensor.shape, lambda: [_blocks_of(tensor)])
     array = plain(tensor, f"tensor {name!r}")
     array = array.numpy() if is_torch(array) else array
     if not isinstance(array, np.ndarray) or array.dtype.name not in ARRAY_TYPES:
@@ -109,15 +104,12 @@ def entry_of(name: str, tensor: QTensor | PackedTensor | Array) -> TensorEntry:
         )
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     type_id = ARRAY_TYPES[array.dtype.name]
-    return TensorEntry(name, array.shape, type_id, array.nbytes, lambda: little)
+    return TensorEntry(name, array.shape, type_id, array.nbytes, lambda: [little])
 
 
-def _reader(tensor: QTensor | PackedTensor) -> Any:
-    def read() -> NDArray:
-        data = tensor.unpack().data if isinstance(tensor, PackedTensor) else tensor.data
-        return np.asarray(data)
-
-    return read
+def _blocks_of(tensor: QTensor | PackedTensor) -> NDArray:
+    data = tensor.unpack().data if isinstance(tensor, PackedTensor) else tensor.data
+    return np.asarray(data)
 
 
 def depth_key(

@@ -6,17 +6,15 @@ padding | data of a tensor, padding | ...
 
 from __future__ import annotations
 
-import os
-import secrets
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
+from .extract_files import whole_files
 from .gguf_metadata import Metadata
 
 NDArray = np.ndarray[Any, Any]
@@ -43,13 +41,13 @@ WHOLE = ("uint32", "int32", "uint64", "int64")  # the first that holds an int is
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """A tensor to be written: its data is asked for when its turn comes."""
+    """A tensor to be written: its data is asked for, piece by piece, when its turn comes."""
 
     name: str
     shape: tuple[int, ...]  # as the file has it: rows of whole blocks
     type_id: int
     nbytes: int
-    data: Callable[[], NDArray]
+    pieces: Callable[[], Iterable[NDArray]]
 
 
 def _text(text: str) -> bytes:
@@ -153,38 +151,24 @@ def _header(keys: Sequence[bytes], tensors: Sequence[TensorEntry], alignment: in
     return header + bytes(-len(header) % alignment)
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that becomes `path` when all is written, and vanishes when something is raised.
-
-    Raises:
-        OSError: it cannot be made, written or renamed. What `path` was stays as it is.
-    """
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with unfinished.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 def write_file(
     path: Path, keys: Sequence[bytes], tensors: Sequence[TensorEntry], alignment: int
-) -> Iterator[TensorEntry]:
-    """Write a file, tensor by tensor: each is handed out when it has been written.
+) -> Iterator[NDArray]:
+    """Write a file, piece by piece: each is handed out when it has been written.
 
     Raises:
+        ValueError: `path` is there, and is no regular file.
         OSError: the file cannot be written; whatever was there stays as it was.
     """
-    with replacing(path) as file:
+    with whole_files([path]) as (file,):
         file.write(_header(keys, tensors, alignment))
         for tensor in tensors:
-            data = np.ascontiguousarray(tensor.data())
-            if data.nbytes != tensor.nbytes:
-                raise AssertionError(f"{tensor.name}: {data.nbytes} bytes for {tensor.nbytes}")
-            file.write(data.data)
+            written = 0
+            for piece in tensor.pieces():
+                data = np.ascontiguousarray(piece)
+                file.write(data.reshape(-1).view(np.uint8).data)
+                written += data.nbytes
+                yield data
+            if written != tensor.nbytes:
+                raise AssertionError(f"{tensor.name}: {written} bytes for {tensor.nbytes}")
             file.write(bytes(-tensor.nbytes % alignment))
-            yield tensor

@@ -11,7 +11,7 @@
 #include "bind/weights.h"
 #include "core/aligned.h"
 #include "core/checked.h"
-#include "quantize/registry.h"
+#include "dispatch/dispatch.h"
 
 namespace py = pybind11;
 
@@ -23,7 +23,7 @@ py::array_t<uint8_t> py_quantize(py::handle a, py::handle fmt, py::handle imatri
   const Parallel parallel = parallel_of(threads);
   const HeldArray held = hold_array(a, "a");
   QuantizeJob job;
-  raise_if_failed(plan_quantize(format_of(fmt), held.view, pad, &job));
+  raise_if_failed(plan_quantize(current_kernels(), format_of(fmt), held.view, pad, &job));
   AlignedBuffer importance;
   if (!imatrix.is_none()) {
     const HeldArray held_imatrix = hold_array(imatrix, "imatrix");
@@ -53,7 +53,8 @@ void bind_quantize(py::module_& m) {
   m.def("quantize", &py_quantize, py::arg("a"), py::arg("fmt"), py::arg("imatrix"), py::arg("pad"),
         py::arg("threads"), "The blocks of weights (..., k), uint8 (..., row_bytes).");
   m.def(
-      "can_quantize", [](py::handle fmt) { return quantizer_of(format_of(fmt)).run != nullptr; },
+      "can_quantize",
+      [](py::handle fmt) { return can_quantize(current_kernels(), format_of(fmt)); },
       py::arg("fmt"), "Whether weights can be quantised to a format.");
 }
 

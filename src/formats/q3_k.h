@@ -47,9 +47,8 @@ QK_INLINE void pack_q3_k_scales(Q3_KScales scales, uint8_t (&packed)[12]) {
   constexpr uint64_t kNibbles = 0x0f0f0f0f0f0f0f0f;
   constexpr uint32_t kPairs = 0x03030303;
   const uint64_t low = (scales.first & kNibbles) | (scales.second & kNibbles) << 4;
-  const auto pairs = [](uint64_t half, int shift) {
-    return static_cast<uint32_t>(half >> shift) >> 4 & kPairs;
-  };
+  const auto pairs = [](uint64_t half, int shift)
+                         QK_INLINED { return static_cast<uint32_t>(half >> shift) >> 4 & kPairs; };
   const uint32_t high = pairs(scales.first, 0) | pairs(scales.first, 32) << 2 |
                         pairs(scales.second, 0) << 4 | pairs(scales.second, 32) << 6;
   __builtin_memcpy(packed, &low, sizeof(low));

@@ -17,8 +17,9 @@ namespace qk {
 // Declared first, so that constants are visible to others.
 extern const FormatKernels QK_FORMAT_KERNELS;
 extern const KernelTable QK_KERNEL_TABLE;
-extern const DenseKernels QK_DENSE_TABLE;    // of kernels/dense_table.cpp
-extern const StreamKernels QK_STREAM_TABLE;  // of stream/stream_table.cpp
+extern const DenseKernels QK_DENSE_TABLE;        // of kernels/dense_table.cpp
+extern const StreamKernels QK_STREAM_TABLE;      // of stream/stream_table.cpp
+extern const QuantizeKernels QK_QUANTIZE_TABLE;  // of quantize/quantize_table.cpp
 
 namespace {
 
@@ -72,6 +73,7 @@ constinit const KernelTable QK_KERNEL_TABLE = {
     .formats = &QK_FORMAT_KERNELS,
     .dense = &QK_DENSE_TABLE,
     .streams = &QK_STREAM_TABLE,
+    .quantizers = &QK_QUANTIZE_TABLE,
     .tiles = {},
 };
 

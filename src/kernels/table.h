@@ -13,8 +13,9 @@
 
 namespace qk {
 
-struct StreamKernels;  // stream/stream_table.h
-struct TileKernels;    // kernels/tile_kernels.h
+struct QuantizeKernels;  // quantize/quantize_table.h
+struct StreamKernels;    // stream/stream_table.h
+struct TileKernels;      // kernels/tile_kernels.h
 
 // How many batch columns a kernel is made for.
 enum class MClass : uint8_t { kVector, kMatrix };
@@ -70,6 +71,7 @@ struct KernelTable {
   const FormatKernels* formats;
   const DenseKernels* dense;
   const StreamKernels* streams;
+  const QuantizeKernels* quantizers;
   const TileKernels* tiles[kActs];  // null where it multiplies by vectors only
 };
 

@@ -1,5 +1,6 @@
 // The kernels of an ISA that adds tiles to another one, whose other kernels are QK_FORMAT_KERNELS,
-// QK_DENSE_TABLE and QK_STREAM_TABLE. Compiled once such an ISA, as table.cpp is for the others.
+// QK_DENSE_TABLE, QK_STREAM_TABLE and QK_QUANTIZE_TABLE. Compiled once such an ISA, as table.cpp is
+// for the others.
 #include "kernels/tiles.h"
 
 #include "kernels/table.h"
@@ -11,6 +12,7 @@ namespace qk {
 extern const FormatKernels QK_FORMAT_KERNELS;
 extern const DenseKernels QK_DENSE_TABLE;
 extern const StreamKernels QK_STREAM_TABLE;
+extern const QuantizeKernels QK_QUANTIZE_TABLE;
 extern const KernelTable QK_KERNEL_TABLE;
 
 namespace {
@@ -40,6 +42,7 @@ constexpr KernelTable make_table() {
   table.formats = &QK_FORMAT_KERNELS;
   table.dense = &QK_DENSE_TABLE;
   table.streams = &QK_STREAM_TABLE;
+  table.quantizers = &QK_QUANTIZE_TABLE;
   table.tiles[static_cast<int>(Act::kInt16)] = &kInt16;
   table.tiles[static_cast<int>(Act::kInt8)] = &kInt8;
   return table;

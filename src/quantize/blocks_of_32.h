@@ -48,7 +48,7 @@ QK_INLINE void pack_quants(const uint8_t* quants, Block& block) {
 }
 
 template <class F>
-bool encode_symmetric(const float* x, typename F::Block& block) {
+QK_INLINE bool encode_symmetric(const float* x, typename F::Block& block) {
   constexpr auto kBias = static_cast<float>(F::kBias);
   const float d = signed_largest<32>(x) / -kBias;
   if (!store_scale(d, block.d)) return false;
@@ -59,7 +59,7 @@ bool encode_symmetric(const float* x, typename F::Block& block) {
 }
 
 template <class F>
-bool encode_with_min(const float* x, typename F::Block& block) {
+QK_INLINE bool encode_with_min(const float* x, typename F::Block& block) {
   const Extremes range = extremes<32>(x);
   const float d = (range.high - range.low) / static_cast<float>(F::kMaxQuant);
   if (!store_scale(d, block.d) || !store_scale(range.low, block.m)) return false;

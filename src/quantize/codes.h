@@ -14,23 +14,27 @@ struct WholeNumbers {
 
   // The nearest number.
   static QK_INLINE Lanes nearest(Lanes t) {
-    return round_lanes(min_lanes(max_lanes(t, lanes_of(kLeast)), lanes_of(kMost)));
+    return round_lanes(min_lanes(max_lanes(t, Lanes(kLeast)), Lanes(kMost)));
   }
   static QK_INLINE LaneInts quants(Lanes t) { return to_ints(nearest(t)) - kLow; }
 };
 
 // A code's value, and the point from which on the next code is nearer.
-constexpr float iq4_value(int code) { return static_cast<float>(kIq4Values[code] - kIq4Bias); }
-constexpr float iq4_middle(int code) { return 0.5f * (iq4_value(code) + iq4_value(code + 1)); }
+QK_INLINE constexpr float iq4_value(int code) {
+  return static_cast<float>(kIq4Values[code] - kIq4Bias);
+}
+QK_INLINE constexpr float iq4_middle(int code) {
+  return 0.5f * (iq4_value(code) + iq4_value(code + 1));
+}
 
 struct Iq4Codes {
   static constexpr float kLeast = iq4_value(0);
   static constexpr float kMost = iq4_value(15);
 
   static QK_INLINE Lanes nearest(Lanes t) {
-    Lanes found = lanes_of(kLeast);
+    Lanes found = Lanes(kLeast);
     for (int code = 0; code < 15; ++code) {
-      found = select(t > iq4_middle(code), lanes_of(iq4_value(code + 1)), found);
+      found = select(t > iq4_middle(code), Lanes(iq4_value(code + 1)), found);
     }
     return found;
   }

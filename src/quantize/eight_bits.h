@@ -35,18 +35,18 @@ QK_INLINE float quantize_32(const float* x, int8_t* quants) {
   return d;
 }
 
-inline bool encode_q8_0(const float* x, Q8_0::Block& block) {
+QK_INLINE bool encode_q8_0(const float* x, Q8_0::Block& block) {
   return store_scale(quantize_32(x, block.qs), block.d);
 }
 
-inline bool encode_q8_1(const float* x, Q8_1::Block& block) {
+QK_INLINE bool encode_q8_1(const float* x, Q8_1::Block& block) {
   const float d = quantize_32(x, block.qs);
   int sum = 0;
   for (const int8_t quant : block.qs) sum += quant;
   return store_scale(d, block.d) && store_scale(static_cast<float>(sum) * d, block.s);
 }
 
-inline bool encode_q8_k(const float* x, Q8_K::Block& block) {
+QK_INLINE bool encode_q8_k(const float* x, Q8_K::Block& block) {
   const float largest = signed_largest<256>(x);
   const float exact = -127.0f / largest;
   const float inverse = __builtin_isfinite(exact) ? exact : 0.0f;
@@ -71,7 +71,7 @@ QK_INLINE int scale_of_group(float largest, float d) {
   return scale < 1 ? 1 : scale < 15 ? scale : 15;
 }
 
-inline bool encode_q8_ks(const float* x, Q8_KS::Block& block) {
+QK_INLINE bool encode_q8_ks(const float* x, Q8_KS::Block& block) {
   double sum = 0.0;
   for (int i = 0; i < 256; ++i) sum += static_cast<double>(x[i]);
   block = {};
@@ -98,13 +98,13 @@ inline bool encode_q8_ks(const float* x, Q8_KS::Block& block) {
   return true;
 }
 
-template <>
-inline constexpr Quantizer kQuantizer<Q8_0>{&quantize_each<Q8_0, &encode_q8_0>};
-template <>
-inline constexpr Quantizer kQuantizer<Q8_1>{&quantize_each<Q8_1, &encode_q8_1>};
-template <>
-inline constexpr Quantizer kQuantizer<Q8_K>{&quantize_each<Q8_K, &encode_q8_k>};
-template <>
-inline constexpr Quantizer kQuantizer<Q8_KS>{&quantize_each<Q8_KS, &encode_q8_ks>};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<Q8_0, Isa>{&quantize_each<Q8_0, Isa, &encode_q8_0>};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<Q8_1, Isa>{&quantize_each<Q8_1, Isa, &encode_q8_1>};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<Q8_K, Isa>{&quantize_each<Q8_K, Isa, &encode_q8_k>};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<Q8_KS, Isa>{&quantize_each<Q8_KS, Isa, &encode_q8_ks>};
 
 }  // namespace qk

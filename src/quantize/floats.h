@@ -9,26 +9,26 @@
 
 namespace qk {
 
-inline bool encode_f32(const float* x, F32::Block& block) {
+QK_INLINE bool encode_f32(const float* x, F32::Block& block) {
   __builtin_memcpy(&block, x, sizeof(block));
   return true;
 }
 
-inline bool encode_f16(const float* x, F16::Block& block) {
+QK_INLINE bool encode_f16(const float* x, F16::Block& block) {
   block.bits.set(float_to_half(*x));
   return true;
 }
 
-inline bool encode_bf16(const float* x, BF16::Block& block) {
+QK_INLINE bool encode_bf16(const float* x, BF16::Block& block) {
   block.bits.set(float_to_bfloat(*x));
   return true;
 }
 
-template <>
-inline constexpr Quantizer kQuantizer<F32>{&quantize_each<F32, &encode_f32>, true};
-template <>
-inline constexpr Quantizer kQuantizer<F16>{&quantize_each<F16, &encode_f16>, true};
-template <>
-inline constexpr Quantizer kQuantizer<BF16>{&quantize_each<BF16, &encode_bf16>, true};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<F32, Isa>{&quantize_each<F32, Isa, &encode_f32>, true};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<F16, Isa>{&quantize_each<F16, Isa, &encode_f16>, true};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<BF16, Isa>{&quantize_each<BF16, Isa, &encode_bf16>, true};
 
 }  // namespace qk

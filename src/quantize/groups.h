@@ -20,56 +20,65 @@ struct Groups {
 
 // Combines the lanes of each superblock; all of them get the result.
 template <int kPer, class Combine>
-QK_INLINE Lanes over_superblocks(Lanes lanes, Combine combine) {
+QK_INLINE Lanes over_superblocks(const Lanes& lanes, Combine combine) {
+  float values[kQuantizeLanes];
+  store_lanes(lanes, values);
   for (int first = 0; first < kQuantizeLanes; first += kPer) {
-    float value = lanes[first];
-    for (int g = first + 1; g < first + kPer; ++g) value = combine(value, lanes[g]);
-    for (int g = first; g < first + kPer; ++g) lanes[g] = value;
+    float value = values[first];
+    for (int g = first + 1; g < first + kPer; ++g) value = combine(value, values[g]);
+    for (int g = first; g < first + kPer; ++g) values[g] = value;
   }
-  return lanes;
+  return load_lanes(values);
 }
 
 template <int kPer>
-QK_INLINE Lanes sum_of_superblocks(Lanes lanes) {
-  return over_superblocks<kPer>(lanes, [](float a, float b) { return a + b; });
+QK_INLINE Lanes sum_of_superblocks(const Lanes& lanes) {
+  return over_superblocks<kPer>(lanes, [](float a, float b) QK_INLINED { return a + b; });
 }
 
 template <int kPer>
-QK_INLINE Lanes most_of_superblocks(Lanes lanes) {
-  return over_superblocks<kPer>(lanes, [](float a, float b) { return b > a ? b : a; });
+QK_INLINE Lanes most_of_superblocks(const Lanes& lanes) {
+  return over_superblocks<kPer>(lanes, [](float a, float b) QK_INLINED { return b > a ? b : a; });
 }
 
 // The one of the largest magnitude, with its sign.
 template <int kPer>
-QK_INLINE Lanes signed_most_of_superblocks(Lanes lanes) {
-  return over_superblocks<kPer>(
-      lanes, [](float a, float b) { return __builtin_fabsf(b) > __builtin_fabsf(a) ? b : a; });
+QK_INLINE Lanes signed_most_of_superblocks(const Lanes& lanes) {
+  return over_superblocks<kPer>(lanes, [](float a, float b) QK_INLINED {
+    return __builtin_fabsf(b) > __builtin_fabsf(a) ? b : a;
+  });
 }
 
 // 2^e for the e of the number's own exponent, within the powers whose inverse is a normal float;
 // below 2^-60 every scale is zero as a half.
-QK_INLINE Lanes power_of_two_of(Lanes magnitude) {
-  const Lanes bounded = min_lanes(max_lanes(magnitude, lanes_of(0x1p-60f)), lanes_of(0x1p126f));
-  const auto bits = __builtin_bit_cast(LaneInts, bounded) & 0x7f800000;
+QK_INLINE Lanes power_of_two_of(const Lanes& magnitude) {
+  const Lanes bounded = min_lanes(max_lanes(magnitude, 0x1p-60f), 0x1p126f);
+  const LaneInts bits = __builtin_bit_cast(LaneInts, bounded) & 0x7f800000;
   return __builtin_bit_cast(Lanes, bits);
+}
+
+// The i-th values of `count` groups that lie one after another, and zeros.
+template <int kDepth>
+QK_INLINE void transpose(const float* x, int count, Lanes* out) {
+  alignas(64) float side[kDepth][kQuantizeLanes] = {};
+  for (int g = 0; g < count; ++g) {
+    for (int i = 0; i < kDepth; ++i) side[i][g] = x[g * kDepth + i];
+  }
+  for (int i = 0; i < kDepth; ++i) out[i] = load_lanes(side[i]);
 }
 
 // The first `count` groups of what x points to; the others are zeros.
 template <int kDepth, int kPer>
 QK_INLINE void load_groups(const float* x, const float* importance, int count,
                            Groups<kDepth>* groups) {
-  Lanes largest{};
-  for (int i = 0; i < kDepth; ++i) {
-    Lanes weights{};
-    Lanes factors = lanes_of(1.0f);
-    for (int g = 0; g < count; ++g) weights[g] = x[g * kDepth + i];
-    if (importance != nullptr) {
-      for (int g = 0; g < count; ++g) factors[g] = importance[g * kDepth + i];
-    }
-    groups->x[i] = weights;
-    groups->w[i] = factors;
-    largest = max_lanes(largest, magnitude(weights));
+  transpose<kDepth>(x, count, groups->x);
+  if (importance != nullptr) {
+    transpose<kDepth>(importance, count, groups->w);
+  } else {
+    for (Lanes& factors : groups->w) factors = 1.0f;
   }
+  Lanes largest(0.0f);
+  for (const Lanes& weights : groups->x) largest = max_lanes(largest, magnitude(weights));
   groups->power = power_of_two_of(most_of_superblocks<kPer>(largest));
   const Lanes inverse = 1.0f / groups->power;
   for (Lanes& weights : groups->x) weights *= inverse;
@@ -83,17 +92,19 @@ struct HalfScales {
 };
 
 template <int kPer>
-QK_INLINE HalfScales to_half_scales(Lanes scales, Lanes power) {
+QK_INLINE HalfScales to_half_scales(const Lanes& scales, const Lanes& power) {
   HalfScales result;
   result.fit = true;
+  float values[kQuantizeLanes];
   for (int first = 0; first < kQuantizeLanes; first += kPer) {
     result.fit &= store_scale(scales[first] * power[first], result.halves[first]);
     const float value = half_to_float(result.halves[first].get()) / power[first];
     for (int g = first; g < first + kPer; ++g) {
       result.halves[g] = result.halves[first];
-      result.values[g] = value;
+      values[g] = value;
     }
   }
+  result.values = load_lanes(values);
   return result;
 }
 

@@ -15,8 +15,8 @@ QK_INLINE Lanes best_iq4_scale(const Groups<32>& groups) {
   return best_scale<Iq4Codes, 7>(groups, 0.85f, 0.075f);
 }
 
-inline bool encode_iq4_nl(const float* x, const float* importance, int count,
-                          IQ4_NL::Block* blocks) {
+QK_INLINE bool encode_iq4_nl(const float* x, const float* importance, int count,
+                             IQ4_NL::Block* blocks) {
   Groups<32> groups;
   load_groups<32, 1>(x, importance, count, &groups);
   const HalfScales d = to_half_scales<1>(best_iq4_scale(groups), groups.power);
@@ -29,8 +29,8 @@ inline bool encode_iq4_nl(const float* x, const float* importance, int count,
   return d.fit;
 }
 
-inline bool encode_iq4_xs(const float* x, const float* importance, int count,
-                          IQ4_XS::Block* blocks) {
+QK_INLINE bool encode_iq4_xs(const float* x, const float* importance, int count,
+                             IQ4_XS::Block* blocks) {
   Groups<32> groups;
   load_groups<32, 8>(x, importance, 8 * count, &groups);
   const SharedScales shared = share_scales<Iq4Codes, 8, -32, 31, 2>(groups, best_iq4_scale(groups));
@@ -55,9 +55,11 @@ inline bool encode_iq4_xs(const float* x, const float* importance, int count,
   return shared.d.fit;
 }
 
-template <>
-inline constexpr Quantizer kQuantizer<IQ4_NL>{&search_together<IQ4_NL, 16, &encode_iq4_nl>};
-template <>
-inline constexpr Quantizer kQuantizer<IQ4_XS>{&search_together<IQ4_XS, 2, &encode_iq4_xs>};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<IQ4_NL, Isa>{
+    &search_together<IQ4_NL, Isa, 16, &encode_iq4_nl>};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<IQ4_XS, Isa>{
+    &search_together<IQ4_XS, Isa, 2, &encode_iq4_xs>};
 
 }  // namespace qk

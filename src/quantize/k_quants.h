@@ -36,13 +36,13 @@ QK_INLINE void bytes_of(LaneInts numbers, uint64_t* words) {
   }
 }
 
-inline bool encode_q3_k(const float* x, const float* importance, int, Q3_K::Block* to) {
+QK_INLINE bool encode_q3_k(const float* x, const float* importance, int, Q3_K::Block* to) {
   Q3_K::Block& block = *to;
   using Code = WholeNumbers<-4, 3>;
   Groups<16> groups;
   load_groups<16, 16>(x, importance, 16, &groups);
-  const Lanes scale = best_scale<Code, 9>(groups, 0.8f, 0.075f);
-  const SharedScales shared = share_scales<Code, 16, -32, 31, 3>(groups, scale);
+  const Lanes scale = best_scale<Code, 5>(groups, 0.85f, 0.125f);
+  const SharedScales shared = share_scales<Code, 16, -32, 31, 2>(groups, scale);
   uint8_t quants[256];
   take_quants<Code>(groups, shared.numbers * shared.d.values, quants);
   pack_crumbs(quants, 0, block.qs);
@@ -62,7 +62,7 @@ QK_INLINE void pack_low_nibbles(const uint8_t* quants, uint8_t* out) {
   }
 }
 
-inline bool encode_q6_k(const float* x, const float* importance, int, Q6_K::Block* to) {
+QK_INLINE bool encode_q6_k(const float* x, const float* importance, int, Q6_K::Block* to) {
   Q6_K::Block& block = *to;
   using Code = WholeNumbers<-32, 31>;
   Groups<16> groups;
@@ -81,9 +81,9 @@ inline bool encode_q6_k(const float* x, const float* importance, int, Q6_K::Bloc
   return shared.d.fit;
 }
 
-template <>
-inline constexpr Quantizer kQuantizer<Q3_K>{&search_together<Q3_K, 1, &encode_q3_k>};
-template <>
-inline constexpr Quantizer kQuantizer<Q6_K>{&search_together<Q6_K, 1, &encode_q6_k>};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<Q3_K, Isa>{&search_together<Q3_K, Isa, 1, &encode_q3_k>};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<Q6_K, Isa>{&search_together<Q6_K, Isa, 1, &encode_q6_k>};
 
 }  // namespace qk

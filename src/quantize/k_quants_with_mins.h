@@ -10,7 +10,7 @@
 
 namespace qk {
 
-inline bool encode_q2_k(const float* x, const float* importance, int, Q2_K::Block* to) {
+QK_INLINE bool encode_q2_k(const float* x, const float* importance, int, Q2_K::Block* to) {
   Q2_K::Block& block = *to;
   Groups<16> groups;
   load_groups<16, 16>(x, importance, 16, &groups);
@@ -71,19 +71,21 @@ QK_INLINE bool encode_pair(const float* x, const float* importance, int count,
   return shared.d.fit && shared.dmin.fit;
 }
 
-inline bool encode_q4_k(const float* x, const float* importance, int count, Q4_K::Block* blocks) {
+QK_INLINE bool encode_q4_k(const float* x, const float* importance, int count,
+                           Q4_K::Block* blocks) {
   return encode_pair<Q4_K, 8>(x, importance, count, blocks, -0.8f, 0.3f);
 }
 
-inline bool encode_q5_k(const float* x, const float* importance, int count, Q5_K::Block* blocks) {
+QK_INLINE bool encode_q5_k(const float* x, const float* importance, int count,
+                           Q5_K::Block* blocks) {
   return encode_pair<Q5_K, 6>(x, importance, count, blocks, -0.6f, 0.3f);
 }
 
-template <>
-inline constexpr Quantizer kQuantizer<Q2_K>{&search_together<Q2_K, 1, &encode_q2_k>};
-template <>
-inline constexpr Quantizer kQuantizer<Q4_K>{&search_together<Q4_K, 2, &encode_q4_k>};
-template <>
-inline constexpr Quantizer kQuantizer<Q5_K>{&search_together<Q5_K, 2, &encode_q5_k>};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<Q2_K, Isa>{&search_together<Q2_K, Isa, 1, &encode_q2_k>};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<Q4_K, Isa>{&search_together<Q4_K, Isa, 2, &encode_q4_k>};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<Q5_K, Isa>{&search_together<Q5_K, Isa, 2, &encode_q5_k>};
 
 }  // namespace qk

@@ -32,7 +32,7 @@ struct LineProblem {
 // K-quants have mins of 0 and below (kBelowZero).
 template <bool kBelowZero, int kDepth>
 QK_INLINE LineProblem<kDepth> pose_line(const Groups<kDepth>& groups) {
-  LineProblem<kDepth> problem{groups, groups.x[0], groups.x[0], lanes_of(0x1p10f)};
+  LineProblem<kDepth> problem{groups, groups.x[0], groups.x[0], Lanes(0x1p10f)};
   Lanes high = groups.x[0];
   for (const Lanes& x : groups.x) {
     problem.low = min_lanes(problem.low, x);
@@ -76,7 +76,7 @@ QK_INLINE LineFit fit_line(const LineProblem<kDepth>& problem, Lanes inverse, La
   fit.scale = max_lanes((wxq - fit.min * wq) * inverse_or_0(wqq), Lanes{});
   const Lanes line = fit.scale * (fit.scale * wqq + 2.0f * (fit.min * wq - wxq));
   fit.error = problem.wxx + line + fit.min * (fit.min * problem.w - 2.0f * problem.wx);
-  fit.error = select(sound, fit.error, lanes_of(__builtin_inff()));
+  fit.error = select(sound, fit.error, Lanes(__builtin_inff()));
   return fit;
 }
 
@@ -94,7 +94,7 @@ QK_INLINE LineFit best_line(const Groups<kDepth>& groups, float first, float ste
   const auto problem = pose_line<kBelowZero>(groups);
   const Lanes inverse = inverse_or_0(problem.range);
   // The evenly divided range, in case all quants are the same.
-  LineFit best{problem.range / static_cast<float>(kMost), Lanes{}, lanes_of(0x1p100f)};
+  LineFit best{problem.range / static_cast<float>(kMost), Lanes{}, Lanes(0x1p100f)};
   for (int i = 0; i < kTries; ++i) {
     const float steps = static_cast<float>(kMost) + first + step * static_cast<float>(i);
     keep_better(fit_line<kMost>(problem, steps * inverse, Lanes{}), &best);
@@ -149,7 +149,7 @@ QK_INLINE void choose_numbers(const Groups<kDepth>& groups, const LineFit& line,
   using Numbers = WholeNumbers<0, kMostScale>;
   const Lanes scale = Numbers::nearest(line.scale * inverse_or_0(shared->d.values));
   const Lanes min = Numbers::nearest(-line.min * inverse_or_0(shared->dmin.values));
-  Lanes least = lanes_of(__builtin_inff());
+  Lanes least = Lanes(__builtin_inff());
   for (int i = 0; i < 9; ++i) {
     const Lanes scale_try = Numbers::nearest(scale + static_cast<float>(i % 3 - 1));
     const Lanes min_try = Numbers::nearest(min + static_cast<float>(i / 3 - 1));

@@ -2,8 +2,6 @@
 // has, and each weight takes the nearest code, the first of two that are as near; as `gguf.quants`.
 #pragma once
 
-#include <cmath>
-
 #include "formats/code_tables.h"
 #include "formats/mxfp4.h"
 #include "quantize/blocks_of_32.h"
@@ -13,15 +11,24 @@
 namespace qk {
 
 // The stored exponent for weights up to `largest`: floor(log2(largest)) + 125, with the logarithm
-// rounded to a float, which takes numbers just below a power of two for that power.
-inline uint8_t exponent_for(float largest) {
-  if (largest == 0.0f) return 0;
-  const auto log2 = static_cast<float>(std::log2(static_cast<double>(largest)));
-  const int exponent = static_cast<int>(std::floor(log2)) + 125;
+// rounded to a float. That takes numbers just below a power of two 2^e for that power: those that
+// lack j units of 2^(e-24), whose logarithm lacks j * 2^-24 / ln 2, less than half of what lies
+// between e and the float below it.
+QK_INLINE uint8_t exponent_for(float largest) {
+  const float normal = largest < 0x1p-126f ? largest * 0x1p24f : largest;
+  const uint32_t bits = bits_of_float(normal);
+  if (bits == 0) return 0;
+  const int shift = normal == largest ? 0 : 24;
+  const int next = static_cast<int>(bits >> 23) - 126 - shift;  // largest < 2^next
+  const auto lacks = static_cast<float>(0x800000 - (bits & 0x7fffff));
+  const auto size = static_cast<float>(next < 0 ? -next : next);
+  const float below = float_of_bits(bits_of_float(size) & 0x7f800000);  // a power of two
+  const float reach = next > 0 && below == size ? 0.5f * below : below;
+  const int exponent = next - (lacks < 0.69314718f * reach ? 0 : 1) + 125;
   return static_cast<uint8_t>(exponent > 0 ? exponent : 0);
 }
 
-inline bool encode_mxfp4(const float* x, MXFP4::Block& block) {
+QK_INLINE bool encode_mxfp4(const float* x, MXFP4::Block& block) {
   block.e = exponent_for(largest_magnitude<32>(x));
   const float d = MXFP4::block_scale(block);
   uint8_t codes[32];
@@ -33,7 +40,7 @@ inline bool encode_mxfp4(const float* x, MXFP4::Block& block) {
       const auto value = static_cast<float>(kE2m1Values[code] - kE2m1Bias);
       const Lanes error = magnitude(d * value - weights);
       const LaneInts nearer = error < least;
-      best = nearer ? LaneInts{} + code : best;
+      best = select(nearer, LaneInts(code), best);
       least = select(nearer, error, least);
     }
     int32_t found[kQuantizeLanes];
@@ -44,7 +51,7 @@ inline bool encode_mxfp4(const float* x, MXFP4::Block& block) {
   return true;
 }
 
-template <>
-inline constexpr Quantizer kQuantizer<MXFP4>{&quantize_each<MXFP4, &encode_mxfp4>};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<MXFP4, Isa>{&quantize_each<MXFP4, Isa, &encode_mxfp4>};
 
 }  // namespace qk

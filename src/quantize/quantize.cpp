@@ -11,7 +11,7 @@
 #include "formats/registry.h"
 #include "ops/shape_text.h"
 #include "ops/shapes.h"
-#include "quantize/registry.h"
+#include "quantize/quantize_table.h"
 
 namespace qk {
 namespace {
@@ -38,14 +38,14 @@ class FirstFault {
 
 // The index of the first of `count` values that is not finite, or -1.
 int64_t find_nonfinite(const float* x, int64_t count) {
-  uint32_t largest = 0;
+  constexpr int32_t kLargest = 0x7f7fffff;  // of the finite magnitudes
+  int32_t below = 0;                        // negative once one is larger
   for (int64_t i = 0; i < count; ++i) {
-    const uint32_t size = bits_of_float(x[i]) & 0x7fffffffu;
-    largest = size > largest ? size : largest;
+    below |= kLargest - static_cast<int32_t>(bits_of_float(x[i]) & 0x7fffffffu);
   }
-  if (largest < 0x7f800000u) return -1;
+  if (below >= 0) return -1;
   int64_t i = 0;
-  while ((bits_of_float(x[i]) & 0x7fffffffu) < 0x7f800000u) ++i;
+  while (static_cast<int32_t>(bits_of_float(x[i]) & 0x7fffffffu) <= kLargest) ++i;
   return i;
 }
 
@@ -55,7 +55,7 @@ class Worker {
   Worker(const QuantizeJob& job, uint8_t* out, FirstFault& nonfinite, FirstFault& too_large)
       : job_(job),
         info_(format_at(job.format).info),
-        quantizer_(quantizer_of(job.format)),
+        quantizer_(*job.quantizer),
         out_(out),
         nonfinite_(nonfinite),
         too_large_(too_large) {}
@@ -115,9 +115,14 @@ Status read_factors(const ArrayView& imatrix, int64_t row, const QuantizeJob& jo
 
 }  // namespace
 
-Status plan_quantize(int format, const ArrayView& weights, bool pad, QuantizeJob* out) {
+bool can_quantize(const KernelTable& kernels, int format) {
+  return kernels.quantizers->quantizers[format].run != nullptr;
+}
+
+Status plan_quantize(const KernelTable& kernels, int format, const ArrayView& weights, bool pad,
+                     QuantizeJob* out) {
   const FormatInfo& info = format_at(format).info;
-  if (quantizer_of(format).run == nullptr) {
+  if (!can_quantize(kernels, format)) {
     return Status::value_error("nothing is quantised to %s", info.name);
   }
   QK_TRY(check_float(weights, "a"));
@@ -125,7 +130,8 @@ Status plan_quantize(int format, const ArrayView& weights, bool pad, QuantizeJob
   if (weights.ndim != 2 && weights.ndim != 3) {
     return Status::value_error("a has shape %s; expected (n, k) or (experts, n, k)", shape.text);
   }
-  QuantizeJob job{.format = format, .weights = weights};
+  QuantizeJob job{
+      .format = format, .quantizer = &kernels.quantizers->quantizers[format], .weights = weights};
   const int last = weights.ndim - 1;
   job.rows = dims_product(weights, last);
   job.k = weights.shape[last];

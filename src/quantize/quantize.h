@@ -6,12 +6,15 @@
 #include "core/parallel.h"
 #include "core/status.h"
 #include "core/views.h"
+#include "dispatch/dispatch.h"
+#include "quantize/quantizer.h"
 
 namespace qk {
 
 // Weights to quantise, seen as rows, and what becomes of them.
 struct QuantizeJob {
   int format = 0;
+  const Quantizer* quantizer = nullptr;
   ArrayView weights;  // (n, k) or (experts, n, k)
   int64_t rows = 0;   // of all experts
   int64_t k = 0;
@@ -22,9 +25,13 @@ struct QuantizeJob {
   int64_t rows_per_expert = 0;  // of `importance`; all rows where the experts share it
 };
 
+// Whether weights can be quantised to a format.
+bool can_quantize(const KernelTable& kernels, int format);
+
 // float32, float16 or bfloat16 of shape (n, k) or (experts, n, k), and a format that is quantised
 // to. ValueError where k is no multiple of the block, unless `pad` completes rows with zeros.
-Status plan_quantize(int format, const ArrayView& weights, bool pad, QuantizeJob* out);
+Status plan_quantize(const KernelTable& kernels, int format, const ArrayView& weights, bool pad,
+                     QuantizeJob* out);
 
 // The floats that read_importance writes for imatrix, of shape (k,) or (experts, k).
 Status importance_floats(const QuantizeJob& job, const ArrayView& imatrix, int64_t* floats);

@@ -1,8 +1,11 @@
 // What turns floats into the blocks of a format. One header a family of formats specialises
-// kQuantizer for each of its formats; quantize/registry.cpp lists them.
+// kQuantizer for each of its formats; quantize/quantize_table.cpp lists them, once an ISA.
+//
+// Nothing here asks an ISA for idioms: the code is the compiler's vectors (quantize/lanes.h), and
+// an ISA is the flags that it is compiled with. Functions whose address is taken have the ISA as a
+// template argument, which keeps them to its object; all others are always inlined.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include "core/half.h"
@@ -20,7 +23,7 @@ struct Quantizer {
   bool keeps_nonfinite = false;  // a NaN or an infinity has a code of its own
 };
 
-template <class F>
+template <class F, class Isa>
 inline constexpr Quantizer kQuantizer{};
 
 // To a half; false where that is infinite or a NaN, and so no scale.
@@ -32,7 +35,7 @@ QK_INLINE bool store_scale(float value, U16& scale) {
 
 // The quantiser of a format whose blocks are made one by one, by the function `kEncode` of a
 // block's weights.
-template <class F, bool (*kEncode)(const float*, typename F::Block&)>
+template <class F, class Isa, bool (*kEncode)(const float*, typename F::Block&)>
 bool quantize_each(const float* x, const float*, int64_t blocks, uint8_t* out) {
   auto* block = reinterpret_cast<typename F::Block*>(out);
   bool fits = true;
@@ -41,14 +44,14 @@ bool quantize_each(const float* x, const float*, int64_t blocks, uint8_t* out) {
 }
 
 // The quantiser of a format of which `kEncode` makes kAtOnce blocks at a time, or what is left.
-template <class F, int kAtOnce,
+template <class F, class Isa, int kAtOnce,
           bool (*kEncode)(const float*, const float*, int, typename F::Block*)>
 bool search_together(const float* x, const float* importance, int64_t blocks, uint8_t* out) {
   constexpr int kBlock = F::kInfo.block;
   auto* block = reinterpret_cast<typename F::Block*>(out);
   bool fits = true;
   for (int64_t i = 0; i < blocks; i += kAtOnce) {
-    const auto count = static_cast<int>(std::min<int64_t>(blocks - i, kAtOnce));
+    const auto count = static_cast<int>(blocks - i < kAtOnce ? blocks - i : kAtOnce);
     const float* factors = importance == nullptr ? nullptr : importance + kBlock * i;
     fits &= kEncode(x + kBlock * i, factors, count, block + i);
   }

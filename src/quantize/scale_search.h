@@ -48,7 +48,7 @@ QK_INLINE void keep_better(const ScaleFit& found, ScaleFit* best) {
 template <class Code, int kTries, int kDepth>
 QK_INLINE Lanes best_scale(const Groups<kDepth>& groups, float first, float step) {
   const Lanes inverse = inverse_or_0(signed_largest_of(groups));
-  ScaleFit best{Lanes{}, lanes_of(-1.0f)};
+  ScaleFit best{Lanes{}, Lanes(-1.0f)};
   for (int i = 0; i < kTries; ++i) {
     const float reach = first + step * static_cast<float>(i);
     keep_better(fit_scale<Code>(groups, reach * Code::kLeast * inverse), &best);
@@ -96,7 +96,7 @@ template <class Code, int kLeast, int kMost, int kDepth>
 QK_INLINE Lanes best_numbers(const Groups<kDepth>& groups, Lanes scale, Lanes d) {
   const Lanes exact = scale * inverse_or_0(d);
   const Lanes near = WholeNumbers<kLeast, kMost>::nearest(exact);
-  const Lanes other = near + select(exact > near, lanes_of(1.0f), lanes_of(-1.0f));
+  const Lanes other = near + select(exact > near, Lanes(1.0f), Lanes(-1.0f));
   Lanes best = near;
   Lanes least = error_of_scale<Code>(groups, near * d);
   const Lanes number = WholeNumbers<kLeast, kMost>::nearest(other);

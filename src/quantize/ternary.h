@@ -25,7 +25,7 @@ QK_INLINE uint8_t pack_digits(const uint8_t* quants, int step, int digits) {
   return static_cast<uint8_t>((256 * number + 242) / 243);
 }
 
-inline bool encode_tq1_0(const float* x, TQ1_0::Block& block) {
+QK_INLINE bool encode_tq1_0(const float* x, TQ1_0::Block& block) {
   uint8_t quants[256];
   if (!store_scale(quantize_ternary(x, quants), block.d)) return false;
   for (int i = 0; i < 32; ++i) block.qs[i] = pack_digits(quants + i, 32, 5);
@@ -34,7 +34,7 @@ inline bool encode_tq1_0(const float* x, TQ1_0::Block& block) {
   return true;
 }
 
-inline bool encode_tq2_0(const float* x, TQ2_0::Block& block) {
+QK_INLINE bool encode_tq2_0(const float* x, TQ2_0::Block& block) {
   uint8_t quants[256];
   if (!store_scale(quantize_ternary(x, quants), block.d)) return false;
   for (int i = 0; i < 64; ++i) {
@@ -44,9 +44,9 @@ inline bool encode_tq2_0(const float* x, TQ2_0::Block& block) {
   return true;
 }
 
-template <>
-inline constexpr Quantizer kQuantizer<TQ1_0>{&quantize_each<TQ1_0, &encode_tq1_0>};
-template <>
-inline constexpr Quantizer kQuantizer<TQ2_0>{&quantize_each<TQ2_0, &encode_tq2_0>};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<TQ1_0, Isa>{&quantize_each<TQ1_0, Isa, &encode_tq1_0>};
+template <class Isa>
+inline constexpr Quantizer kQuantizer<TQ2_0, Isa>{&quantize_each<TQ2_0, Isa, &encode_tq2_0>};
 
 }  // namespace qk

@@ -10,8 +10,8 @@ namespace qk {
 
 // Of formats without a min.
 template <class F>
-bool encode_weighted(const float* x, const float* importance, int count,
-                     typename F::Block* blocks) {
+QK_INLINE bool encode_weighted(const float* x, const float* importance, int count,
+                               typename F::Block* blocks) {
   using Code = WholeNumbers<-F::kBias, F::kMaxQuant - F::kBias>;
   Groups<32> groups;
   load_groups<32, 1>(x, importance, count, &groups);
@@ -28,8 +28,8 @@ bool encode_weighted(const float* x, const float* importance, int count,
 
 // Of formats with one.
 template <class F>
-bool encode_weighted_with_min(const float* x, const float* importance, int count,
-                              typename F::Block* blocks) {
+QK_INLINE bool encode_weighted_with_min(const float* x, const float* importance, int count,
+                                        typename F::Block* blocks) {
   constexpr int kMost = F::kMaxQuant;
   Groups<32> groups;
   load_groups<32, 1>(x, importance, count, &groups);
@@ -47,27 +47,27 @@ bool encode_weighted_with_min(const float* x, const float* importance, int count
 }
 
 // One quantiser without importance, another with it.
-template <QuantizeFn kPlain, QuantizeFn kWeighted>
+template <class Isa, QuantizeFn kPlain, QuantizeFn kWeighted>
 bool quantize_either(const float* x, const float* importance, int64_t blocks, uint8_t* out) {
   return (importance == nullptr ? kPlain : kWeighted)(x, importance, blocks, out);
 }
 
-template <class F>
+template <class F, class Isa>
 inline constexpr Quantizer kSymmetricBlocks{
-    &quantize_either<&quantize_each<F, &encode_symmetric<F>>,
-                     &search_together<F, 16, &encode_weighted<F>>>};
-template <class F>
+    &quantize_either<Isa, &quantize_each<F, Isa, &encode_symmetric<F>>,
+                     &search_together<F, Isa, 16, &encode_weighted<F>>>};
+template <class F, class Isa>
 inline constexpr Quantizer kBlocksWithMin{
-    &quantize_either<&quantize_each<F, &encode_with_min<F>>,
-                     &search_together<F, 16, &encode_weighted_with_min<F>>>};
+    &quantize_either<Isa, &quantize_each<F, Isa, &encode_with_min<F>>,
+                     &search_together<F, Isa, 16, &encode_weighted_with_min<F>>>};
 
-template <>
-inline constexpr Quantizer kQuantizer<Q4_0> = kSymmetricBlocks<Q4_0>;
-template <>
-inline constexpr Quantizer kQuantizer<Q5_0> = kSymmetricBlocks<Q5_0>;
-template <>
-inline constexpr Quantizer kQuantizer<Q4_1> = kBlocksWithMin<Q4_1>;
-template <>
-inline constexpr Quantizer kQuantizer<Q5_1> = kBlocksWithMin<Q5_1>;
+template <class Isa>
+inline constexpr Quantizer kQuantizer<Q4_0, Isa> = kSymmetricBlocks<Q4_0, Isa>;
+template <class Isa>
+inline constexpr Quantizer kQuantizer<Q5_0, Isa> = kSymmetricBlocks<Q5_0, Isa>;
+template <class Isa>
+inline constexpr Quantizer kQuantizer<Q4_1, Isa> = kBlocksWithMin<Q4_1, Isa>;
+template <class Isa>
+inline constexpr Quantizer kQuantizer<Q5_1, Isa> = kBlocksWithMin<Q5_1, Isa>;
 
 }  // namespace qk

@@ -1,0 +1,275 @@
+"""Quantising the tensors of a GGUF file into another: what `qkernels quantize` does."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from ._ops import dequantize
+from ._quantize import quantize
+from .gguf_file import GGUFFile
+from .imatrix import Imatrix
+from .quantize_types import EMBEDDING, FILE_TYPES, FLOATS, OUTPUT, Rule, choose
+from .save import DEPTH_KEY, whole_blocks
+from .save_format import TensorEntry, alignment_of, encode_metadata, encode_value, write_file
+from .tensor import QTensor
+
+NDArray = np.ndarray[Any, Any]
+
+PIECE = 1 << 22  # weights that are quantised at once
+QUANTIZATION_VERSION = 2  # of ggml's blocks as they are today
+
+
+@dataclass
+class Quantized:
+    """What became of one tensor."""
+
+    name: str
+    shape: list[int]
+    before: str
+    """Its type in the file that is read."""
+    after: str
+    bytes_before: int
+    bytes_after: int
+    instead_of: str | None = None
+    """The format that its rows did not fit."""
+    padded: bool = False
+    importance: bool = False
+    squares: float = 0.0
+    """The sum of its squared weights."""
+    squared_error: float = 0.0
+    """The sum of squared differences from them."""
+
+    @property
+    def weights(self) -> int:
+        """How many there are."""
+        return math.prod(self.shape)
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether it was converted; the others are copied."""
+        return self.before != self.after
+
+
+@dataclass
+class Total:
+    """The tensors of one type in the file that was written."""
+
+    type: str
+    tensors: int = 0
+    weights: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+    error: float | None = None
+    """norm(difference) / norm(weights) of those that were converted."""
+
+
+@dataclass
+class Summary:
+    """A file that was written."""
+
+    path: str
+    type: str
+    bytes_before: int = 0
+    bytes_after: int = 0
+    tensors: list[Quantized] = field(default_factory=list)
+
+    def totals(self) -> list[Total]:
+        """By the type that was written, the largest first."""
+        totals: dict[str, Total] = {}
+        for tensor in self.tensors:
+            total = totals.setdefault(tensor.after, Total(tensor.after))
+            total.tensors += 1
+            total.weights += tensor.weights
+            total.bytes_before += tensor.bytes_before
+            total.bytes_after += tensor.bytes_after
+        for kind, total in totals.items():
+            converted = [t for t in self.tensors if t.after == kind and t.is_quantized]
+            if squares := sum(t.squares for t in converted):
+                total.error = math.sqrt(sum(t.squared_error for t in converted) / squares)
+        return sorted(totals.values(), key=lambda total: -total.bytes_after)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `--json` shows."""
+        return asdict(self) | {"totals": [asdict(total) for total in self.totals()]}
+
+
+def quantize_file(
+    source: GGUFFile,
+    path: str | os.PathLike[str],
+    fmt: str,
+    *,
+    keep: tuple[tuple[str, str], ...] = (),
+    imatrix: Imatrix | None = None,
+    pad: bool = False,
+    threads: int | None = None,
+    expect: Callable[[int], object] = lambda total: None,
+    advance: Callable[[int], object] = lambda done: None,
+) -> Summary:
+    """Write a file whose matrices are quantised; metadata and everything else are copied.
+
+    Args:
+        source: an open file; it may be quantised already, which adds to the errors.
+        path: the file to write; one that is there is replaced when the new one is whole.
+        fmt: one of `qkernels.quantize_types.FILE_TYPES`.
+        keep: (pattern of names, format); the first that fits a name decides.
+        imatrix: what columns are worth.
+        pad: complete rows with zeros instead of taking another format.
+        threads: 1 to 256, instead of the default.
+        expect: told how many weights there are.
+        advance: told of weights as they are written.
+
+    Raises:
+        ValueError: `path` is the source itself; a file that is one of several parts; a tensor of a
+            type that is not read, or with weights that have no place in the format; an importance
+            matrix of another model.
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    _check_files(source, path)
+    rule = Rule(fmt, keep, pad, tied=OUTPUT not in source and EMBEDDING in source)
+    writer = _Writer(source, rule, imatrix, threads)
+    entries = [writer.plan(i, name) for i, name in enumerate(source)]
+    writer.check_importance()
+    expect(sum(tensor.weights for tensor in writer.done))
+    alignment = alignment_of(source.metadata)
+    for _ in write_file(path, writer.keys(), entries, alignment):
+        advance(writer.count_written())
+    size = path.stat().st_size
+    return Summary(str(path), fmt, source._source.opened().nbytes, size, writer.done)
+
+
+def _check_files(source: GGUFFile, path: Path) -> None:
+    if path.exists() and path.samefile(source.path):
+        raise ValueError(f"{path} is the file that is read; write to another")
+    parts = source.metadata.get("split.count", 0)
+    if isinstance(parts, int) and parts > 1:
+        raise ValueError(f"{source.path} is one of {parts} parts; merge them first")
+
+
+class _Writer:
+    """Decides on each tensor, and hands out its bytes when the file asks for them."""
+
+    def __init__(
+        self, source: GGUFFile, rule: Rule, imatrix: Imatrix | None, threads: int | None
+    ) -> None:
+        self.source = source
+        self.core = source._source.opened()
+        self.rule = rule
+        self.imatrix = imatrix
+        self.threads = threads
+        self.done: list[Quantized] = []
+        self.depths: dict[str, int] = {}
+        self._written = 0
+
+    def plan(self, index: int, name: str) -> TensorEntry:
+        """What becomes of a tensor."""
+        entry = self.core.tensor(index)
+        if entry.nbytes is None:
+            kind = entry.type_name or f"type {entry.type_id}"
+            raise ValueError(f"{self.source.path}: tensor {name!r} is {kind}, which is not read")
+        before = entry.type_name or entry.fmt or f"type {entry.type_id}"
+        chosen = None if entry.fmt is None else choose(name, entry.shape, self.rule)
+        after = before if chosen is None else chosen.fmt
+        tensor = Quantized(name, list(entry.shape), before, after, entry.nbytes, entry.nbytes)
+        self.done.append(tensor)
+        if chosen is None or after == before:
+            return self._copy(index, tensor, entry)
+        tensor.instead_of = chosen.instead_of
+        factors = None if self.imatrix is None else self.imatrix.factors(name, entry.shape)
+        tensor.importance = factors is not None and after not in FLOATS
+        made = whole_blocks(name, after, entry.shape, lambda: self._convert(tensor, factors))
+        tensor.bytes_after = made.nbytes
+        tensor.padded = made.shape[-1] != entry.shape[-1]
+        if tensor.padded:
+            self.depths[name] = entry.shape[-1]
+        return made
+
+    def _copy(self, index: int, tensor: Quantized, entry: _core.GGUFTensor) -> TensorEntry:
+        shape = entry.shape
+        if entry.fmt is not None:
+            block = _core.format_info(entry.fmt)[2]
+            shape = (*shape[:-1], -(-shape[-1] // block) * block)
+            if shape != entry.shape:
+                self.depths[tensor.name] = entry.shape[-1]
+        is_blocks = entry.fmt is not None and _core.format_info(entry.fmt)[2] > 1
+
+        def pieces() -> Iterator[NDArray]:
+            self._written = tensor.weights
+            yield self.core.rows(index) if is_blocks else self.core.elements(index)
+
+        return TensorEntry(tensor.name, shape, entry.type_id, tensor.bytes_before, pieces)
+
+    def _convert(self, tensor: Quantized, factors: NDArray | None) -> Iterator[NDArray]:
+        weights = self.source.unpacked(tensor.name)
+        assert isinstance(weights, QTensor)
+        experts = [weights] if weights.ndim == 2 else [weights[e] for e in range(len(weights))]
+        for e, matrix in enumerate(experts):
+            own = factors[e] if factors is not None and factors.ndim == 2 else factors
+            step = max(1, PIECE // matrix.shape[1])
+            for begin in range(0, len(matrix), step):
+                dense = np.asarray(dequantize(matrix[begin : begin + step], threads=self.threads))
+                yield self._quantize(tensor, dense, own, begin)
+
+    def _quantize(
+        self, tensor: Quantized, dense: NDArray, factors: NDArray | None, begin: int
+    ) -> NDArray:
+        try:
+            made = quantize(
+                dense, tensor.after, imatrix=factors, pad=tensor.padded, threads=self.threads
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"{self.source.path}: tensor {tensor.name!r}, from row {begin} on: {error}"
+            ) from None
+        back = dequantize(made, threads=self.threads)
+        flat, difference = dense.reshape(-1), np.subtract(back, dense).reshape(-1)
+        with np.errstate(all="ignore"):  # floats may hold what is not finite
+            tensor.squares += float(np.vdot(flat, flat))
+            tensor.squared_error += float(np.vdot(difference, difference))
+        self._written = flat.size
+        return np.asarray(made.data)
+
+    def count_written(self) -> int:
+        """The weights of the piece that was written last."""
+        return self._written
+
+    def check_importance(self) -> None:
+        """Refuse an importance matrix that knows none of the tensors."""
+        if self.imatrix is None or any(tensor.importance for tensor in self.done):
+            return
+        raise ValueError(
+            f"{self.imatrix.path}: none of its {len(self.imatrix.entries)} entries is a tensor that"
+            " is quantised"
+        )
+
+    def keys(self) -> list[bytes]:
+        """The metadata of the file that is written."""
+        keys = encode_metadata(self.source.metadata)
+        for name in [key for key in keys if key.startswith(DEPTH_KEY)]:
+            if name.removeprefix(DEPTH_KEY) in self.source:
+                del keys[name]
+        own: dict[str, tuple[object, str]] = {
+            "general.file_type": (FILE_TYPES[self.rule.fmt], "uint32")
+        }
+        if any(tensor.after not in FLOATS for tensor in self.done if tensor.is_quantized):
+            own["general.quantization_version"] = (QUANTIZATION_VERSION, "uint32")
+        for name, k in self.depths.items():
+            own[DEPTH_KEY + name] = (k, "uint64")
+        if self.imatrix is not None:
+            own["quantize.imatrix.file"] = (str(self.imatrix.path), "string")
+            own["quantize.imatrix.entries_count"] = (len(self.imatrix.entries), "uint32")
+            if self.imatrix.datasets:
+                own["quantize.imatrix.dataset"] = (self.imatrix.datasets[0], "string")
+            if self.imatrix.chunks > 0:
+                own["quantize.imatrix.chunks_count"] = (self.imatrix.chunks, "uint32")
+        for name, (value, kind) in own.items():
+            keys[name] = encode_value(name, value, kind)
+        return list(keys.values())

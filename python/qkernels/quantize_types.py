@@ -1,0 +1,128 @@
+"""Which format each tensor of a file takes when the file is quantised to one.
+
+The rules are llama.cpp's, without its mixtures (which give some layers more bits): `--keep` gives
+those to whom one pleases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from . import _core
+from ._quantize import can_quantize
+
+FILE_TYPES = {  # a format, and the number that general.file_type has for a file of it
+    **{"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q2_k": 10},
+    **{"q3_k": 11, "q4_k": 14, "q5_k": 16, "q6_k": 18, "iq4_nl": 25, "iq4_xs": 30, "bf16": 32},
+    **{"tq1_0": 36, "tq2_0": 37, "mxfp4": 38},
+}
+FLOATS = ("f32", "f16", "bf16")
+
+# What rows take that are no whole number of blocks of 256, where they are of 32.
+FALLBACKS = {
+    **dict.fromkeys(("q2_k", "q3_k", "tq1_0", "tq2_0"), "q4_0"),
+    **{"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0", "iq4_xs": "iq4_nl"},
+}
+LAST_FALLBACK = "f16"
+
+# Parts of the names of matrices that stay as they are: small ones that much depends on.
+KEPT = (
+    *("_norm.weight", "ffn_gate_inp.weight", "altup", "laurel", "per_layer_model_proj"),
+    *("ssm_conv1d", "shortconv.conv.weight", "time_mix_first.weight", "time_mix_w0.weight"),
+    *("time_mix_w1.weight", "time_mix_w2.weight", "time_mix_v0.weight", "time_mix_v1.weight"),
+    *("time_mix_v2.weight", "time_mix_a0.weight", "time_mix_a1.weight", "time_mix_a2.weight"),
+    *("time_mix_g1.weight", "time_mix_g2.weight", "time_mix_decay_w1.weight"),
+    *("time_mix_decay_w2.weight", "time_mix_lerp_fused.weight", "attn_rel_b.weight"),
+    *(".position_embd.", "ffn_gate_tid2eid.weight"),
+)
+KEPT_NAMES = ("position_embd.weight", "token_types.weight")
+OUTPUT, EMBEDDING = "output.weight", "token_embd.weight"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a file is quantised to."""
+
+    fmt: str
+    keep: tuple[tuple[str, str], ...] = ()
+    """(pattern of names, format); the first that fits a name decides."""
+    pad: bool = False
+    tied: bool = False
+    """Whether the file has no output matrix, so that the embedding is it."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The format that a tensor takes, and the one that its rows did not fit."""
+
+    fmt: str
+    instead_of: str | None = None
+
+
+def check_format(name: str) -> str:
+    """A format that files are quantised to, in lower case.
+
+    Raises:
+        ValueError: it is none; the message has those that are.
+    """
+    fmt = name.lower()
+    if fmt not in FILE_TYPES or not can_quantize(fmt):
+        raise ValueError(f"{name!r} is none of {', '.join(sorted(FILE_TYPES))}")
+    return fmt
+
+
+def parse_keep(text: str) -> tuple[str, str]:
+    """PATTERN=FORMAT, such as "output.*=q8_0".
+
+    Raises:
+        ValueError: there is no "=", no pattern, or an unknown format.
+    """
+    pattern, equals, name = text.rpartition("=")
+    if not equals or not pattern:
+        raise ValueError(f"{text!r} is not PATTERN=FORMAT, such as 'output.*=q8_0'")
+    return pattern, check_format(name)
+
+
+def choose(name: str, shape: Sequence[int], rule: Rule) -> Choice | None:
+    """The format for a tensor of floats, or None where it stays as it is.
+
+    Args:
+        name: as the file has it.
+        shape: (n, k), or (experts, n, k); others stay.
+        rule: what is asked for.
+    """
+    if len(shape) not in (2, 3):
+        return None
+    wanted = next((fmt for pattern, fmt in rule.keep if fnmatchcase(name, pattern)), None)
+    if wanted is None:
+        if not name.endswith("weight") or name in KEPT_NAMES:
+            return None
+        if any(part in name for part in KEPT):
+            return None
+        wanted = _usual(name, rule)
+    return Choice(wanted) if rule.pad else _fitting(wanted, shape[-1])
+
+
+def _usual(name: str, rule: Rule) -> str:
+    """What llama.cpp gives the two matrices of the vocabulary; the others take the rule's."""
+    if rule.fmt in (*FLOATS, "q8_0"):
+        return rule.fmt
+    if name == OUTPUT or (rule.tied and name == EMBEDDING):
+        return "q8_0" if rule.fmt == "mxfp4" else "q6_k"
+    if name == EMBEDDING and rule.fmt in ("tq1_0", "tq2_0"):
+        return "q4_k"
+    return rule.fmt
+
+
+def _fitting(wanted: str, k: int) -> Choice:
+    if k % block_of(wanted) == 0:
+        return Choice(wanted)
+    second = FALLBACKS.get(wanted, LAST_FALLBACK)
+    return Choice(second if k % block_of(second) == 0 else LAST_FALLBACK, instead_of=wanted)
+
+
+def block_of(fmt: str) -> int:
+    """Weights a block."""
+    return _core.format_info(fmt)[2]
