@@ -66,29 +66,14 @@ def gated_gemv(
             gates for a GatedTensor or none for anything else, gates by rows for a PackedTensor.
         ValueError: a wrong shape, format or range. `out` keeps its contents.
     """
-    x = _checked_vector(x)
-    if isinstance(weights, GatedTensor):
-        if gates is not None or block_k is not None or fmt is not None:
-            raise TypeError("a GatedTensor has its gates and its format; give neither")
-        parts = [(p.rows, p.packed, p.take(x)) for p in weights.parts(len(x))]
-        return _products(parts, weights.shape[0], x, bias, act, out, threads)
-    view = _resolve(weights, fmt, len(x))
-    if not isinstance(weights, (QTensor, PackedTensor)):
-        weights = QTensor(weights, view.fmt, view.shape)
-    if gates is None:
-        raise TypeError("gates are missing: a GateResult, or a mask of bool")
-    if len(weights.shape) != 2 or weights.shape[1] != len(x):
-        raise ValueError(f"x has k={len(x)}, the weights are of shape {weights.shape}")
-    n, k = weights.shape
-    mask = BlockMask.of(gates, block_k, n, k)
-    if len(mask.keep) == 1:
-        zeroed = _zeroed(x, mask.keep[0], mask.block_k)
-        return gemv(weights, zeroed, bias=bias, act=act, out=out, threads=threads)
-    if isinstance(weights, PackedTensor):
-        raise TypeError("gates by rows take a QTensor, or what its pack(gates=...) made")
-    groups = mask.groups(n)
-    pieces = [(rows, weights[rows], _zeroed(x, keep, mask.block_k)) for rows, keep in groups]
-    return _products(pieces, n, x, bias, act, out, threads)
+    vector = _checked_vector(x)
+    parts, mask, gather = _parts(weights, len(vector), gates, fmt, block_k)
+    if out is None and is_torch(x):
+        out = empty((mask.n,), like_torch=True)
+    kept = [_core.kept_columns(vector, keep, mask.block_k, gather) for keep in mask.keep]
+    if len(parts) == 1 and parts[0] is not None:
+        return gemv(parts[0], kept[0], fmt, bias=bias, act=act, out=out, threads=threads)
+    return _by_groups(parts, kept, mask, bias, act, out, threads)
 
 
 def _checked_vector(x: Any) -> Any:
@@ -101,38 +86,54 @@ def _checked_vector(x: Any) -> Any:
     return plain(x, "x")
 
 
-def _zeroed(x: Any, keep: NDArray[np.bool_], block_k: int) -> Any:
-    """A copy of x with zeros in the blocks that are not kept."""
-    zeroed = x.clone() if is_torch(x) else x.copy()
-    if len(x) % block_k == 0:
-        zeroed.reshape(-1, block_k)[~keep] = 0
-    else:
-        zeroed[~np.repeat(keep, block_k)[: len(x)]] = 0
-    return zeroed
+def _parts(
+    weights: Any, k: int, gates: Gates | None, fmt: Format, block_k: int | None
+) -> tuple[Sequence[Any], BlockMask, bool]:
+    """What each group of rows is multiplied by, its columns, and whether x is gathered to match."""
+    if isinstance(weights, GatedTensor):
+        if gates is not None or block_k is not None or fmt is not None:
+            raise TypeError("a GatedTensor has its gates and its format; give neither")
+        if weights.shape[1] != k:
+            raise ValueError(f"x has k={k}, the weights have k={weights.shape[1]}")
+        return weights.parts, weights.block_mask, True
+    view = _resolve(weights, fmt, k)
+    if gates is None:
+        raise TypeError("gates are missing: a GateResult, or a mask of bool")
+    if len(view.shape) != 2 or view.k != k:
+        raise ValueError(f"x has k={k}, the weights are of shape {view.shape}")
+    mask = BlockMask.of(gates, block_k, *view.shape)
+    if len(mask.keep) == 1:
+        return [weights], mask, False
+    if isinstance(weights, PackedTensor):
+        raise TypeError("gates by rows take a QTensor, or what its pack(gates=...) made")
+    if not isinstance(weights, QTensor):
+        weights = QTensor(weights, view.fmt, view.shape)
+    return [weights[rows] for rows in mask.rows()], mask, False
 
 
-def _products(
-    pieces: Sequence[tuple[slice, QTensor | PackedTensor | None, Any]],
-    n: int,
-    x: Any,
+def _by_groups(
+    parts: Sequence[QTensor | PackedTensor | None],
+    kept: Sequence[NDArray[np.float32]],
+    mask: BlockMask,
     bias: Any,
     act: str,
     out: Any,
     threads: int | None,
 ) -> Any:
     """Products by groups of rows, each with an x of its own; without weights only the bias."""
-    if len(pieces) == 1 and pieces[0][1] is not None:
-        return gemv(pieces[0][1], pieces[0][2], bias=bias, act=act, out=out, threads=threads)
     for what, vector in (("bias", bias), ("out", out)):
-        shape = getattr(vector, "shape", None)
-        if vector is not None and (shape is None or tuple(shape) != (n,)):
-            raise ValueError(f"{what} has shape {shape}, expected {(n,)}")
+        if vector is not None and tuple(getattr(vector, "shape", ())) != (mask.n,):
+            found = getattr(vector, "shape", type(vector).__name__)
+            raise ValueError(f"{what} has shape {found}, expected {(mask.n,)}")
     if out is None:
-        out = empty((n,), is_torch(x))
-    for rows, weights, own in pieces:
-        added = None if bias is None else bias[rows]
+        out = np.empty(mask.n, np.float32)
+    groups = list(zip(mask.rows(), parts, kept, strict=True))
+    # Products first: what is wrong with the arguments is found before anything is written.
+    for rows, weights, x in groups:
+        if weights is not None:
+            added = None if bias is None else bias[rows]
+            gemv(weights, x, bias=added, act=act, out=out[rows], threads=threads)
+    for rows, weights, _ in groups:
         if weights is None:
-            out[rows] = 0 if added is None else added
-        else:
-            gemv(weights, own, bias=added, act=act, out=out[rows], threads=threads)
+            out[rows] = 0 if bias is None else bias[rows]
     return out
