@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core
+from . import _core, _threads
 from ._frameworks import empty, is_torch, plain
-from ._ops import _resolve, gemv
+from ._ops import _resolve
 from .gated import BlockMask, GatedTensor
 from .packed import PackedTensor
 from .tensor import QTensor
@@ -67,13 +67,29 @@ def gated_gemv(
         ValueError: a wrong shape, format or range. `out` keeps its contents.
     """
     vector = _checked_vector(x)
-    parts, mask, gather = _parts(weights, len(vector), gates, fmt, block_k)
+    views, mask, gather = _views(weights, len(vector), gates, fmt, block_k)
     if out is None and is_torch(x):
         out = empty((mask.n,), like_torch=True)
-    kept = [_core.kept_columns(vector, keep, mask.block_k, gather) for keep in mask.keep]
-    if len(parts) == 1 and parts[0] is not None:
-        return gemv(parts[0], kept[0], fmt, bias=bias, act=act, out=out, threads=threads)
-    return _by_groups(parts, kept, mask, bias, act, out, threads)
+    count = _threads.resolve(threads)
+    bias, result = plain(bias, "bias"), plain(out, "out")
+    if len(views) == 1 and views[0] is not None:
+        kept = _core.kept_columns(vector, mask.keep[0], mask.block_k, gather)
+        y = _core.linear(views[0], kept, bias, act, result, count, True)
+        return y if out is None else out
+    _check_length(bias, mask.n, "bias")
+    _check_length(result, mask.n, "out")
+    if out is None:
+        out = result = np.empty(mask.n, np.float32)
+    inputs = [_core.kept_columns(vector, keep, mask.block_k, gather) for keep in mask.keep]
+    # Products first: what is wrong with the arguments is found before anything is written.
+    for rows, own, view in zip(mask.rows(), inputs, views, strict=True):
+        if view is not None:
+            added = None if bias is None else bias[rows]
+            _core.linear(view, own, added, act, result[rows], count, True)
+    for rows, view in zip(mask.rows(), views, strict=True):
+        if view is None:
+            result[rows] = 0 if bias is None else bias[rows]
+    return out
 
 
 def _checked_vector(x: Any) -> Any:
@@ -86,54 +102,42 @@ def _checked_vector(x: Any) -> Any:
     return plain(x, "x")
 
 
-def _parts(
+def _views(
     weights: Any, k: int, gates: Gates | None, fmt: Format, block_k: int | None
-) -> tuple[Sequence[Any], BlockMask, bool]:
+) -> tuple[Sequence[_core.Weights | None], BlockMask, bool]:
     """What each group of rows is multiplied by, its columns, and whether x is gathered to match."""
     if isinstance(weights, GatedTensor):
         if gates is not None or block_k is not None or fmt is not None:
             raise TypeError("a GatedTensor has its gates and its format; give neither")
         if weights.shape[1] != k:
             raise ValueError(f"x has k={k}, the weights have k={weights.shape[1]}")
-        return weights.parts, weights.block_mask, True
+        return weights.views, weights.block_mask, True
     view = _resolve(weights, fmt, k)
     if gates is None:
         raise TypeError("gates are missing: a GateResult, or a mask of bool")
-    if len(view.shape) != 2 or view.k != k:
-        raise ValueError(f"x has k={k}, the weights are of shape {view.shape}")
-    mask = BlockMask.of(gates, block_k, *view.shape)
+    shape = view.shape
+    if len(shape) != 2 or shape[1] != k:
+        raise ValueError(f"x has k={k}, the weights are of shape {shape}")
+    mask = BlockMask.of(gates, block_k, *shape)
     if len(mask.keep) == 1:
-        return [weights], mask, False
+        return [view], mask, False
     if isinstance(weights, PackedTensor):
         raise TypeError("gates by rows take a QTensor, or what its pack(gates=...) made")
     if not isinstance(weights, QTensor):
-        weights = QTensor(weights, view.fmt, view.shape)
-    return [weights[rows] for rows in mask.rows()], mask, False
+        weights = QTensor(weights, view.fmt, shape)
+    return [weights[rows]._weights for rows in mask.rows()], mask, False
 
 
-def _by_groups(
-    parts: Sequence[QTensor | PackedTensor | None],
-    kept: Sequence[NDArray[np.float32]],
-    mask: BlockMask,
-    bias: Any,
-    act: str,
-    out: Any,
-    threads: int | None,
-) -> Any:
-    """Products by groups of rows, each with an x of its own; without weights only the bias."""
-    for what, vector in (("bias", bias), ("out", out)):
-        if vector is not None and tuple(getattr(vector, "shape", ())) != (mask.n,):
-            found = getattr(vector, "shape", type(vector).__name__)
-            raise ValueError(f"{what} has shape {found}, expected {(mask.n,)}")
-    if out is None:
-        out = np.empty(mask.n, np.float32)
-    groups = list(zip(mask.rows(), parts, kept, strict=True))
-    # Products first: what is wrong with the arguments is found before anything is written.
-    for rows, weights, x in groups:
-        if weights is not None:
-            added = None if bias is None else bias[rows]
-            gemv(weights, x, bias=added, act=act, out=out[rows], threads=threads)
-    for rows, weights, _ in groups:
-        if weights is None:
-            out[rows] = 0 if bias is None else bias[rows]
-    return out
+def _check_length(vector: Any, n: int, what: str) -> None:
+    """Before a vector is cut into groups of rows.
+
+    Raises:
+        TypeError: it is no array.
+        ValueError: it is not of shape (n,).
+    """
+    if vector is None:
+        return
+    if not isinstance(vector, np.ndarray) and not is_torch(vector):
+        raise TypeError(f"{what} must be a NumPy array or a torch tensor, not {type(vector).__name__}")
+    if tuple(vector.shape) != (n,):
+        raise ValueError(f"{what} has shape {tuple(vector.shape)}, expected {(n,)}")

@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import operator
 import sys
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .packed import PackedTensor
 from .tensor import QTensor
 
 if TYPE_CHECKING:
     from ._frameworks import Array
 
 
-@dataclass(frozen=True, eq=False)
-class BlockMask:
+class BlockMask(NamedTuple):
     """Which blocks of columns are kept, by groups of rows.
 
     Attributes:
@@ -83,7 +80,7 @@ class GatedTensor:
     `gated_gemv` multiplies by it, and so does `weights @ x` for x of shape (k,).
     """
 
-    __slots__ = ("_fmt", "_mask", "_parts", "_shape")
+    __slots__ = ("_fmt", "_mask", "_nbytes", "_shape", "_views")
     __array_ufunc__ = None  # NumPy's operators leave `x @ weights` to Python, which refuses it
 
     def __init__(
@@ -103,19 +100,22 @@ class GatedTensor:
         self._fmt = weights.fmt
         keep = mask.keep.copy()  # whoever made the mask may change it, and the panels stay
         keep.setflags(write=False)
-        self._mask = replace(mask, keep=keep)
-        self._parts: list[PackedTensor | None] = []
+        self._mask = mask._replace(keep=keep)
+        self._views: list[_core.Weights | None] = []
+        self._nbytes = 0
         for rows, kept in zip(mask.rows(), keep, strict=True):
             columns = _kept_columns(weights[rows], kept, mask.block_k)
-            packed = None
-            if columns is not None:
-                packed = columns.pack(threads=threads, huge_pages=huge_pages)
-            self._parts.append(packed)
+            if columns is None:
+                self._views.append(None)
+                continue
+            packed = columns.pack(threads=threads, huge_pages=huge_pages)
+            self._views.append(packed._weights)
+            self._nbytes += packed.nbytes
 
     @property
-    def parts(self) -> list[PackedTensor | None]:
+    def views(self) -> list[_core.Weights | None]:
         """The panels of each group of rows; None where nothing is kept."""
-        return self._parts
+        return self._views
 
     @property
     def block_mask(self) -> BlockMask:
@@ -145,7 +145,7 @@ class GatedTensor:
     @property
     def nbytes(self) -> int:
         """The bytes of all panels."""
-        return sum(part.nbytes for part in self._parts if part is not None)
+        return self._nbytes
 
     def __matmul__(self, x: Any) -> Array:
         """weights @ x without the dropped columns, for x of shape (k,)."""
