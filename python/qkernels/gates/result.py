@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qkernels._frameworks import real
 from qkernels.gates.files import replacing
 
 if TYPE_CHECKING:
@@ -157,6 +158,8 @@ class GateResult:
         sizes = [n, k, block_k, *([] if row_group is None else [row_group])]
         if not all(type(size) is int and size > 0 for size in sizes):
             raise ValueError(f"the sizes {sizes} are not positive integers")
+        if block_k > k or (row_group is not None and row_group > n):
+            raise ValueError(f"groups of {row_group} rows and {block_k} columns, of {(n, k)}")
         groups = () if row_group is None else (-(-n // row_group),)
         expected = (*groups, -(-k // block_k))
         if gates.shape != expected:
@@ -166,6 +169,11 @@ class GateResult:
             raise ValueError("gates outside 0..1")
         if not 0 <= found["threshold"] <= 1:
             raise ValueError(f"threshold {found['threshold']} outside 0..1")
+        lengths = {np.shape(column) for column in vars(history).values()}
+        if len(lengths) != 1 or history.loss.ndim != 1:
+            raise ValueError("its history has columns of different lengths")
+        for name in ("l1", "lr", "mse", "relative_error"):
+            real(found[name], name)
         return cls(**{**found, "gates": gates, "shape": (n, k), "history": history})
 
     def plot(self) -> Figure:
