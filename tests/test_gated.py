@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import qkernels as qk
-from qkernels.gates import GateResult, History
 from qkernels.bench.problem import random_weights
+from qkernels.gates import GateResult, History
 from weights import block_of, bound, dense, is_float, relative_error
 
 NDArray = np.ndarray[Any, Any]

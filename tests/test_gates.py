@@ -13,8 +13,8 @@ import pytest
 
 import qkernels as qk
 from direct_gates import direct_gates, inputs_of_norm_1, masked_error
-from qkernels.gates import GatePath, GateResult, Quadratic, path, train
 from qkernels.bench.problem import random_weights
+from qkernels.gates import GatePath, GateResult, Quadratic, path, train
 from weights import block_of
 
 NDArray = np.ndarray[Any, Any]

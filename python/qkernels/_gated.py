@@ -138,6 +138,8 @@ def _check_length(vector: Any, n: int, what: str) -> None:
     if vector is None:
         return
     if not isinstance(vector, np.ndarray) and not is_torch(vector):
-        raise TypeError(f"{what} must be a NumPy array or a torch tensor, not {type(vector).__name__}")
+        raise TypeError(
+            f"{what} must be a NumPy array or a torch tensor, not {type(vector).__name__}"
+        )
     if tuple(vector.shape) != (n,):
         raise ValueError(f"{what} has shape {tuple(vector.shape)}, expected {(n,)}")

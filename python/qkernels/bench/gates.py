@@ -183,7 +183,6 @@ def _micro(timing: Timing) -> str:
 def to_json(cases: Sequence[GateCase], command: str) -> str:
     """All results, with every sample."""
     plain: list[dict[str, Any]] = [
-        {**asdict(case), "of_blocks": case.of_blocks, "of_packed": case.of_packed}
-        for case in cases
+        {**asdict(case), "of_blocks": case.of_blocks, "of_packed": case.of_packed} for case in cases
     ]
     return json.dumps({"command": command, "machine": qk.info(), "cases": plain}, indent=1)
