@@ -23,8 +23,6 @@ from qkernels.bench.problem import SEED, Problem
 if TYPE_CHECKING:
     from qkernels.gated import GatedTensor
 
-LARGEST_BLOCK = 256
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -34,6 +32,18 @@ class Shape:
     n: int
     k: int
     block_k: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to measure: on how many threads, with which share of the blocks dropped."""
+
+    threads: tuple[int, ...]
+    dropped: float
+    rounds: int
+    cold: bool
+    cache_bytes: int
+    huge_pages: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,13 +97,8 @@ def random_mask(blocks: int, dropped: float) -> NDArray[np.bool_]:
 
 def run(
     shapes: Iterable[Shape],
-    threads: Sequence[int],
+    plan: Plan,
     *,
-    dropped: float,
-    rounds: int,
-    cold: bool,
-    cache_bytes: int,
-    huge_pages: bool = False,
     announce: Callable[[str], None] = lambda _: None,
 ) -> list[GateCase]:
     """Measure matrices on each number of threads.
@@ -104,49 +109,44 @@ def run(
     """
     found = []
     for shape in shapes:
-        block_k = natural_block(shape.fmt) if shape.block_k is None else shape.block_k
-        problem = Problem(shape.fmt, shape.n, shape.k, 1, cold, cache_bytes, huge_pages)
-        keep = random_mask(-(-shape.k // block_k), dropped)
-        for count in threads:
-            announce(f"{shape.fmt} {shape.n}x{shape.k}, {count} thread{'s' * (count > 1)}")
-            found.append(_measure(problem, keep, block_k, count, rounds))
+        fmt, n, k = shape.fmt, shape.n, shape.k
+        block_k = natural_block(fmt) if shape.block_k is None else shape.block_k
+        keep = random_mask(-(-k // block_k), plan.dropped)
+        problem = Problem(fmt, n, k, 1, plan.cold, plan.cache_bytes, plan.huge_pages)
+        for threads in plan.threads:
+            announce(f"{fmt} {n}x{k}, {threads} thread{'' if threads == 1 else 's'}")
+            found.append(_measure(problem, keep, block_k, threads, plan.rounds))
     return found
 
 
 def _measure(
     problem: Problem, keep: NDArray[np.bool_], block_k: int, threads: int, rounds: int
 ) -> GateCase:
-    between = settle if threads > 1 else (lambda: None)
     blocks, panels, x = problem.rotation, problem.packed, problem.x
-    gated = _without(problem, keep, block_k)
-    of_blocks = measure(
-        [
+    kept = without(problem, keep, block_k)
+
+    def zeroed() -> object:
+        tensor = blocks.next().tensor
+        return qk.gated_gemv(tensor, x, keep, block_k=block_k, threads=threads)
+
+    pairs = (
+        (
             Candidate("whole", lambda: qk.gemv(blocks.next().tensor, x, threads=threads)),
-            Candidate(
-                "zeroed",
-                lambda: qk.gated_gemv(
-                    blocks.next().tensor, x, keep, block_k=block_k, threads=threads
-                ),
-            ),
-        ],
-        rounds,
-        between,
-    )
-    of_panels = measure(
-        [
+            Candidate("zeroed", zeroed),
+        ),
+        (
             Candidate("packed", lambda: qk.gemv(panels.next(), x, threads=threads)),
-            Candidate("gated", lambda: qk.gated_gemv(gated.next(), x, threads=threads)),
-        ],
-        rounds,
-        between,
+            Candidate("gated", lambda: qk.gated_gemv(kept.next(), x, threads=threads)),
+        ),
     )
+    between = settle if threads > 1 else (lambda: None)
+    timings = {name: t for pair in pairs for name, t in measure(pair, rounds, between).items()}
     return GateCase(
-        problem.fmt, problem.n, problem.k, block_k, int(keep.sum()), len(keep), threads,
-        **of_blocks, **of_panels,
-    )  # fmt: skip
+        problem.fmt, problem.n, problem.k, block_k, int(keep.sum()), len(keep), threads, **timings
+    )
 
 
-def _without(problem: Problem, keep: NDArray[np.bool_], block_k: int) -> Rotation[GatedTensor]:
+def without(problem: Problem, keep: NDArray[np.bool_], block_k: int) -> Rotation[GatedTensor]:
     """Copies of the panels without what is dropped."""
 
     def pack() -> GatedTensor:
@@ -160,19 +160,22 @@ def _without(problem: Problem, keep: NDArray[np.bool_], block_k: int) -> Rotatio
 
 
 def table(cases: Sequence[GateCase]) -> str:
-    """The cases as a table in Markdown, which is as readable on a terminal."""
+    """The cases, of one shape, as a table in Markdown, which is as readable on a terminal."""
     lines = [
-        "| weights | gates | threads | blocks | zeroed x | ratio | packed | half left out | ratio |",
+        f"| {cases[0].n}x{cases[0].k} | kept | threads | blocks | gated | ratio"
+        " | packed | gated | ratio |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for case in cases:
         times = [_micro(t) for t in (case.whole, case.zeroed, case.packed, case.gated)]
         noisy = " (noisy)" if case.spread > MAX_SPREAD else ""
         lines.append(
-            f"| {case.fmt} {case.n}x{case.k} | {case.kept} of {case.blocks} x {case.block_k}"
+            f"| {case.fmt} | {case.kept} of {case.blocks} x {case.block_k}"
             f" | {case.threads} | {times[0]} | {times[1]} | {case.of_blocks:.2f}"
             f" | {times[2]} | {times[3]} | {case.of_packed:.2f}{noisy} |"
         )
+    facts = qk.info()
+    lines += ["", f"{facts['cpu']}, {facts['isa']}."]
     return "\n".join(lines)
 
 
