@@ -259,7 +259,7 @@ PACKED = W.pack(gates=KEEP, block_k=256)
         ((W, X[1:], KEEP), {"block_k": 256}, ValueError, "x has k=511"),
         ((W, X[None], KEEP), {"block_k": 256}, ValueError, "one vector x"),
         ((W, list(X), KEEP), {"block_k": 256}, TypeError, "not list"),
-        ((W, qk.quantize_activations(X), KEEP), {}, TypeError, "x is quantised already"),
+        ((W, qk.quantize_activations(X), KEEP), {}, TypeError, "not Activations"),
         ((W.data, X, KEEP), {"block_k": 256}, TypeError, "raw weights need fmt"),
         ((W, X, KEEP), {"block_k": 256, "fmt": "q8_0"}, ValueError, "disagrees"),
         ((W, X, KEEP), {"block_k": 256, "bias": X}, ValueError, "bias"),

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, _threads
+from . import _core
 from ._frameworks import empty, is_torch, plain
-from ._ops import _resolve
-from .gated import BlockMask, GatedTensor
+from ._ops import _resolve, gemv
+from .gated import BlockMask, GatedTensor, is_trained, not_bool
 from .packed import PackedTensor
 from .tensor import QTensor
 
@@ -64,68 +64,86 @@ def gated_gemv(
     Raises:
         TypeError: an argument of the wrong kind or dtype: activations that are quantised already,
             gates for a GatedTensor or none for anything else, gates by rows for a PackedTensor.
-        ValueError: a wrong shape, format or range. `out` keeps its contents.
+        ValueError: a wrong shape, format or range. Whatever is wrong, `out` keeps its contents.
     """
-    vector = _checked_vector(x)
-    views, mask, gather = _views(weights, len(vector), gates, fmt, block_k)
-    if out is None and is_torch(x):
-        out = empty((mask.n,), like_torch=True)
-    count = _threads.resolve(threads)
-    bias, result = plain(bias, "bias"), plain(out, "out")
-    if len(views) == 1 and views[0] is not None:
-        kept = _core.kept_columns(vector, mask.keep[0], mask.block_k, gather)
-        y = _core.linear(views[0], kept, bias, act, result, count, True)
-        return y if out is None else out
-    _check_length(bias, mask.n, "bias")
-    _check_length(result, mask.n, "out")
-    if out is None:
-        out = result = np.empty(mask.n, np.float32)
-    inputs = [_core.kept_columns(vector, keep, mask.block_k, gather) for keep in mask.keep]
-    # Products first: what is wrong with the arguments is found before anything is written.
-    for rows, own, view in zip(mask.rows(), inputs, views, strict=True):
-        if view is not None:
-            added = None if bias is None else bias[rows]
-            _core.linear(view, own, added, act, result[rows], count, True)
-    for rows, view in zip(mask.rows(), views, strict=True):
-        if view is None:
-            result[rows] = 0 if bias is None else bias[rows]
-    return out
-
-
-def _checked_vector(x: Any) -> Any:
-    if isinstance(x, _core.Activations):
-        raise TypeError("x is quantised already; gates drop what is not")
-    if not isinstance(x, np.ndarray) and not is_torch(x):
-        raise TypeError(f"x must be a NumPy array or a torch tensor, not {type(x).__name__}")
-    if x.ndim != 1:
-        raise ValueError(f"gated_gemv takes one vector x of shape (k,), not {x.ndim} dimensions")
-    return plain(x, "x")
-
-
-def _views(
-    weights: Any, k: int, gates: Gates | None, fmt: Format, block_k: int | None
-) -> tuple[Sequence[_core.Weights | None], BlockMask, bool]:
-    """What each group of rows is multiplied by, its columns, and whether x is gathered to match."""
+    if is_torch(x):
+        x = plain(x, "x")
+        if out is None:
+            out = empty(tuple(getattr(weights, "shape", ()))[:1], like_torch=True)
     if isinstance(weights, GatedTensor):
         if gates is not None or block_k is not None or fmt is not None:
             raise TypeError("a GatedTensor has its gates and its format; give neither")
-        if weights.shape[1] != k:
-            raise ValueError(f"x has k={k}, the weights have k={weights.shape[1]}")
-        return weights.views, weights.block_mask, True
-    view = _resolve(weights, fmt, k)
+        parts, mask = weights.parts, weights.block_mask
+        _check_depth(x, weights.shape[1])
+    elif isinstance(gates, np.ndarray):
+        # One mask for all rows, which the core checks. What else is done here costs as much as it.
+        if gates.dtype.kind != "b":
+            raise TypeError(not_bool(gates))
+        kept = _core.kept_columns(x, gates, 1 if block_k is None else block_k, False)
+        return gemv(weights, kept, fmt, bias=bias, act=act, out=out, threads=threads)
+    else:
+        parts, mask = _parts(weights, gates, fmt, block_k)
+        _check_depth(x, mask.k)
+    gather = isinstance(weights, GatedTensor)
+    inputs = [_core.kept_columns(x, keep, mask.block_k, gather) for keep in mask.keep]
+    if len(parts) == 1 and parts[0] is not None:
+        return gemv(parts[0], inputs[0], bias=bias, act=act, out=out, threads=threads)
+    return _by_groups(parts, inputs, mask, bias, act, out, threads)
+
+
+def _check_depth(x: Any, k: int) -> None:
+    """Refuse a vector of another depth; what is no vector the core refuses."""
+    shape = tuple(getattr(x, "shape", ()))
+    if len(shape) == 1 and shape[0] != k:
+        raise ValueError(f"x has k={shape[0]}, the weights have k={k}")
+
+
+def _parts(
+    weights: Any, gates: Any, fmt: Format, block_k: int | None
+) -> tuple[list[QTensor | PackedTensor], BlockMask]:
+    """The rows of each group, and the columns that they keep."""
     if gates is None:
         raise TypeError("gates are missing: a GateResult, or a mask of bool")
-    shape = view.shape
-    if len(shape) != 2 or shape[1] != k:
-        raise ValueError(f"x has k={k}, the weights are of shape {shape}")
-    mask = BlockMask.of(gates, block_k, *shape)
+    if not isinstance(weights, (QTensor, PackedTensor)):
+        k = gates.shape[1] if is_trained(gates) else None
+        view = _resolve(weights, fmt, k)
+        weights = QTensor(weights, view.fmt, view.shape)
+    else:
+        _resolve(weights, fmt)
+    if len(weights.shape) != 2:
+        raise ValueError(f"gates take a matrix, not {weights.shape[0]} experts; see w[e]")
+    mask = BlockMask.of(gates, block_k, *weights.shape)
     if len(mask.keep) == 1:
-        return [view], mask, False
+        return [weights], mask
     if isinstance(weights, PackedTensor):
         raise TypeError("gates by rows take a QTensor, or what its pack(gates=...) made")
-    if not isinstance(weights, QTensor):
-        weights = QTensor(weights, view.fmt, shape)
-    return [weights[rows]._weights for rows in mask.rows()], mask, False
+    return [weights[rows] for rows in mask.rows()], mask
+
+
+def _by_groups(
+    parts: Sequence[QTensor | PackedTensor | None],
+    inputs: Sequence[NDArray[np.float32]],
+    mask: BlockMask,
+    bias: Any,
+    act: str,
+    out: Any,
+    threads: int | None,
+) -> Any:
+    """Products by groups of rows, each with an x of its own; without weights only the bias."""
+    _check_length(bias, mask.n, "bias")
+    _check_length(out, mask.n, "out")
+    if out is None:
+        out = np.empty(mask.n, np.float32)
+    groups = list(zip(mask.rows(), parts, inputs, strict=True))
+    # Products first: what is wrong with the arguments is found before anything is written.
+    for rows, weights, x in groups:
+        if weights is not None:
+            added = None if bias is None else bias[rows]
+            gemv(weights, x, bias=added, act=act, out=out[rows], threads=threads)
+    for rows, weights, _ in groups:
+        if weights is None:
+            out[rows] = 0 if bias is None else bias[rows]
+    return out
 
 
 def _check_length(vector: Any, n: int, what: str) -> None:

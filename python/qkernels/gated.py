@@ -18,7 +18,25 @@ from . import _core
 from .tensor import QTensor
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from ._frameworks import Array
+    from .gates import GateResult
+    from .packed import PackedTensor
+
+
+def is_trained(gates: object) -> TypeIs[GateResult]:
+    """Whether gates are a `GateResult`, of which there is none before its module is there."""
+    module = sys.modules.get("qkernels.gates.result")
+    return module is not None and isinstance(gates, module.GateResult)
+
+
+def not_bool(gates: NDArray[Any]) -> str:
+    """What is wrong with a mask of another dtype."""
+    return (
+        f"gates must be a GateResult or an array of bool, not of {gates.dtype};"
+        " gates >= threshold makes one"
+    )
 
 
 class BlockMask(NamedTuple):
@@ -29,12 +47,14 @@ class BlockMask(NamedTuple):
         block_k: columns of a block; the last one may have fewer.
         row_group: rows of a group; the last one may have fewer.
         n: rows of the weights.
+        k: their columns.
     """
 
     keep: NDArray[np.bool_]
     block_k: int
     row_group: int
     n: int
+    k: int
 
     @classmethod
     def of(cls, gates: object, block_k: int | None, n: int, k: int) -> BlockMask:
@@ -44,21 +64,16 @@ class BlockMask(NamedTuple):
             TypeError: gates are neither; or `block_k` is given with trained gates, which have one.
             ValueError: they are for another shape.
         """
-        # Nobody has trained gates before their module is there.
-        module = sys.modules.get("qkernels.gates.result")
-        if module is not None and isinstance(gates, module.GateResult):
+        if is_trained(gates):
             if block_k is not None:
                 raise TypeError(f"block_k={block_k} is for a mask; these gates have their own")
             if gates.shape[1] != k or (gates.row_group is not None and gates.shape[0] != n):
                 raise ValueError(f"gates for weights of {gates.shape}, the weights have {(n, k)}")
             rows = n if gates.row_group is None else gates.row_group
-            return cls(np.atleast_2d(gates.mask), gates.block_k, rows, n)
+            return cls(np.atleast_2d(gates.mask), gates.block_k, rows, n, k)
         keep = np.asarray(gates)
         if keep.dtype != np.bool_:
-            raise TypeError(
-                f"gates must be a GateResult or an array of bool, not of {keep.dtype};"
-                " gates >= threshold makes one"
-            )
+            raise TypeError(not_bool(keep))
         width = 1 if block_k is None else operator.index(block_k)
         if not 1 <= width <= k:
             raise ValueError(f"block_k={width} is outside 1..{k}")
@@ -66,7 +81,7 @@ class BlockMask(NamedTuple):
             raise ValueError(
                 f"a mask of shape {keep.shape}; k={k} has {-(-k // width)} blocks of {width}"
             )
-        return cls(keep[None], width, n, n)
+        return cls(keep[None], width, n, n, k)
 
     def rows(self) -> list[slice]:
         """The rows of each group."""
@@ -80,7 +95,7 @@ class GatedTensor:
     `gated_gemv` multiplies by it, and so does `weights @ x` for x of shape (k,).
     """
 
-    __slots__ = ("_fmt", "_mask", "_nbytes", "_shape", "_views")
+    __slots__ = ("_fmt", "_mask", "_nbytes", "_parts", "_shape")
     __array_ufunc__ = None  # NumPy's operators leave `x @ weights` to Python, which refuses it
 
     def __init__(
@@ -101,21 +116,21 @@ class GatedTensor:
         keep = mask.keep.copy()  # whoever made the mask may change it, and the panels stay
         keep.setflags(write=False)
         self._mask = mask._replace(keep=keep)
-        self._views: list[_core.Weights | None] = []
+        self._parts: list[PackedTensor | None] = []
         self._nbytes = 0
         for rows, kept in zip(mask.rows(), keep, strict=True):
             columns = _kept_columns(weights[rows], kept, mask.block_k)
             if columns is None:
-                self._views.append(None)
+                self._parts.append(None)
                 continue
             packed = columns.pack(threads=threads, huge_pages=huge_pages)
-            self._views.append(packed._weights)
+            self._parts.append(packed)
             self._nbytes += packed.nbytes
 
     @property
-    def views(self) -> list[_core.Weights | None]:
+    def parts(self) -> list[PackedTensor | None]:
         """The panels of each group of rows; None where nothing is kept."""
-        return self._views
+        return self._parts
 
     @property
     def block_mask(self) -> BlockMask:

@@ -36,9 +36,9 @@ void check_mask(const Mask& keep, int64_t block_k, int64_t k) {
   }
   const int64_t blocks = (k - 1) / block_k + 1;
   if (keep.ndim() != 1 || keep.size() != blocks) {
-    throw py::value_error("a mask of " + std::to_string(keep.size()) + " blocks; k=" +
-                          std::to_string(k) + " has " + std::to_string(blocks) + " of " +
-                          std::to_string(block_k));
+    throw py::value_error("a mask of shape " + py::cast<std::string>(py::str(keep.attr("shape"))) +
+                          "; k=" + std::to_string(k) + " has " + std::to_string(blocks) +
+                          " blocks of " + std::to_string(block_k));
   }
 }
 
