@@ -73,7 +73,8 @@ def gated_gemv(
     if isinstance(weights, GatedTensor):
         if gates is not None or block_k is not None or fmt is not None:
             raise TypeError("a GatedTensor has its gates and its format; give neither")
-        parts, mask = weights.parts, weights.block_mask
+        parts: Sequence[QTensor | PackedTensor | None] = weights.parts
+        mask = weights.block_mask
         _check_depth(x, weights.shape[1])
     elif isinstance(gates, np.ndarray):
         # One mask for all rows, which the core checks. What else is done here costs as much as it.

@@ -72,11 +72,6 @@ class GateCase:
         """The time of `gated_gemv` without the dropped blocks over that of `gemv`, on panels."""
         return self.gated.median / self.packed.median
 
-    @property
-    def spread(self) -> float:
-        """The largest of the four."""
-        return max(t.spread for t in (self.whole, self.zeroed, self.packed, self.gated))
-
 
 def natural_block(fmt: str) -> int:
     """The fewest columns, at least 32, that panels leave out: the format's block."""
@@ -167,20 +162,20 @@ def table(cases: Sequence[GateCase]) -> str:
         "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for case in cases:
-        times = [_micro(t) for t in (case.whole, case.zeroed, case.packed, case.gated)]
-        noisy = " (noisy)" if case.spread > MAX_SPREAD else ""
         lines.append(
-            f"| {case.fmt} | {case.kept} of {case.blocks} x {case.block_k}"
-            f" | {case.threads} | {times[0]} | {times[1]} | {case.of_blocks:.2f}"
-            f" | {times[2]} | {times[3]} | {case.of_packed:.2f}{noisy} |"
+            f"| {case.fmt} | {case.kept} of {case.blocks} x {case.block_k} | {case.threads}"
+            f" | {_cells(case.whole, case.zeroed)} | {_cells(case.packed, case.gated)} |"
         )
     facts = qk.info()
-    lines += ["", f"{facts['cpu']}, {facts['isa']}."]
+    lines += ["", f"{facts['cpu']}, {facts['isa']}. A question mark: spread over {MAX_SPREAD:.0%}."]
     return "\n".join(lines)
 
 
-def _micro(timing: Timing) -> str:
-    return f"{timing.median * 1e6:.0f} us"
+def _cells(dense: Timing, gated: Timing) -> str:
+    """Two times, and the second over the first; with a mark where either one is too noisy."""
+    doubt = " ?" if max(dense.spread, gated.spread) > MAX_SPREAD else ""
+    ratio = gated.median / dense.median
+    return f"{dense.median * 1e6:.0f} us | {gated.median * 1e6:.0f} us | {ratio:.2f}{doubt}"
 
 
 def to_json(cases: Sequence[GateCase], command: str) -> str:
