@@ -224,6 +224,8 @@ def test_plots_show_the_descent_the_gates_and_the_path(tmp_path: Path) -> None:
     falling, ended = found.plot().axes
     np.testing.assert_array_equal(falling.lines[0].get_ydata(), found.history.loss)
     np.testing.assert_array_equal(ended.lines[0].get_ydata(), found.gates)
+    grouped = train(w, x, lr="auto", l1=0.01, row_group=16)
+    np.testing.assert_array_equal(grouped.plot().axes[1].images[0].get_array(), grouped.gates)
     several = path(w, x, [1e-3, 1e-2])
     (axes,) = several.plot().axes
     drawn = np.asarray(axes.lines[0].get_ydata(), np.float64)

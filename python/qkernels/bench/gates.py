@@ -161,11 +161,11 @@ def table(cases: Sequence[GateCase]) -> str:
         " | packed | gated | ratio |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for case in cases:
-        lines.append(
-            f"| {case.fmt} | {case.kept} of {case.blocks} x {case.block_k} | {case.threads}"
-            f" | {_cells(case.whole, case.zeroed)} | {_cells(case.packed, case.gated)} |"
-        )
+    lines += [
+        f"| {case.fmt} | {case.kept} of {case.blocks} x {case.block_k} | {case.threads}"
+        f" | {_cells(case.whole, case.zeroed)} | {_cells(case.packed, case.gated)} |"
+        for case in cases
+    ]
     facts = qk.info()
     lines += ["", f"{facts['cpu']}, {facts['isa']}. A question mark: spread over {MAX_SPREAD:.0%}."]
     return "\n".join(lines)

@@ -190,12 +190,20 @@ class GateResult:
         steps = np.arange(1, len(self.history) + 1)
         falling.plot(steps, self.history.loss)
         falling.set(xlabel="step", ylabel="loss", title="descent")
-        gates = np.atleast_2d(self.gates)
-        for row in gates:
-            ended.plot(np.arange(len(row)), row, ".", markersize=4)
-        ended.axhline(self.threshold, color="gray", linewidth=1)
-        ended.set(xlabel=f"block of {self.block_k} columns", ylabel="gate", ylim=(-0.03, 1.03))
-        ended.set_title(f"{self.active} of {gates.size} kept, error {self.relative_error:.2%}")
+        if self.gates.ndim == 1:
+            ended.plot(np.arange(len(self.gates)), self.gates, ".", markersize=5)
+            ended.axhline(self.threshold, color="gray", linewidth=1)
+            ended.set(ylabel="gate", ylim=(-0.03, 1.03))
+        else:
+            image = ended.imshow(
+                self.gates, vmin=0, vmax=1, aspect="auto", interpolation="nearest", cmap="Blues"
+            )
+            figure.colorbar(image, ax=ended, label="gate")
+            ended.set(ylabel=f"group of {self.row_group} rows")
+            ended.yaxis.get_major_locator().set_params(integer=True)
+        ended.set_xlabel(f"block of {self.block_k} columns")
+        kept = f"{self.active} of {self.gates.size} kept"
+        ended.set_title(f"{kept}, error {self.relative_error:.2%}")
         return figure
 
     def __repr__(self) -> str:
@@ -247,7 +255,11 @@ class GatePath(Sequence[GateResult]):
         dropped = [100 * result.sparsity for result in self.results]
         axes.plot(dropped, [100 * result.relative_error for result in self.results], "o-")
         for result, at in zip(self.results, dropped, strict=True):
-            axes.annotate(f"{result.l1:g}", (at, 100 * result.relative_error), fontsize=7)
+            axes.annotate(
+                f"{result.l1:g}", (at, 100 * result.relative_error), xytext=(-6, 4),
+                textcoords="offset points", horizontalalignment="right", fontsize=8,
+            )  # fmt: skip
+        axes.margins(x=0.12, y=0.1)
         axes.set(xlabel="blocks dropped, %", ylabel="relative error, %")
         axes.set_title("sparsity against error, by lambda")
         return figure
