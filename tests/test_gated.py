@@ -68,7 +68,8 @@ def test_blocks_give_the_bits_of_x_with_zeros(fmt: str, isa: str) -> None:
         columns = np.repeat(keep, block_k)[:k]
         x = vector(k)
         width = None if block_k == 1 else block_k
-        for w, act in itertools.product((weights, weights.pack()), ACTS):
+        both: tuple[Any, ...] = (weights, weights.pack())
+        for w, act in itertools.product(both, ACTS):
             expected = qk.gemv(w, np.where(columns, x, 0), act=act)
             for own in (x, spoilt(x, columns)):
                 y = qk.gated_gemv(w, own, keep, block_k=width, act=act)
@@ -166,7 +167,8 @@ def test_nothing_is_written_where_an_argument_is_wrong() -> None:
         with pytest.raises(ValueError):  # noqa: PT011 (each says something else)
             qk.gated_gemv(packed, vector(k), out=out, **options)
         assert (out == 7).all()
-    for wrong in ({"out": [0.0] * n}, {"bias": [0.0] * n}):
+    lists: list[dict[str, Any]] = [{"out": [0.0] * n}, {"bias": [0.0] * n}]
+    for wrong in lists:
         with pytest.raises(TypeError, match="must be a NumPy array or a torch tensor, not list"):
             qk.gated_gemv(packed, vector(k), **wrong)
 

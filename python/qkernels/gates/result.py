@@ -185,6 +185,8 @@ class GateResult:
         Raises:
             ImportError: matplotlib is not installed; the extra `bench` has it.
         """
+        from matplotlib.ticker import MaxNLocator
+
         figure = _figure(2)
         falling, ended = figure.axes
         steps = np.arange(1, len(self.history) + 1)
@@ -200,7 +202,7 @@ class GateResult:
             )
             figure.colorbar(image, ax=ended, label="gate")
             ended.set(ylabel=f"group of {self.row_group} rows")
-            ended.yaxis.get_major_locator().set_params(integer=True)
+            ended.yaxis.set_major_locator(MaxNLocator(integer=True))
         ended.set_xlabel(f"block of {self.block_k} columns")
         kept = f"{self.active} of {self.gates.size} kept"
         ended.set_title(f"{kept}, error {self.relative_error:.2%}")
