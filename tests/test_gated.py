@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from typing import Any
 
@@ -10,10 +11,18 @@ import pytest
 import torch
 
 import qkernels as qk
+from qkernels.bench.problem import random_weights
 from qkernels.gates import GateResult, History
-from weights import block_of, bound, dense, is_float, random_weights, relative_error, tensor
+from weights import block_of, bound, dense, is_float, relative_error
 
 NDArray = np.ndarray[Any, Any]
+
+ACTS = ("int16", "float32", "int8")
+
+
+def tensor(fmt: str, n: int, k: int) -> qk.QTensor:
+    """Random weights of sensible sizes."""
+    return qk.QTensor(random_weights(fmt, n, k), fmt, (n, k))
 
 
 def bits(y: Any) -> NDArray:
@@ -47,20 +56,24 @@ def trained(gates: NDArray, n: int, k: int, block_k: int, row_group: int | None)
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("k", "block_k"), [(100, 1), (320, 40), (544, 100), (544, 32)])
-def test_blocks_give_the_bits_of_x_with_zeros(
-    fmt: str, isa: str, act: str, k: int, block_k: int
-) -> None:
-    weights = tensor(fmt, 19, k)
-    keep = some(-(-k // block_k))
-    columns = np.repeat(keep, block_k)[:k]
-    x = vector(k)
-    width = None if block_k == 1 else block_k
-    for w in (weights, weights.pack()):
-        expected = qk.gemv(w, np.where(columns, x, 0), act=act)
-        for own in (x, spoilt(x, columns)):
-            y = qk.gated_gemv(w, own, keep, block_k=width, act=act)
-            np.testing.assert_array_equal(bits(y), bits(expected))
+def same_bits(y: Any, expected: Any, *case: object) -> None:
+    np.testing.assert_array_equal(bits(y), bits(expected), err_msg=str(case))
+
+
+def test_blocks_give_the_bits_of_x_with_zeros(fmt: str, isa: str) -> None:
+    # Blocks of gates that are parts of the format's, several of them, neither, and cut short.
+    for k, block_k in ((100, 1), (320, 40), (544, 100), (544, 32)):
+        weights = tensor(fmt, 19, k)
+        keep = some(-(-k // block_k))
+        columns = np.repeat(keep, block_k)[:k]
+        x = vector(k)
+        width = None if block_k == 1 else block_k
+        both: tuple[Any, ...] = (weights, weights.pack())
+        for w, act in itertools.product(both, ACTS):
+            expected = qk.gemv(w, np.where(columns, x, 0), act=act)
+            for own in (x, spoilt(x, columns)):
+                y = qk.gated_gemv(w, own, keep, block_k=width, act=act)
+                same_bits(y, expected, k, block_k, act, w)
 
 
 def whole_blocks(fmt: str) -> int:
@@ -68,27 +81,24 @@ def whole_blocks(fmt: str) -> int:
     return 256 if is_float(fmt) else block_of(fmt)[0]
 
 
-@pytest.mark.parametrize("blocks", [1, 2, 5])
-def test_panels_without_blocks_give_the_bits_of_x_with_zeros(
-    fmt: str, isa: str, act: str, blocks: int
-) -> None:
-    block_k = blocks * whole_blocks(fmt)
-    # Whole blocks, and a last one that is kept or dropped and cut short.
-    for k, seed in ((7 * block_k, 0), (7 * block_k + 7, 1), (7 * block_k + 7, 2)):
+def test_panels_without_blocks_give_the_bits_of_x_with_zeros(fmt: str, isa: str) -> None:
+    for blocks, rest in ((1, 0), (2, 7), (5, 7)):
+        block_k = blocks * whole_blocks(fmt)
+        k = 7 * block_k + rest
         weights = tensor(fmt, 37, k)
-        keep = some(-(-k // block_k), seed)
-        keep[-1] = seed == 2
+        keep = some(-(-k // block_k), blocks)
+        keep[-1] = blocks == 5  # where it is cut short: dropped once, and kept once
         columns = np.repeat(keep, block_k)[:k]
-        x = vector(k, seed)
-        expected = qk.gemv(weights.pack(), np.where(columns, x, 0), act=act)
-        packed = weights.pack(gates=keep, block_k=block_k)
-        y = qk.gated_gemv(packed, spoilt(x, columns), act=act)
-        np.testing.assert_array_equal(bits(y), bits(expected))
+        x = vector(k, blocks)
+        packed, whole = weights.pack(gates=keep, block_k=block_k), weights.pack()
+        for act in ACTS:
+            expected = qk.gemv(whole, np.where(columns, x, 0), act=act)
+            y = qk.gated_gemv(packed, spoilt(x, columns), act=act)
+            same_bits(y, expected, k, block_k, act)
 
 
-@pytest.mark.parametrize("block_k", [1, 32, 40])
-def test_floats_in_panels_without_blocks_are_within_the_bound(block_k: int, isa: str) -> None:
-    for fmt in ("f32", "f16", "bf16"):
+def test_floats_in_panels_without_blocks_are_within_the_bound(isa: str) -> None:
+    for fmt, block_k in itertools.product(("f32", "f16", "bf16"), (1, 32, 40)):
         k = 600
         weights = tensor(fmt, 256, k)
         keep = some(-(-k // block_k))
@@ -109,26 +119,58 @@ def test_panels_leave_out_what_is_dropped() -> None:
     assert "8 of 16 blocks of 256 columns" in repr(packed)
 
 
-@pytest.mark.parametrize("row_group", [5, 16, 37])
-def test_groups_of_rows_take_the_columns_of_their_own_gates(fmt: str, row_group: int) -> None:
+def test_groups_of_rows_take_the_columns_of_their_own_gates(fmt: str) -> None:
     block_k = whole_blocks(fmt)
     n, k = 37, 6 * block_k
     weights = tensor(fmt, n, k)
-    groups = -(-n // row_group)
-    keep = np.stack([some(6, seed) for seed in range(groups)])
-    keep[-1] = groups == 1
-    gates = trained(keep, n, k, block_k, row_group)
-    x = vector(k)
-    bias = vector(n, 1)
-    blocks = qk.gated_gemv(weights, x, gates, bias=bias)
-    panels = qk.gated_gemv(weights.pack(gates=gates), x, bias=bias)
-    for group in range(groups):
-        rows = slice(group * row_group, (group + 1) * row_group)
-        zeroed = np.where(np.repeat(keep[group], block_k), x, 0)
-        expected = qk.gemv(weights, zeroed, bias=bias)[rows]
-        np.testing.assert_array_equal(bits(blocks[rows]), bits(expected))
-        expected = qk.gemv(weights.pack(), zeroed, bias=bias)[rows]
-        np.testing.assert_array_equal(bits(panels[rows]), bits(expected))
+    x, bias = vector(k), vector(n, 1)
+    for row_group in (5, 16, 37):
+        groups = -(-n // row_group)
+        keep = np.stack([some(6, seed) for seed in range(groups)])
+        keep[-1] = groups == 1
+        gates = trained(keep, n, k, block_k, row_group)
+        blocks = qk.gated_gemv(weights, x, gates, bias=bias)
+        panels = qk.gated_gemv(weights.pack(gates=gates), x, bias=bias)
+        for group in range(groups):
+            rows = slice(group * row_group, (group + 1) * row_group)
+            zeroed = np.where(np.repeat(keep[group], block_k), x, 0)
+            expected = qk.gemv(weights, zeroed, bias=bias)[rows]
+            same_bits(blocks[rows], expected, row_group, group)
+            expected = qk.gemv(weights.pack(), zeroed, bias=bias)[rows]
+            same_bits(panels[rows], expected, row_group, group)
+
+
+def test_packed_gates_do_not_change_with_the_mask_that_they_were_made_of() -> None:
+    weights = tensor("q4_0", 19, 128)
+    keep = some(4)
+    packed = weights.pack(gates=keep, block_k=32)
+    x = vector(128)
+    before = packed @ x
+    keep[:] = ~keep
+    same_bits(packed @ x, before)
+    assert not packed.mask.flags.writeable
+
+
+def test_one_gate_for_all_columns_may_cut_the_last_block() -> None:
+    weights = tensor("q4_k", 19, 100)
+    packed = weights.pack(gates=np.array([True]), block_k=100)
+    same_bits(packed @ vector(100), weights.pack() @ vector(100))
+
+
+def test_nothing_is_written_where_an_argument_is_wrong() -> None:
+    n, k = 64, 64
+    weights = tensor("q4_0", n, k)
+    gates = trained(np.array([[0, 0], [0, 1]]), n, k, 32, 32)
+    packed = weights.pack(gates=gates)
+    out = np.full(n, 7, np.float32)
+    for options in ({"act": "int4"}, {"threads": 0}, {"bias": vector(3)}):
+        with pytest.raises(ValueError):  # noqa: PT011 (each says something else)
+            qk.gated_gemv(packed, vector(k), out=out, **options)
+        assert (out == 7).all()
+    lists: list[dict[str, Any]] = [{"out": [0.0] * n}, {"bias": [0.0] * n}]
+    for wrong in lists:
+        with pytest.raises(TypeError, match="must be a NumPy array or a torch tensor, not list"):
+            qk.gated_gemv(packed, vector(k), **wrong)
 
 
 def test_without_a_single_block_the_result_is_the_bias() -> None:
@@ -219,7 +261,7 @@ PACKED = W.pack(gates=KEEP, block_k=256)
         ((W, X[1:], KEEP), {"block_k": 256}, ValueError, "x has k=511"),
         ((W, X[None], KEEP), {"block_k": 256}, ValueError, "one vector x"),
         ((W, list(X), KEEP), {"block_k": 256}, TypeError, "not list"),
-        ((W, qk.quantize_activations(X), KEEP), {}, TypeError, "x is quantised already"),
+        ((W, qk.quantize_activations(X), KEEP), {}, TypeError, "not Activations"),
         ((W.data, X, KEEP), {"block_k": 256}, TypeError, "raw weights need fmt"),
         ((W, X, KEEP), {"block_k": 256, "fmt": "q8_0"}, ValueError, "disagrees"),
         ((W, X, KEEP), {"block_k": 256, "bias": X}, ValueError, "bias"),

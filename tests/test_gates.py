@@ -13,12 +13,18 @@ import pytest
 
 import qkernels as qk
 from direct_gates import direct_gates, inputs_of_norm_1, masked_error
+from qkernels.bench.problem import random_weights
 from qkernels.gates import GatePath, GateResult, Quadratic, path, train
-from weights import block_of, dense, tensor
+from weights import block_of
 
 NDArray = np.ndarray[Any, Any]
 
 N, K, SAMPLES = 48, 320, 4
+
+
+def tensor(fmt: str, n: int, k: int) -> qk.QTensor:
+    """Random weights of sensible sizes."""
+    return qk.QTensor(random_weights(fmt, n, k), fmt, (n, k))
 
 
 def problem(seed: int = 0, n: int = N, k: int = K) -> tuple[NDArray, NDArray]:
@@ -66,7 +72,7 @@ def _mse(w: NDArray, x: NDArray, columns: NDArray) -> float:
 def test_single_precision_stays_as_near(fmt: str) -> None:
     block, _ = block_of(fmt)
     weights = tensor(fmt, N, 4 * max(block, 32))
-    exact = dense(weights)
+    exact = qk.dequantize(weights).astype(np.float64)
     x = np.random.default_rng(2).standard_normal((SAMPLES, weights.shape[1])).astype(np.float32)
     for block_k in {max(block, 32), 32, 40}:  # whole blocks, parts of them, and neither
         unit = inputs_of_norm_1(exact, x.astype(np.float64))
@@ -178,6 +184,11 @@ def _changed(**changes: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
         (_changed(block_k=1.5), "are not positive integers"),
         (_changed(shape=[48]), "not enough values"),
         (_changed(threshold=7), "threshold 7 outside"),
+        (_changed(block_k=400), "groups of None rows and 400 columns"),
+        (_changed(row_group=49), "groups of 49 rows and 32 columns"),
+        (_changed(lr="auto"), "lr must be a number, not str"),
+        (_changed(mse=None), "mse must be a number, not NoneType"),
+        (_changed(history={"loss": [1.0], "mean_gate": [], "active": [1]}), "different lengths"),
         (_changed(extra=1), "unexpected keyword"),
         (lambda found: [found], "its kind is not"),
     ],
@@ -213,6 +224,8 @@ def test_plots_show_the_descent_the_gates_and_the_path(tmp_path: Path) -> None:
     falling, ended = found.plot().axes
     np.testing.assert_array_equal(falling.lines[0].get_ydata(), found.history.loss)
     np.testing.assert_array_equal(ended.lines[0].get_ydata(), found.gates)
+    grouped = train(w, x, lr="auto", l1=0.01, row_group=16)
+    np.testing.assert_array_equal(grouped.plot().axes[1].images[0].get_array(), grouped.gates)
     several = path(w, x, [1e-3, 1e-2])
     (axes,) = several.plot().axes
     drawn = np.asarray(axes.lines[0].get_ydata(), np.float64)

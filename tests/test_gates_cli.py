@@ -122,6 +122,10 @@ def test_a_plot_is_written(tmp_path: Path, extra: list[str]) -> None:
         return
     assert result.exit_code == 0, result.output
     assert file.read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == [file]
+    result = invoke("--plot", tmp_path / "gates.txt")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "--plot draws .png, .svg, .pdf, and not 'gates.txt'" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -138,7 +142,12 @@ def test_a_plot_is_written(tmp_path: Path, extra: list[str]) -> None:
         (["--lambda-path", "1e-3,x"], "--lambda-path: 'x' is not a number"),
         (["--weights", "none.gguf", "--tensor", "a"], "none.gguf"),
         (["--activations", "none.npy"], "none.npy"),
-        (["--save", "no/such/folder/gates.json"], "no/such/folder"),
+        (["--lr", "nan"], "lr=nan is not a positive number"),
+        (["--lambda", "nan"], "l1=nan is not a number from 0 on"),
+        (["--block-k", "0"], "block_k=0 is outside 1..1024"),
+        (["--save", "no/such/folder/gates.json"], "there is no folder no/such/folder"),
+        (["--save", "."], ". is a folder"),
+        (["--plot", "no/such/folder/gates.png"], "there is no folder no/such/folder"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_code_1(arguments: list[str], message: str) -> None:
@@ -146,12 +155,13 @@ def test_what_is_wrong_is_one_line_and_exit_code_1(arguments: list[str], message
     assert (result.exit_code, type(result.exception)) == (1, SystemExit)
     assert message in result.stderr
     assert result.stderr.splitlines()[-1].startswith("qkernels gate-train: ")
+    assert result.stdout == ""
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--n", "0"], "0 is not in the range"),
+        (["--n", "0"], "Invalid value for '--n'"),
         (["--tensor", "a"], "--tensor is of a file"),
         (["--prompt", "a"], "--prompt needs a model"),
         (["--weights", "w.npy", "--n", "4"], "--n and --k are for random weights"),
@@ -184,6 +194,7 @@ def test_wrong_files_are_named(
         (["--weights", weights, "--activations", objects], str(objects)),
         (["--weights", weights, "--activations", cut], str(cut)),
         (["--weights", weights, "--activations", text], f"{text} is no .npy file"),
+        (["--weights", weights, "--activations", inputs, "--samples", 7], "has 6 of them"),
         (["--weights", weights, "--tensor", "a"], "is an array, which has no tensor 'a'"),
         (["--weights", text, "--tensor", "a"], str(text)),
         (["--weights", random_model_path], "give --tensor NAME"),
@@ -193,6 +204,35 @@ def test_wrong_files_are_named(
         result = invoke(*arguments)
         assert (result.exit_code, type(result.exception)) == (1, SystemExit), arguments
         assert message in result.stderr
+
+
+def test_steps_that_are_too_small_are_noticed_unless_their_size_was_chosen() -> None:
+    small = ["--n", 16, "--k", 64]
+    notice = "no gate moved by 0.001: 50 steps of 1e-5 are too small"
+    assert notice in invoke(*small).stderr
+    assert notice in invoke(*small, "--lambda-path", "1e-4,1e-3").stderr
+    assert invoke(*small, "--lr", "auto", "--lambda", 0).stderr == ""
+    assert invoke(*small, "--steps", 0).stderr == ""
+    assert invoke(*small, "--json").stderr == ""
+
+
+@pytest.mark.parametrize("stop", ["train", "save"])
+def test_an_interruption_is_exit_code_130_and_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: str
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    file = tmp_path / "gates.json"
+    file.write_text("old")
+    if stop == "train":
+        monkeypatch.setattr(gates, "train", interrupted)
+    else:
+        monkeypatch.setattr("os.replace", interrupted)
+    result = invoke("--n", 16, "--k", 64, "--save", file)
+    assert result.exit_code == 130
+    assert list(tmp_path.iterdir()) == [file]
+    assert file.read_text() == "old"
 
 
 def test_help_has_an_example() -> None:

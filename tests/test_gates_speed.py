@@ -1,88 +1,83 @@
-"""What gates gain, as ratios of times that are taken in turns."""
+"""What gates gain, as ratios of the least times of calls that take turns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import pytest
 
 import qkernels as qk
 from direct_gates import direct_gates
+from qkernels.bench.gates import random_mask, without
+from qkernels.bench.machine import last_level_cache
+from qkernels.bench.problem import Problem
 from qkernels.gates import Quadratic, train
 from qkernels.gates.training import _Descent, _Options
-from weights import random_weights
+from weights import SANITIZED
+
+pytestmark = pytest.mark.skipif(SANITIZED, reason="times under sanitizers tell nothing")
 
 N, K, SAMPLES, STEPS = 2048, 8192, 4, 50
 
 
-def best_times(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """The least seconds of each call, which take turns."""
-    best = dict.fromkeys(calls, float("inf"))
+def least_times(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """The least seconds of each call."""
+    least = dict.fromkeys(calls, float("inf"))
     for _ in range(rounds):
         for name, call in calls.items():
             begin = perf_counter()
             call()
-            best[name] = min(best[name], perf_counter() - begin)
-    return best
+            least[name] = min(least[name], perf_counter() - begin)
+    return least
 
 
-@pytest.mark.slow
 def test_training_is_ten_times_as_fast_as_a_direct_loop_and_a_step_a_hundred_times() -> None:
     rng = np.random.default_rng(0)
     w = rng.standard_normal((N, K), np.float32) / np.float32(np.sqrt(K))
     x = rng.standard_normal((SAMPLES, K), np.float32)
+    quadratic = Quadratic.of(w, x)
+    lr = 1 / quadratic.curvature
+    start = np.ones((1, quadratic.blocks))
+    descent = _Descent(quadratic, _Options(STEPS, lr, 0.3, 0.5, "projected", False))
+    least = least_times(
+        {
+            "direct, 1 step": lambda: direct_gates(w, x, 32, 1, lr, 0.3),
+            "direct, 6 steps": lambda: direct_gates(w, x, 32, 6, lr, 0.3),
+            "all of 50 steps": lambda: train(w, x, lr=lr, l1=0.3, normalize=False),
+            "50 steps alone": lambda: descent.run(start, 0.3, None, False),
+        },
+        3,
+    )
+    step = (least["direct, 6 steps"] - least["direct, 1 step"]) / 5
+    # The direct loop's set-up is not even counted.
+    assert STEPS * step >= 10 * least["all of 50 steps"], least
+    assert STEPS * step >= 100 * least["50 steps alone"], least
+
+
+def test_at_full_size_gates_are_those_of_the_direct_loop() -> None:
+    rng = np.random.default_rng(1)
+    w = rng.standard_normal((N, K), np.float32) / np.float32(np.sqrt(K))
+    x = rng.standard_normal((SAMPLES, K), np.float32)
     lr = 1 / Quadratic.of(w, x).curvature
-    start = np.ones((1, K // 32))
-    descent = _Descent(Quadratic.of(w, x), _Options(STEPS, lr, 0.3, 0.5, "projected", False))
-    calls: dict[str, Callable[[], object]] = {
-        "direct": lambda: direct_gates(w, x, 32, STEPS, lr, 0.3),
-        "train": lambda: train(w, x, steps=STEPS, lr=lr, l1=0.3, normalize=False),
-        "steps": lambda: descent.run(start, 0.3, None, False),
-    }
-    found = train(w, x, steps=STEPS, lr=lr, l1=0.3, normalize=False)
-    expected, _ = direct_gates(w.astype(np.float64), x.astype(np.float64), 32, STEPS, lr, 0.3)
+    found = train(w, x, steps=5, lr=lr, l1=0.3, normalize=False)
+    expected, _ = direct_gates(w.astype(np.float64), x.astype(np.float64), 32, 5, lr, 0.3)
+    assert expected.min() < 0.99
     np.testing.assert_allclose(found.gates, expected, atol=1e-5)
-    best = best_times(calls, 3)
-    whole, step = best["direct"] / best["train"], best["direct"] / best["steps"]
-    print(f"\n{best}: the whole {whole:.1f}x, a step {step:.0f}x")
-    assert whole >= 10
-    assert step >= 100
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("fmt", ["q4_k", "q8_0"])
-def test_without_half_of_the_blocks_packed_products_take_little_more_than_half(fmt: str) -> None:
-    raw = random_weights(fmt, N, K)
-    weights = qk.QTensor(raw, fmt, (N, K))
-    keep = np.random.default_rng(0).permutation(K // 256) % 2 == 0
-    x = np.random.default_rng(1).standard_normal(K).astype(np.float32)
-    copies = -(-(256 << 20) // weights.nbytes)
-    whole = [weights.pack() for _ in range(copies)]
-    half = [weights.pack(gates=keep, block_k=256) for _ in range(copies)]
+def test_half_the_blocks_take_six_tenths_of_the_time_packed_and_unpacked_never_more() -> None:
+    problem = Problem("q4_k", N, K, 1, cold=True, cache_bytes=last_level_cache())
+    blocks, panels, x = problem.rotation, problem.packed, problem.x
+    keep = random_mask(K // 256, 0.5)
+    half = without(problem, keep, 256)
     calls: dict[str, Callable[[], object]] = {
-        "whole": lambda: [qk.gemv(w, x, threads=1) for w in whole],
-        "half": lambda: [qk.gated_gemv(w, x, threads=1) for w in half],
+        "blocks": lambda: qk.gemv(blocks.next().tensor, x, threads=1),
+        "zeroed": lambda: qk.gated_gemv(blocks.next().tensor, x, keep, block_k=256, threads=1),
+        "packed": lambda: qk.gemv(panels.next(), x, threads=1),
+        "half": lambda: qk.gated_gemv(half.next(), x, threads=1),
     }
-    best = best_times(calls, 7)
-    ratio = best["half"] / best["whole"]
-    print(f"\n{fmt}: {ratio:.3f}")
-    assert ratio <= 0.6
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("fmt", ["q4_k", "q8_0"])
-def test_blocks_take_no_longer_for_being_dropped(fmt: str) -> None:
-    weights = qk.QTensor(random_weights(fmt, N, K), fmt, (N, K))
-    keep = np.random.default_rng(0).random(K // 32) < 0.5
-    x: Any = np.random.default_rng(1).standard_normal(K).astype(np.float32)
-    calls: dict[str, Callable[[], object]] = {
-        "dense": lambda: [qk.gemv(weights, x, threads=1) for _ in range(4)],
-        "gated": lambda: [qk.gated_gemv(weights, x, keep, block_k=32, threads=1) for _ in range(4)],
-    }
-    best = best_times(calls, 25)
-    ratio = best["gated"] / best["dense"]
-    print(f"\n{fmt}: {ratio:.3f}")
-    assert ratio <= 1.05
+    least = least_times(calls, 60)
+    assert least["half"] <= 0.6 * least["packed"], least
+    assert least["zeroed"] <= 1.05 * least["blocks"], least

@@ -292,6 +292,10 @@ def isas(*, all: bool = False, for_tests: bool = False) -> list[str]:
     """
     The ISAs that this CPU runs, worst first; those too that are never chosen when `for_tests`, all that were built when `all`.
     """
+def kept_columns(x: typing.Any, keep: typing.Annotated[numpy.typing.ArrayLike, numpy.bool], block_k: typing.SupportsIndex, gather: bool) -> numpy.ndarray[typing.Any, typing.Any]:
+    """
+    x of shape (k,) in float32, with zeros in the blocks of columns whose `keep` is False, or without those when `gather`.
+    """
 def linear(weights: Weights, x: typing.Any, bias: typing.Any, act: typing.Any, out: typing.Any, threads: typing.SupportsIndex, vector: bool) -> typing.Any:
     """
     x @ weights.T + bias for x of shape (..., k), or (k,) alone when `vector`.

@@ -9,7 +9,7 @@ import numpy as np
 from . import _core
 from ._frameworks import empty, is_torch, plain
 from ._ops import _resolve, gemv
-from .gated import BlockMask, GatedTensor
+from .gated import BlockMask, GatedTensor, is_trained, not_bool
 from .packed import PackedTensor
 from .tensor import QTensor
 
@@ -64,75 +64,101 @@ def gated_gemv(
     Raises:
         TypeError: an argument of the wrong kind or dtype: activations that are quantised already,
             gates for a GatedTensor or none for anything else, gates by rows for a PackedTensor.
-        ValueError: a wrong shape, format or range. `out` keeps its contents.
+        ValueError: a wrong shape, format or range. Whatever is wrong, `out` keeps its contents.
     """
-    x = _checked_vector(x)
+    if is_torch(x):
+        x = plain(x, "x")
+        if out is None:
+            out = empty(tuple(getattr(weights, "shape", ()))[:1], like_torch=True)
     if isinstance(weights, GatedTensor):
         if gates is not None or block_k is not None or fmt is not None:
             raise TypeError("a GatedTensor has its gates and its format; give neither")
-        parts = [(p.rows, p.packed, p.take(x)) for p in weights.parts(len(x))]
-        return _products(parts, weights.shape[0], x, bias, act, out, threads)
-    view = _resolve(weights, fmt, len(x))
-    if not isinstance(weights, (QTensor, PackedTensor)):
-        weights = QTensor(weights, view.fmt, view.shape)
+        parts: Sequence[QTensor | PackedTensor | None] = weights.parts
+        mask = weights.block_mask
+        _check_depth(x, weights.shape[1])
+    elif isinstance(gates, np.ndarray):
+        # One mask for all rows, which the core checks. What else is done here costs as much as it.
+        if gates.dtype.kind != "b":
+            raise TypeError(not_bool(gates))
+        kept = _core.kept_columns(x, gates, 1 if block_k is None else block_k, False)
+        return gemv(weights, kept, fmt, bias=bias, act=act, out=out, threads=threads)
+    else:
+        parts, mask = _parts(weights, gates, fmt, block_k)
+        _check_depth(x, mask.k)
+    gather = isinstance(weights, GatedTensor)
+    inputs = [_core.kept_columns(x, keep, mask.block_k, gather) for keep in mask.keep]
+    if len(parts) == 1 and parts[0] is not None:
+        return gemv(parts[0], inputs[0], bias=bias, act=act, out=out, threads=threads)
+    return _by_groups(parts, inputs, mask, bias, act, out, threads)
+
+
+def _check_depth(x: Any, k: int) -> None:
+    """Refuse a vector of another depth; what is no vector the core refuses."""
+    shape = tuple(getattr(x, "shape", ()))
+    if len(shape) == 1 and shape[0] != k:
+        raise ValueError(f"x has k={shape[0]}, the weights have k={k}")
+
+
+def _parts(
+    weights: Any, gates: Any, fmt: Format, block_k: int | None
+) -> tuple[list[QTensor | PackedTensor], BlockMask]:
+    """The rows of each group, and the columns that they keep."""
     if gates is None:
         raise TypeError("gates are missing: a GateResult, or a mask of bool")
-    if len(weights.shape) != 2 or weights.shape[1] != len(x):
-        raise ValueError(f"x has k={len(x)}, the weights are of shape {weights.shape}")
-    n, k = weights.shape
-    mask = BlockMask.of(gates, block_k, n, k)
+    if not isinstance(weights, (QTensor, PackedTensor)):
+        k = gates.shape[1] if is_trained(gates) else None
+        view = _resolve(weights, fmt, k)
+        weights = QTensor(weights, view.fmt, view.shape)
+    else:
+        _resolve(weights, fmt)
+    if len(weights.shape) != 2:
+        raise ValueError(f"gates take a matrix, not {weights.shape[0]} experts; see w[e]")
+    mask = BlockMask.of(gates, block_k, *weights.shape)
     if len(mask.keep) == 1:
-        zeroed = _zeroed(x, mask.keep[0], mask.block_k)
-        return gemv(weights, zeroed, bias=bias, act=act, out=out, threads=threads)
+        return [weights], mask
     if isinstance(weights, PackedTensor):
         raise TypeError("gates by rows take a QTensor, or what its pack(gates=...) made")
-    groups = mask.groups(n)
-    pieces = [(rows, weights[rows], _zeroed(x, keep, mask.block_k)) for rows, keep in groups]
-    return _products(pieces, n, x, bias, act, out, threads)
+    return [weights[rows] for rows in mask.rows()], mask
 
 
-def _checked_vector(x: Any) -> Any:
-    if isinstance(x, _core.Activations):
-        raise TypeError("x is quantised already; gates drop what is not")
-    if not isinstance(x, np.ndarray) and not is_torch(x):
-        raise TypeError(f"x must be a NumPy array or a torch tensor, not {type(x).__name__}")
-    if x.ndim != 1:
-        raise ValueError(f"gated_gemv takes one vector x of shape (k,), not {x.ndim} dimensions")
-    return plain(x, "x")
-
-
-def _zeroed(x: Any, keep: NDArray[np.bool_], block_k: int) -> Any:
-    """A copy of x with zeros in the blocks that are not kept."""
-    zeroed = x.clone() if is_torch(x) else x.copy()
-    if len(x) % block_k == 0:
-        zeroed.reshape(-1, block_k)[~keep] = 0
-    else:
-        zeroed[~np.repeat(keep, block_k)[: len(x)]] = 0
-    return zeroed
-
-
-def _products(
-    pieces: Sequence[tuple[slice, QTensor | PackedTensor | None, Any]],
-    n: int,
-    x: Any,
+def _by_groups(
+    parts: Sequence[QTensor | PackedTensor | None],
+    inputs: Sequence[NDArray[np.float32]],
+    mask: BlockMask,
     bias: Any,
     act: str,
     out: Any,
     threads: int | None,
 ) -> Any:
     """Products by groups of rows, each with an x of its own; without weights only the bias."""
-    if len(pieces) == 1 and pieces[0][1] is not None:
-        return gemv(pieces[0][1], pieces[0][2], bias=bias, act=act, out=out, threads=threads)
-    for what, vector in (("bias", bias), ("out", out)):
-        shape = getattr(vector, "shape", None)
-        if vector is not None and (shape is None or tuple(shape) != (n,)):
-            raise ValueError(f"{what} has shape {shape}, expected {(n,)}")
+    _check_length(bias, mask.n, "bias")
+    _check_length(out, mask.n, "out")
     if out is None:
-        out = empty((n,), is_torch(x))
-    for rows, weights, own in pieces:
-        added = None if bias is None else bias[rows]
+        out = np.empty(mask.n, np.float32)
+    groups = list(zip(mask.rows(), parts, inputs, strict=True))
+    # Products first: what is wrong with the arguments is found before anything is written.
+    for rows, weights, x in groups:
+        if weights is not None:
+            added = None if bias is None else bias[rows]
+            gemv(weights, x, bias=added, act=act, out=out[rows], threads=threads)
+    for rows, weights, _ in groups:
         if weights is None:
-            out[rows] = 0 if added is None else added
-        else:
-            gemv(weights, own, bias=added, act=act, out=out[rows], threads=threads)
+            out[rows] = 0 if bias is None else bias[rows]
     return out
+
+
+def _check_length(vector: Any, n: int, what: str) -> None:
+    """Before a vector is cut into groups of rows.
+
+    Raises:
+        TypeError: it is no array.
+        ValueError: it is not of shape (n,).
+    """
+    if vector is None:
+        return
+    if not isinstance(vector, np.ndarray) and not is_torch(vector):
+        raise TypeError(
+            f"{what} must be a NumPy array or a torch tensor, not {type(vector).__name__}"
+        )
+    if tuple(vector.shape) != (n,):
+        raise ValueError(f"{what} has shape {tuple(vector.shape)}, expected {(n,)}")

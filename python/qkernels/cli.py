@@ -29,7 +29,7 @@ app.command(epilog=cli_tools.VERIFY_EXAMPLE)(cli_tools.verify)
 app.command(epilog=cli_tools.EXTRACT_EXAMPLE)(cli_tools.extract)
 app.command(epilog=cli_quantize.EXAMPLE)(cli_quantize.quantize)
 app.command(epilog=cli_stream.EXAMPLE)(cli_stream.stream)
-app.command("gate-train")(cli_gates.gate_train)
+app.command("gate-train", epilog=cli_gates.EXAMPLE)(cli_gates.gate_train)
 
 
 def _print_version(wanted: bool) -> None:

@@ -5,23 +5,24 @@ from __future__ import annotations
 import json as jsons
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 import qkernels as qk
+from qkernels.cli_gate_inputs import Source
 from qkernels.cli_llama import Json, Threads, _errors
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from qkernels.gates import GatePath, GateResult
     from qkernels.gates.result import Step
 
-_NPY = b"\x93NUMPY"
+EXAMPLE = (
+    "Example: qkernels gate-train --weights model.gguf --tensor blk.0.ffn_down.weight"
+    ' --prompt "The capital of France is" --lr auto --steps 200'
+)
+_PICTURES = (".png", ".svg", ".pdf")
 # No gate moved by more than this: the steps were too small, or too few.
 _MOVED = 1e-3
 
@@ -81,20 +82,16 @@ def gate_train(
 
     Each step prints the loss, the mean gate, and how many blocks are active. With
     --lambda-path there is a line a price instead.
-
-    Example: qkernels gate-train --weights model.gguf --tensor blk.0.ffn_down.weight
-    --prompt "The capital of France is" --lr auto --steps 200
     """
-    from qkernels.bench.plot import check as check_plot
     from qkernels.gates.files import replacing
 
     if lambda_path is not None and save is not None:
         raise typer.BadParameter("--save takes one result, --lambda-path makes several")
-    source = _Source(n, k, samples, weights, tensor, activations, prompt or [], seed)
+    source = Source(n, k, samples, weights, tensor, activations, prompt or [], seed)
     source.check()
+    with _errors("gate-train"):
+        _check_targets(save, plot)
     with _errors("gate-train"), source.open() as (w, x):
-        if plot is not None:
-            check_plot()
         options: dict[str, Any] = {
             "block_k": block_k, "steps": steps, "lr": lr if lr == "auto" else _number(lr, "--lr"),
             "threshold": threshold, "rule": rule, "normalize": normalize,
@@ -113,100 +110,31 @@ def gate_train(
             with replacing(plot) as unfinished:
                 found.plot().savefig(unfinished, dpi=150)
         _report(found, json)
+        if not json and steps > 0 and lr != "auto" and _at_rest(found):
+            typer.echo(
+                f"no gate moved by {_MOVED:g}: {steps} steps of {lr} are too small for this matrix;"
+                " --lr auto chooses their size",
+                err=True,
+            )
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where weights and inputs come from."""
-
-    n: int | None
-    k: int | None
-    samples: int | None
-    weights: Path | None
-    tensor: str | None
-    activations: Path | None
-    prompts: list[str]
-    seed: int
-
-    def check(self) -> None:
-        """Refuse options that contradict each other.
-
-        Raises:
-            typer.BadParameter: they do.
-        """
-        if self.weights is not None and (self.n is not None or self.k is not None):
-            raise typer.BadParameter("--n and --k are for random weights, not for --weights")
-        if self.tensor is not None and self.weights is None:
-            raise typer.BadParameter("--tensor is of a file: give --weights FILE too")
-        if self.prompts and self.tensor is None:
-            raise typer.BadParameter("--prompt needs a model: --weights FILE --tensor NAME")
-        if self.prompts and self.activations is not None:
-            raise typer.BadParameter("--prompt and --activations both say what the inputs are")
-
-    @contextmanager
-    def open(self) -> Iterator[tuple[qk.QTensor | NDArray[Any], NDArray[Any]]]:
-        """Weights, which may be views of a file that is open meanwhile, and inputs."""
-        rng = np.random.default_rng(self.seed)
-        if self.weights is None:
-            n, k = self.n or 256, self.k or 1024
-            dense = rng.standard_normal((n, k), np.float32) / np.float32(np.sqrt(k))
-            yield dense, self._inputs(rng, k, None)
-        elif _is_npy(self.weights):
-            if self.tensor is not None:
-                raise ValueError(f"{self.weights} is an array, which has no tensor {self.tensor!r}")
-            array = _load(self.weights)
-            yield array, self._inputs(rng, array.shape[-1] if array.ndim else 0, None)
-        else:
-            if self.tensor is None:
-                raise ValueError(f"which tensor of {self.weights}? give --tensor NAME")
-            with qk.load_gguf(self.weights) as file:
-                found = _matrix(file, self.tensor)
-                yield found, self._inputs(rng, int(found.shape[-1]), file)
-
-    def _inputs(self, rng: np.random.Generator, k: int, file: qk.GGUFFile | None) -> NDArray[Any]:
-        if self.activations is not None:
-            array = _load(self.activations)
-            return array if self.samples is None or array.ndim < 2 else array[: self.samples]
-        if self.prompts and file is not None and self.tensor is not None:
-            captured = qk.gates.capture(file, self.prompts, self.tensor)[self.tensor]
-            return captured[: self.samples]
-        return rng.standard_normal((self.samples or 4, k), np.float32)
-
-
-def _load(path: Path) -> NDArray[Any]:
-    """An array that is mapped, so that no more is read than the file has.
+def _check_targets(save: Path | None, plot: Path | None) -> None:
+    """Find what cannot be written before anything is trained.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: it is no .npy file, or holds objects.
+        OSError: no file can be there.
+        ValueError: no such kind of picture, or nothing that draws it.
     """
-    if not _is_npy(path):
-        raise ValueError(f"{path} is no .npy file")
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: {error}") from None
-    return array
+    from qkernels.bench.plot import check as check_plot
+    from qkernels.gates.files import check_target
 
-
-def _is_npy(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_NPY)) == _NPY
-
-
-def _matrix(file: qk.GGUFFile, name: str) -> qk.QTensor | NDArray[Any]:
-    """A matrix of a file.
-
-    Raises:
-        ValueError: there is no such tensor, or it is none.
-    """
-    try:
-        found = file.unpacked(name)
-    except KeyError as error:
-        raise ValueError(error.args[0]) from None
-    if len(found.shape) != 2:
-        raise ValueError(f"{name} has shape {tuple(found.shape)}; gates take a matrix (n, k)")
-    return found
+    for path in (save, plot):
+        if path is not None:
+            check_target(path)
+    if plot is not None:
+        check_plot()
+        if plot.suffix not in _PICTURES:
+            raise ValueError(f"--plot draws {', '.join(_PICTURES)}, and not {plot.name!r}")
 
 
 def _number(text: str, option: str) -> float:
@@ -247,12 +175,6 @@ def _report(found: GateResult | GatePath, json: bool) -> None:
             f"active blocks {found.active} of {found.gates.size},"
             f" mean squared error {found.mse:.6g}, relative error {found.relative_error:.6g}"
         )
-        if len(found.history) and found.gates.min() > 1 - _MOVED:
-            typer.echo(
-                f"no gate moved by {_MOVED:g}: {len(found.history)} steps of {found.lr:g} are"
-                " too small for this matrix; --lr auto chooses their size",
-                err=True,
-            )
     elif json:
         results = [{**result.to_dict(), **_outcome(result)} for result in found]
         typer.echo(jsons.dumps({"path": results}, indent=2))
@@ -263,6 +185,14 @@ def _report(found: GateResult | GatePath, json: bool) -> None:
             typer.echo(
                 f"{result.l1:>10g}  {active:>11}  {result.mse:>18.6g}  {result.relative_error:.6g}"
             )
+
+
+def _at_rest(found: GateResult | GatePath) -> bool:
+    """Whether no gate moved noticeably."""
+    from qkernels.gates import GateResult
+
+    results = [found] if isinstance(found, GateResult) else list(found)
+    return all(result.gates.min() > 1 - _MOVED for result in results)
 
 
 def _outcome(found: GateResult) -> dict[str, Any]:

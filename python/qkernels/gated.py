@@ -8,34 +8,53 @@ are kept are copied next to each other, and x is gathered to match.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .packed import PackedTensor
 from .tensor import QTensor
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from ._frameworks import Array
+    from .gates import GateResult
+    from .packed import PackedTensor
 
 
-@dataclass(frozen=True, eq=False)
-class BlockMask:
+def is_trained(gates: object) -> TypeIs[GateResult]:
+    """Whether gates are a `GateResult`, of which there is none before its module is there."""
+    module = sys.modules.get("qkernels.gates.result")
+    return module is not None and isinstance(gates, module.GateResult)
+
+
+def not_bool(gates: NDArray[Any]) -> str:
+    """What is wrong with a mask of another dtype."""
+    return (
+        f"gates must be a GateResult or an array of bool, not of {gates.dtype};"
+        " gates >= threshold makes one"
+    )
+
+
+class BlockMask(NamedTuple):
     """Which blocks of columns are kept, by groups of rows.
 
     Attributes:
         keep: bool (groups, blocks).
         block_k: columns of a block; the last one may have fewer.
         row_group: rows of a group; the last one may have fewer.
+        n: rows of the weights.
+        k: their columns.
     """
 
     keep: NDArray[np.bool_]
     block_k: int
     row_group: int
+    n: int
+    k: int
 
     @classmethod
     def of(cls, gates: object, block_k: int | None, n: int, k: int) -> BlockMask:
@@ -45,21 +64,16 @@ class BlockMask:
             TypeError: gates are neither; or `block_k` is given with trained gates, which have one.
             ValueError: they are for another shape.
         """
-        from .gates.result import GateResult
-
-        if isinstance(gates, GateResult):
+        if is_trained(gates):
             if block_k is not None:
                 raise TypeError(f"block_k={block_k} is for a mask; these gates have their own")
             if gates.shape[1] != k or (gates.row_group is not None and gates.shape[0] != n):
                 raise ValueError(f"gates for weights of {gates.shape}, the weights have {(n, k)}")
             rows = n if gates.row_group is None else gates.row_group
-            return cls(np.atleast_2d(gates.mask), gates.block_k, rows)
+            return cls(np.atleast_2d(gates.mask), gates.block_k, rows, n, k)
         keep = np.asarray(gates)
         if keep.dtype != np.bool_:
-            raise TypeError(
-                f"gates must be a GateResult or an array of bool, not of {keep.dtype};"
-                " gates >= threshold makes one"
-            )
+            raise TypeError(not_bool(keep))
         width = 1 if block_k is None else operator.index(block_k)
         if not 1 <= width <= k:
             raise ValueError(f"block_k={width} is outside 1..{k}")
@@ -67,36 +81,12 @@ class BlockMask:
             raise ValueError(
                 f"a mask of shape {keep.shape}; k={k} has {-(-k // width)} blocks of {width}"
             )
-        return cls(keep[None], width, n)
+        return cls(keep[None], width, n, n, k)
 
-    def groups(self, n: int) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
-        """The rows of each group, and the blocks that are kept for them."""
-        for group, keep in enumerate(self.keep):
-            begin = group * self.row_group
-            yield slice(begin, min(begin + self.row_group, n)), keep
-
-
-@dataclass(frozen=True, eq=False)
-class GatedRows:
-    """Rows that keep the same columns.
-
-    Attributes:
-        rows: which.
-        packed: their panels; None where nothing is kept.
-        block_k: 1 where `kept` are columns, else that of the blocks that it numbers.
-        kept: what of x meets the panels, in order.
-    """
-
-    rows: slice
-    packed: PackedTensor | None
-    block_k: int
-    kept: NDArray[np.intp]
-
-    def take(self, x: Any) -> Any:
-        """The kept columns of x, an array or a tensor of shape (k,)."""
-        if self.block_k == 1:
-            return x[self.kept]
-        return x.reshape(-1, self.block_k)[self.kept].reshape(-1)
+    def rows(self) -> list[slice]:
+        """The rows of each group."""
+        begins = range(0, self.n, self.row_group)
+        return [slice(begin, min(begin + self.row_group, self.n)) for begin in begins]
 
 
 class GatedTensor:
@@ -105,7 +95,7 @@ class GatedTensor:
     `gated_gemv` multiplies by it, and so does `weights @ x` for x of shape (k,).
     """
 
-    __slots__ = ("_fmt", "_mask", "_parts", "_shape")
+    __slots__ = ("_fmt", "_mask", "_nbytes", "_parts", "_shape")
     __array_ufunc__ = None  # NumPy's operators leave `x @ weights` to Python, which refuses it
 
     def __init__(
@@ -113,38 +103,39 @@ class GatedTensor:
     ) -> None:
         if weights.ndim != 2:
             raise ValueError(f"pack takes a matrix, not {weights.shape[0]} experts; see w[e]")
+        n, k = weights.shape
         block = _core.format_info(weights.fmt)[2]
-        if mask.block_k % block:
+        if mask.block_k % block and mask.block_k != k:
             raise ValueError(
                 f"block_k={mask.block_k} is no multiple of the {block} weights of a"
-                f" {weights.fmt} block, which panels keep or leave out as a whole"
+                f" {weights.fmt} block, which panels keep or leave out as a whole; train gates"
+                f" with block_k={max(1, mask.block_k // block) * block}"
             )
-        n, k = weights.shape
         self._shape = (n, k)
         self._fmt = weights.fmt
-        self._mask = mask
-        self._parts: list[GatedRows] = []
-        for rows, keep in mask.groups(n):
-            columns = _kept_columns(weights[rows], keep, mask.block_k)
-            packed = None
-            if columns is not None:
-                packed = columns.pack(threads=threads, huge_pages=huge_pages)
-            if k % mask.block_k == 0:
-                part = GatedRows(rows, packed, mask.block_k, np.flatnonzero(keep))
-            else:
-                kept = np.flatnonzero(np.repeat(keep, mask.block_k)[:k])
-                part = GatedRows(rows, packed, 1, kept)
-            self._parts.append(part)
+        keep = mask.keep.copy()  # whoever made the mask may change it, and the panels stay
+        keep.setflags(write=False)
+        self._mask = mask._replace(keep=keep)
+        self._parts: list[PackedTensor | None] = []
+        self._nbytes = 0
+        for rows, kept in zip(mask.rows(), keep, strict=True):
+            columns = _kept_columns(weights[rows], kept, mask.block_k)
+            if columns is None:
+                self._parts.append(None)
+                continue
+            packed = columns.pack(threads=threads, huge_pages=huge_pages)
+            self._parts.append(packed)
+            self._nbytes += packed.nbytes
 
-    def parts(self, k: int) -> list[GatedRows]:
-        """The groups of rows, for an x of k values.
-
-        Raises:
-            ValueError: the weights have another k.
-        """
-        if k != self._shape[1]:
-            raise ValueError(f"x has k={k}, the weights have k={self._shape[1]}")
+    @property
+    def parts(self) -> list[PackedTensor | None]:
+        """The panels of each group of rows; None where nothing is kept."""
         return self._parts
+
+    @property
+    def block_mask(self) -> BlockMask:
+        """What is kept, by groups of rows."""
+        return self._mask
 
     @property
     def fmt(self) -> str:
@@ -169,7 +160,7 @@ class GatedTensor:
     @property
     def nbytes(self) -> int:
         """The bytes of all panels."""
-        return sum(part.packed.nbytes for part in self._parts if part.packed is not None)
+        return self._nbytes
 
     def __matmul__(self, x: Any) -> Array:
         """weights @ x without the dropped columns, for x of shape (k,)."""
@@ -203,7 +194,7 @@ def _kept_columns(weights: QTensor, keep: NDArray[np.bool_], block_k: int) -> QT
     """A copy of the blocks of columns that are kept, as a matrix; None where none is."""
     n, k = weights.shape
     _, _, block, nbytes = _core.format_info(weights.fmt)
-    width = block_k // block * nbytes
+    width = -(-block_k // block) * nbytes
     data = np.asarray(weights.data)
     edges = np.flatnonzero(np.diff(keep, prepend=False, append=False)).tolist()
     runs = list(zip(edges[::2], edges[1::2], strict=True))

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _core, _threads
 from ._frameworks import is_torch, plain
+from ._indexing import select
 
 if TYPE_CHECKING:
     import torch
@@ -16,13 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ._frameworks import Array
+    from ._indexing import Index
     from .cuda import CudaTensor
     from .gated import GatedTensor
     from .gates import GateResult
     from .packed import PackedTensor
     from .raw_ints import RawInts
-
-Index = int | slice | tuple["int | slice", ...]
 
 
 class QTensor:
@@ -187,18 +187,20 @@ class QTensor:
         Products with it of quantised weights are two to eight times as fast as with blocks in
         cache, and come near the speed of memory outside it (docs/performance.md). The copy has
         about the size of the blocks, except that tq1_0 becomes 1.2 times as large, and iq1, iq2
-        and iq3, with 4.3 or 4.6
-        bits a weight, 1.25 to 2.8 times: where many cores share little bandwidth, their blocks may
-        be faster.
-        `get_rows` and `dequantize` take it too, with the same results.
+        and iq3, with 4.3 or 4.6 bits a weight, 1.25 to 2.8 times: where many cores share little
+        bandwidth, their blocks may be faster. `get_rows` and `dequantize` take it too, with the
+        same results.
 
         Args:
             gates: which blocks of columns to leave out (docs/gates.md): trained gates, or bool
                 (ceil(k / block_k),), True for what is kept. Only `gated_gemv` takes the result.
-            block_k: columns of a block of such a mask, a multiple of the format's own block. Gates
-                that were trained bring it.
+            block_k: columns of a block of such a mask, a multiple of the format's own block; 1
+                when None. Gates that were trained bring it.
             threads: 1 to 256, instead of the default.
             huge_pages: ask for pages of 2 MiB where the weights fill one: they are read faster.
+
+        Returns:
+            A `PackedTensor`, or with gates a `GatedTensor`, which has panels of the kept columns.
 
         Raises:
             TypeError: gates of another kind, or `block_k` without a mask.
@@ -249,40 +251,8 @@ class QTensor:
             IndexError: an expert outside the stack, or more indices than dimensions.
             ValueError: an empty or backward slice, or one that cuts a block.
         """
-        indices = index if isinstance(index, tuple) else (index,)
-        if len(indices) > self.ndim:
-            raise IndexError(f"{len(indices)} indices for {self.ndim} dimensions")
-        data_index: list[int | slice] = []
-        shape: list[int] = []
-        for dim, (i, length) in enumerate(zip(indices, self._shape, strict=False)):
-            if isinstance(i, slice):
-                start, count, step = _bounds(i, length)
-                shape.append(count)
-                if dim == self.ndim - 1:
-                    data_index.append(self._block_slice(start, count, step))
-                else:
-                    data_index.append(slice(start, start + (count - 1) * step + 1, step))
-            elif dim == 0 and self.ndim == 3:
-                expert = operator.index(i)
-                if not -length <= expert < length:
-                    raise IndexError(f"expert {expert} is outside the {length} experts")
-                data_index.append(expert)
-            else:
-                raise TypeError(
-                    f"index {i!r} in dimension {dim} is not a slice: a single row is w[i:i+1]"
-                )
-        shape.extend(self._shape[len(indices) :])
-        return QTensor(self._data[tuple(data_index)], self.fmt, tuple(shape))
-
-    def _block_slice(self, start: int, count: int, step: int) -> slice:
-        """The bytes of weights [start, start + count) of a row."""
-        _, _, block, nbytes = _core.format_info(self.fmt)
-        stop, k = start + count, self._shape[-1]
-        if step != 1 or start % block or (stop % block and stop != k):
-            raise ValueError(
-                f"k slice {start}:{stop}:{step} cuts {self.fmt} blocks of {block} weights"
-            )
-        return slice(start // block * nbytes, -(-stop // block) * nbytes)
+        data_index, shape = select(index, self._shape, self.fmt)
+        return QTensor(self._data[data_index], self.fmt, shape)
 
     def __matmul__(self, x: Any) -> Array:
         """weights @ x for x of shape (k,) or (k, m), as for any matrix.
@@ -324,14 +294,3 @@ def matmul(weights: QTensor | PackedTensor, x: Any) -> Array:
         raise ValueError(f"weights @ x takes x of 1 or 2 dimensions, not {ndim}; see gemm")
     y = gemv(weights, x)
     return y
-
-
-def _bounds(index: slice, length: int) -> tuple[int, int, int]:
-    """(start, count, step) of a slice that selects at least one of `length` items, forwards."""
-    start, stop, step = index.indices(length)
-    if step < 1:
-        raise ValueError(f"slice {index} runs backwards; weights have no negative strides")
-    count = len(range(start, stop, step))
-    if count == 0:
-        raise ValueError(f"slice {index} of {length} selects nothing")
-    return start, count, step

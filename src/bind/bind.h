@@ -12,6 +12,7 @@ void bind_ops(pybind11::module_& m);
 void bind_fused(pybind11::module_& m);
 void bind_attention(pybind11::module_& m);
 void bind_rope(pybind11::module_& m);
+void bind_gated(pybind11::module_& m);
 void bind_gguf(pybind11::module_& m);
 void bind_raw_ints(pybind11::module_& m);
 void bind_quantize(pybind11::module_& m);

@@ -16,6 +16,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   qk::bind::bind_fused(m);
   qk::bind::bind_attention(m);
   qk::bind::bind_rope(m);
+  qk::bind::bind_gated(m);
   qk::bind::bind_gguf(m);
   qk::bind::bind_raw_ints(m);
   qk::bind::bind_quantize(m);

@@ -167,6 +167,43 @@ def calls(
 
 
 @app.command()
+def gates(
+    format: Formats = None,
+    n: Rows = 2048,
+    k: Depth = 4096,
+    block_k: Annotated[
+        int | None,
+        typer.Option(min=1, help="Columns of a gate; by default 32, or the format's block."),
+    ] = None,
+    dropped: Annotated[
+        float, typer.Option(min=0, max=1, help="The share of blocks that is dropped, at random.")
+    ] = 0.5,
+    threads: Threads = None,
+    rounds: Rounds = MIN_ROUNDS,
+    cold: Cold = True,
+    huge_pages: Huge = False,
+    json: Json = None,
+) -> None:
+    """Measure products without the columns that gates drop, in every format or in those named."""
+    from qkernels.bench import gates as measured
+    from qkernels.bench.machine import last_level_cache
+
+    command = " ".join(["qkernels", *sys.argv[1:]])
+    shapes = [measured.Shape(fmt, n, k, block_k) for fmt in format or qk.formats()]
+    plan = measured.Plan(
+        tuple(dict.fromkeys(threads or (1, int(qk.info()["threads"])))), dropped, rounds, cold,
+        last_level_cache(), huge_pages,
+    )  # fmt: skip
+    try:
+        found = measured.run(shapes, plan, announce=_announce)
+        typer.echo(measured.table(found), err=json == "-")
+        _write(measured.to_json(found, command), json)
+    except (ValueError, OSError, MemoryError) as error:
+        typer.echo(f"qkernels bench: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
 def llama(
     model: Annotated[
         str, typer.Argument(help="A GGUF file, or smollm2, which is fetched once.")

@@ -9,6 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Whether a file may become `path`: worth knowing before the work that fills it.
+
+    Raises:
+        OSError: it is a folder, or its own folder is not there.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target}: there is no folder {target.parent}")
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a path to write to; what is there afterwards becomes `path`, unless something raised.
@@ -16,6 +29,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         OSError: the file's folder does not exist or cannot be written to.
     """
+    check_target(path)
     target = Path(path)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unfinished-") as folder:
         unfinished = Path(folder) / target.name

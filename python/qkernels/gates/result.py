@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qkernels._frameworks import real
 from qkernels.gates.files import replacing
 
 if TYPE_CHECKING:
@@ -157,6 +158,8 @@ class GateResult:
         sizes = [n, k, block_k, *([] if row_group is None else [row_group])]
         if not all(type(size) is int and size > 0 for size in sizes):
             raise ValueError(f"the sizes {sizes} are not positive integers")
+        if block_k > k or (row_group is not None and row_group > n):
+            raise ValueError(f"groups of {row_group} rows and {block_k} columns, of {(n, k)}")
         groups = () if row_group is None else (-(-n // row_group),)
         expected = (*groups, -(-k // block_k))
         if gates.shape != expected:
@@ -166,6 +169,11 @@ class GateResult:
             raise ValueError("gates outside 0..1")
         if not 0 <= found["threshold"] <= 1:
             raise ValueError(f"threshold {found['threshold']} outside 0..1")
+        lengths = {np.shape(column) for column in vars(history).values()}
+        if len(lengths) != 1 or history.loss.ndim != 1:
+            raise ValueError("its history has columns of different lengths")
+        for name in ("l1", "lr", "mse", "relative_error"):
+            real(found[name], name)
         return cls(**{**found, "gates": gates, "shape": (n, k), "history": history})
 
     def plot(self) -> Figure:
@@ -177,17 +185,27 @@ class GateResult:
         Raises:
             ImportError: matplotlib is not installed; the extra `bench` has it.
         """
+        from matplotlib.ticker import MaxNLocator
+
         figure = _figure(2)
         falling, ended = figure.axes
         steps = np.arange(1, len(self.history) + 1)
         falling.plot(steps, self.history.loss)
         falling.set(xlabel="step", ylabel="loss", title="descent")
-        gates = np.atleast_2d(self.gates)
-        for row in gates:
-            ended.plot(np.arange(len(row)), row, ".", markersize=4)
-        ended.axhline(self.threshold, color="gray", linewidth=1)
-        ended.set(xlabel=f"block of {self.block_k} columns", ylabel="gate", ylim=(-0.03, 1.03))
-        ended.set_title(f"{self.active} of {gates.size} kept, error {self.relative_error:.2%}")
+        if self.gates.ndim == 1:
+            ended.plot(np.arange(len(self.gates)), self.gates, ".", markersize=5)
+            ended.axhline(self.threshold, color="gray", linewidth=1)
+            ended.set(ylabel="gate", ylim=(-0.03, 1.03))
+        else:
+            image = ended.imshow(
+                self.gates, vmin=0, vmax=1, aspect="auto", interpolation="nearest", cmap="Blues"
+            )
+            figure.colorbar(image, ax=ended, label="gate")
+            ended.set(ylabel=f"group of {self.row_group} rows")
+            ended.yaxis.set_major_locator(MaxNLocator(integer=True))
+        ended.set_xlabel(f"block of {self.block_k} columns")
+        kept = f"{self.active} of {self.gates.size} kept"
+        ended.set_title(f"{kept}, error {self.relative_error:.2%}")
         return figure
 
     def __repr__(self) -> str:
@@ -239,7 +257,11 @@ class GatePath(Sequence[GateResult]):
         dropped = [100 * result.sparsity for result in self.results]
         axes.plot(dropped, [100 * result.relative_error for result in self.results], "o-")
         for result, at in zip(self.results, dropped, strict=True):
-            axes.annotate(f"{result.l1:g}", (at, 100 * result.relative_error), fontsize=7)
+            axes.annotate(
+                f"{result.l1:g}", (at, 100 * result.relative_error), xytext=(-6, 4),
+                textcoords="offset points", horizontalalignment="right", fontsize=8,
+            )  # fmt: skip
+        axes.margins(x=0.12, y=0.1)
         axes.set(xlabel="blocks dropped, %", ylabel="relative error, %")
         axes.set_title("sparsity against error, by lambda")
         return figure
