@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkernels._frameworks import real
+from qkernels.gates.progress import bar
 from qkernels.gates.quadratic import Quadratic
 from qkernels.gates.result import GatePath, GateResult, History, Step
 from qkernels.tensor import QTensor
@@ -201,7 +202,9 @@ class _Descent:
         gates, slope = start, self._scale * self._quadratic.slope(start)
         point, point_slope, weight = gates, slope, 1.0
         told: list[Step] = []
-        for number in range(1, operator.index(self._options.steps) + 1):
+        numbers = range(1, operator.index(self._options.steps) + 1)
+        # Whoever is told of each step shows them in their own way.
+        for number in numbers if on_step is not None else bar(numbers, "training gates"):
             before, slope_before = gates, slope
             gates = np.clip(point - self._lr * (point_slope + price), 0.0, 1.0)
             slope = self._scale * self._quadratic.slope(gates)
