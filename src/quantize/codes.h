@@ -32,7 +32,7 @@ struct Iq4Codes {
   static constexpr float kMost = iq4_value(15);
 
   static QK_INLINE Lanes nearest(Lanes t) {
-    Lanes found = Lanes(kLeast);
+    Lanes found(kLeast);
     for (int code = 0; code < 15; ++code) {
       found = select(t > iq4_middle(code), Lanes(iq4_value(code + 1)), found);
     }

@@ -49,7 +49,7 @@ QK_INLINE bool encode_q8_1(const float* x, Q8_1::Block& block) {
 QK_INLINE bool encode_q8_k(const float* x, Q8_K::Block& block) {
   const float largest = signed_largest<256>(x);
   const float exact = -127.0f / largest;
-  const float inverse = __builtin_isfinite(exact) ? exact : 0.0f;
+  const float inverse = __builtin_fabsf(exact) < __builtin_inff() ? exact : 0.0f;
   block.d.set(inverse_or_0(inverse));
   for (int i = 0; i < 256; ++i) {
     const int quant = round_even(x[i] * inverse);
@@ -63,12 +63,17 @@ QK_INLINE bool encode_q8_k(const float* x, Q8_K::Block& block) {
   return true;
 }
 
+QK_INLINE int clamp(int value, int low, int high) {
+  const int least = value < high ? value : high;
+  return least > low ? least : low;
+}
+
 // The least scale of 1..15 with which `largest` is at most 127 steps of d.
 QK_INLINE int scale_of_group(float largest, float d) {
   const float exact = largest * inverse_or_0(127.0f * d);
   auto scale = static_cast<int>(exact);
   scale += static_cast<float>(scale) < exact ? 1 : 0;
-  return scale < 1 ? 1 : scale < 15 ? scale : 15;
+  return clamp(scale, 1, 15);
 }
 
 QK_INLINE bool encode_q8_ks(const float* x, Q8_KS::Block& block) {
@@ -92,7 +97,7 @@ QK_INLINE bool encode_q8_ks(const float* x, Q8_KS::Block& block) {
     const float inverse = inverse_or_0(d * static_cast<float>(scale));
     for (int i = 8 * g; i < 8 * g + 8; ++i) {
       const int quant = round_even(rest[i] * inverse);  // 15 scales of a rounded d may lack a step
-      block.qs[i] = static_cast<int8_t>(quant > 127 ? 127 : quant < -127 ? -127 : quant);
+      block.qs[i] = static_cast<int8_t>(clamp(quant, -127, 127));
     }
   }
   return true;

@@ -25,7 +25,7 @@ struct Sixteen {
 
   Sixteen() = default;
   // The same number in every lane; implicit, so that numbers and lanes mix in a formula.
-  QK_INLINE Sixteen(T value) {  // NOLINT(google-explicit-constructor)
+  QK_INLINE Sixteen(T value) {  // NOLINT(misc-explicit-constructor)
     for (Vector& v : part) v = Vector{} + value;
   }
 

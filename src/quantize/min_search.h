@@ -149,10 +149,12 @@ QK_INLINE void choose_numbers(const Groups<kDepth>& groups, const LineFit& line,
   using Numbers = WholeNumbers<0, kMostScale>;
   const Lanes scale = Numbers::nearest(line.scale * inverse_or_0(shared->d.values));
   const Lanes min = Numbers::nearest(-line.min * inverse_or_0(shared->dmin.values));
-  Lanes least = Lanes(__builtin_inff());
+  Lanes least(__builtin_inff());
   for (int i = 0; i < 9; ++i) {
-    const Lanes scale_try = Numbers::nearest(scale + static_cast<float>(i % 3 - 1));
-    const Lanes min_try = Numbers::nearest(min + static_cast<float>(i / 3 - 1));
+    const int of_min = i / 3 - 1;
+    const int of_scale = i % 3 - 1;
+    const Lanes scale_try = Numbers::nearest(scale + static_cast<float>(of_scale));
+    const Lanes min_try = Numbers::nearest(min + static_cast<float>(of_min));
     const Lanes error =
         error_of_line<kMost>(groups, scale_try * shared->d.values, min_try * shared->dmin.values);
     const LaneInts better = error < least;

@@ -2,6 +2,8 @@
 // has, and each weight takes the nearest code, the first of two that are as near; as `gguf.quants`.
 #pragma once
 
+#include <numbers>
+
 #include "formats/code_tables.h"
 #include "formats/mxfp4.h"
 #include "quantize/blocks_of_32.h"
@@ -15,6 +17,7 @@ namespace qk {
 // lack j units of 2^(e-24), whose logarithm lacks j * 2^-24 / ln 2, less than half of what lies
 // between e and the float below it.
 QK_INLINE uint8_t exponent_for(float largest) {
+  constexpr auto kLn2 = std::numbers::ln2_v<float>;
   const float normal = largest < 0x1p-126f ? largest * 0x1p24f : largest;
   const uint32_t bits = bits_of_float(normal);
   if (bits == 0) return 0;
@@ -24,7 +27,7 @@ QK_INLINE uint8_t exponent_for(float largest) {
   const auto size = static_cast<float>(next < 0 ? -next : next);
   const float below = float_of_bits(bits_of_float(size) & 0x7f800000);  // a power of two
   const float reach = next > 0 && below == size ? 0.5f * below : below;
-  const int exponent = next - (lacks < 0.69314718f * reach ? 0 : 1) + 125;
+  const int exponent = next - (lacks < kLn2 * reach ? 0 : 1) + 125;
   return static_cast<uint8_t>(exponent > 0 ? exponent : 0);
 }
 

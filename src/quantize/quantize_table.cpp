@@ -2,6 +2,8 @@
 // symbol to define.
 #include "quantize/quantize_table.h"
 
+// Each of these gives kQuantizer for its formats.
+// NOLINTBEGIN(misc-include-cleaner)
 #include "quantize/eight_bits.h"
 #include "quantize/floats.h"
 #include "quantize/iq4.h"
@@ -10,6 +12,7 @@
 #include "quantize/mxfp4.h"
 #include "quantize/ternary.h"
 #include "quantize/weighted_blocks.h"
+// NOLINTEND(misc-include-cleaner)
 #include QK_ISA_HEADER
 
 namespace qk {

@@ -91,18 +91,16 @@ struct SharedScales {
   Lanes numbers;
 };
 
-// Of each group the number at, below or above its scale's that leaves the least error.
+// Of each group the number below or above its scale's that leaves the least error.
 template <class Code, int kLeast, int kMost, int kDepth>
 QK_INLINE Lanes best_numbers(const Groups<kDepth>& groups, Lanes scale, Lanes d) {
   const Lanes exact = scale * inverse_or_0(d);
   const Lanes near = WholeNumbers<kLeast, kMost>::nearest(exact);
   const Lanes other = near + select(exact > near, Lanes(1.0f), Lanes(-1.0f));
-  Lanes best = near;
-  Lanes least = error_of_scale<Code>(groups, near * d);
   const Lanes number = WholeNumbers<kLeast, kMost>::nearest(other);
-  const Lanes error = error_of_scale<Code>(groups, number * d);
-  best = select(error < least, number, best);
-  return best;
+  const LaneInts better =
+      error_of_scale<Code>(groups, number * d) < error_of_scale<Code>(groups, near * d);
+  return select(better, number, near);
 }
 
 // The best d for these numbers of scales and the quants that follow from them.
