@@ -40,8 +40,8 @@ def bit_map(fmt: str) -> str:
     name, _, block, nbytes = _core.format_info(fmt)
     if name in FLOATS:
         exponent, fraction = FLOATS[name]
-        bits = "s" + "e" * exponent + "f" * fraction  # from the highest bit of the number
-        octets = [bits[i : i + 8] for i in range(0, len(bits), 8)]
+        number = "s" + "e" * exponent + "f" * fraction  # from its highest bit
+        octets = [number[i : i + 8] for i in range(0, len(number), 8)]
         return "".join(reversed(octets))  # little-endian
     rng = np.random.default_rng(0)
     bits = 8 * nbytes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -116,10 +115,6 @@ def test_a_bar_takes_the_place_of_the_lines() -> None:
 def test_a_plot_is_written(tmp_path: Path, extra: list[str]) -> None:
     file = tmp_path / "gates.png"
     result = invoke("--n", 16, "--k", 64, "--lr", "auto", "--plot", file, *extra)
-    if importlib.util.find_spec("matplotlib") is None:
-        assert result.exit_code == 1
-        assert "--plot needs matplotlib" in result.stderr
-        return
     assert result.exit_code == 0, result.output
     assert file.read_bytes().startswith(b"\x89PNG")
     assert list(tmp_path.iterdir()) == [file]
@@ -239,3 +234,13 @@ def test_help_has_an_example() -> None:
     result = invoke("--help")
     assert result.exit_code == 0
     assert "qkernels gate-train --weights" in " ".join(result.stdout.replace("│", " ").split())
+
+
+def test_without_matplotlib_a_plot_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = invoke("--n", 16, "--k", 64, "--plot", tmp_path / "gates.png")
+    assert result.exit_code == 1
+    assert "--plot needs matplotlib" in result.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,8 @@
-"""What gates gain, as ratios of the least times of calls that take turns."""
+"""What keeping the Gram matrix gains, as ratios of the least times of calls that take turns.
+
+Two orders of magnitude are safe to ask for where others compute too; what gated products take is
+for `qkernels bench gates` to say.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-import qkernels as qk
 from direct_gates import direct_gates
-from qkernels.bench.gates import random_mask, without
-from qkernels.bench.machine import last_level_cache
-from qkernels.bench.problem import Problem
 from qkernels.gates import Quadratic, train
 from qkernels.gates.training import _Descent, _Options
 from weights import SANITIZED
@@ -65,34 +65,3 @@ def test_at_full_size_gates_are_those_of_the_direct_loop() -> None:
     expected, _ = direct_gates(w.astype(np.float64), x.astype(np.float64), 32, 5, lr, 0.3)
     assert expected.min() < 0.99
     np.testing.assert_allclose(found.gates, expected, atol=1e-5)
-
-
-def test_half_of_the_panels_take_six_tenths_of_the_time() -> None:
-    problem = Problem("q4_k", N, K, 1, cold=True, cache_bytes=last_level_cache())
-    panels, x = problem.packed, problem.x
-    half = without(problem, random_mask(K // 256, 0.5), 256)
-    least = least_times(
-        {
-            "packed": lambda: qk.gemv(panels.next(), x, threads=1),
-            "half": lambda: qk.gated_gemv(half.next(), x, threads=1),
-        },
-        60,
-    )
-    assert least["half"] <= 0.6 * least["packed"], least
-
-
-@pytest.mark.parametrize("block_k", [32, 256])
-def test_a_mask_adds_less_than_a_twentieth_to_a_product_of_blocks(block_k: int) -> None:
-    problem = Problem("q4_k", N, K, 1, cold=False, cache_bytes=last_level_cache())
-    blocks, x = problem.rotation.next().tensor, problem.x
-    row = blocks[:1]  # of which a product is little but the call
-    keep = random_mask(K // block_k, 0.5)
-    least = least_times(
-        {
-            "product": lambda: qk.gemv(blocks, x, threads=1),
-            "row": lambda: qk.gemv(row, x, threads=1),
-            "masked row": lambda: qk.gated_gemv(row, x, keep, block_k=block_k, threads=1),
-        },
-        200,
-    )
-    assert least["masked row"] - least["row"] <= 0.05 * least["product"], least

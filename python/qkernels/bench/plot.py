@@ -42,7 +42,7 @@ def check() -> None:
         ValueError: matplotlib is not installed.
     """
     if importlib.util.find_spec("matplotlib") is None:
-        raise ValueError("--plot needs matplotlib: python -m pip install 'qkernels[bench]'")
+        raise ValueError("--plot needs matplotlib: python -m pip install matplotlib")
 
 
 def save(report: Report, path: Path) -> None:

@@ -17,7 +17,7 @@ from qkernels._frameworks import real
 from qkernels.gates.files import replacing
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from qkernels._pictures import Picture
 
 _KIND = "qkernels gates, version 1"
 
@@ -176,14 +176,14 @@ class GateResult:
             real(found[name], name)
         return cls(**{**found, "gates": gates, "shape": (n, k), "history": history})
 
-    def plot(self) -> Figure:
+    def plot(self) -> Picture:
         """Draw how the loss fell, and where the gates ended.
 
         Returns:
             A matplotlib figure, which a notebook shows and `.savefig(path)` writes.
 
         Raises:
-            ImportError: matplotlib is not installed; the extra `bench` has it.
+            ImportError: matplotlib is not installed.
         """
         from matplotlib.ticker import MaxNLocator
 
@@ -246,11 +246,11 @@ class GatePath(Sequence[GateResult]):
             raise ValueError(f"no relative error is at most {relative_error}; the least is {least}")
         return max(fitting, key=lambda result: result.sparsity)
 
-    def plot(self) -> Figure:
+    def plot(self) -> Picture:
         """Draw the relative error over the share of blocks that are dropped.
 
         Raises:
-            ImportError: matplotlib is not installed; the extra `bench` has it.
+            ImportError: matplotlib is not installed.
         """
         figure = _figure(1)
         (axes,) = figure.axes
@@ -267,10 +267,10 @@ class GatePath(Sequence[GateResult]):
         return figure
 
 
-def _figure(columns: int) -> Figure:
-    """A figure of some axes side by side, which no window or global state knows of."""
-    from matplotlib.figure import Figure
+def _figure(columns: int) -> Picture:
+    """A figure of some axes side by side."""
+    from qkernels._pictures import Picture
 
-    figure = Figure(figsize=(5 * columns, 3.6), layout="constrained")
+    figure = Picture(figsize=(5 * columns, 3.6), layout="constrained")
     figure.subplots(1, columns)
     return figure

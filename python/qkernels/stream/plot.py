@@ -13,8 +13,9 @@ from qkernels.stream.sweep import Grid, Point, Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
+
+    from qkernels._pictures import Picture
 
 COLOURS = "viridis"
 # Cells this far up the scale are light, and take dark figures.
@@ -32,7 +33,7 @@ def check(path: Path) -> None:
         FileNotFoundError: there is no such folder.
     """
     if importlib.util.find_spec("matplotlib") is None:
-        raise ValueError("a heat map needs matplotlib: python -m pip install 'qkernels[bench]'")
+        raise ValueError("a heat map needs matplotlib: python -m pip install matplotlib")
     from matplotlib.backend_bases import FigureCanvasBase
 
     kinds = FigureCanvasBase.get_supported_filetypes()
@@ -62,11 +63,11 @@ def save(sweep: Sweep, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def draw(sweep: Sweep) -> Figure:
+def draw(sweep: Sweep) -> Picture:
     """The picture: axes for each temperature."""
-    from matplotlib.figure import Figure
+    from qkernels._pictures import Picture
 
-    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
+    figure = Picture(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
     rows = figure.subplots(len(sweep.grids), 1, squeeze=False)
     for axes, (temperature, grid) in zip(rows[:, 0], sweep.grids.items(), strict=True):
         _draw_grid(axes, temperature, grid)
