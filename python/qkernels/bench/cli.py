@@ -54,7 +54,7 @@ Json = Annotated[
 Plot = Annotated[Path | None, typer.Option(help="Draw the results into this file, such as a .png.")]
 
 
-@app.command()
+@app.command(epilog="Example: qkernels bench formats -f q4_0 -f q4_k --threads 1")
 def formats(
     format: Formats = None,
     n: Rows = 2048,
@@ -72,7 +72,7 @@ def formats(
     _run(tasks, act, threads, rounds, cold, huge_pages, json, plot)
 
 
-@app.command()
+@app.command(epilog="Example: qkernels bench shapes -f q4_k --json shapes.json")
 def shapes(
     format: Formats = None,
     act: Acts = None,
@@ -95,7 +95,7 @@ def shapes(
     _run(tasks, act, threads, rounds, cold, huge_pages, json, plot)
 
 
-@app.command()
+@app.command(epilog="Example: qkernels bench gemv --n 4096 --k 14336 -f q4_k --plot q4_k.png")
 def gemv(
     format: OneFormat = "q4_k",
     n: Rows = 2048,
@@ -113,7 +113,7 @@ def gemv(
     _run([task], act, threads, rounds, cold, huge_pages, json, plot)
 
 
-@app.command()
+@app.command(epilog="Example: qkernels bench gemm -f q8_0 --act int8")
 def gemm(
     format: Formats = None,
     n: Rows = 2048,
@@ -139,7 +139,7 @@ def gemm(
     _run(tasks, act, threads, rounds, cold, huge_pages, json, plot)
 
 
-@app.command()
+@app.command(epilog="Example: qkernels bench calls --busy 2")
 def calls(
     busy: Annotated[
         int, typer.Option(min=0, max=256, help="Processes that spin beside the large products.")
@@ -166,7 +166,7 @@ def calls(
         raise typer.Exit(1) from None
 
 
-@app.command()
+@app.command(epilog="Example: qkernels bench gates -f q4_0 --rounds 21")
 def gates(
     format: Formats = None,
     n: Rows = 2048,
@@ -203,7 +203,7 @@ def gates(
         raise typer.Exit(1) from None
 
 
-@app.command()
+@app.command(epilog="Example: qkernels bench llama smollm2")
 def llama(
     model: Annotated[
         str, typer.Argument(help="A GGUF file, or smollm2, which is fetched once.")
