@@ -127,7 +127,7 @@ def test_a_part_that_fails_stops_no_other() -> None:
 
     check.run("breaks", python("print('{\"what\": 1}'); raise SystemExit(4)"))
     check.run("lacks", lacks)
-    check.run("hangs", python("print('{}', flush=True); import time; time.sleep(60)", 1))
+    check.run("hangs", python("print('{}', flush=True); import time; time.sleep(60)", 6))
     check.run("passes", python("print('fine')"))
     broken, lacking, hanging, passing = check.parts
     assert (broken.status, broken.data) == (FAILED, [{"what": 1}])

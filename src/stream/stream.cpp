@@ -125,10 +125,10 @@ Status check_stream(StreamKernel kernel, const ArrayView& weights, const ArrayVi
   }
   product.ahead = prefetch * kStreamBlock;
   QK_TRY(check_weights(weights, &product));
-  if (product.depth != ceil_div(k, kStreamBlock) * kStreamBlock) {
+  const int64_t padded = ceil_div(k, kStreamBlock) * kStreamBlock;
+  if (product.depth != padded) {
     return Status::value_error("x has k=%lld, padded to %lld; the weights have %lld columns",
-                               static_cast<long long>(k),
-                               static_cast<long long>(ceil_div(k, kStreamBlock) * kStreamBlock),
+                               static_cast<long long>(k), static_cast<long long>(padded),
                                static_cast<long long>(product.depth));
   }
   *out = product;

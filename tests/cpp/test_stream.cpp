@@ -1,6 +1,5 @@
 // The streaming micro-kernels: every kernel on every ISA that this CPU runs gives the exact sums,
 // whatever the bytes, the padding and the prefetch distance, and reads nothing past its weights.
-#include <algorithm>
 #include <cstring>
 #include <vector>
 
