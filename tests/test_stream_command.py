@@ -316,7 +316,12 @@ def test_a_picture_that_is_half_written_leaves_the_old_one(
 def test_without_matplotlib_a_sweep_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    result = invoke(*SMALL, "--sweep", "--plot", tmp_path / "map.png")
+    result = invoke(*SMALL, "--sweep", "--plot", "map.png")
     assert result.exit_code == 1
     assert "a heat map needs matplotlib: python -m pip install matplotlib" in result.stderr
+    result = invoke(*SMALL, "--sweep")
+    assert result.exit_code == 0
+    assert result.stdout.endswith("; no heat map, which needs matplotlib\n")
+    assert list(tmp_path.iterdir()) == []

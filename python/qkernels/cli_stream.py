@@ -50,8 +50,12 @@ def stream(
         typer.Option("--sweep", help="Every kernel at every distance, cold and warm; checks too."),
     ] = False,
     plot: Annotated[
-        Path, typer.Option(help="Where --sweep draws its heat map: a .png, .svg or .pdf.")
-    ] = Path("stream-sweep.png"),
+        Path | None,
+        typer.Option(
+            help="Where --sweep draws its heat map: a .png, .svg or .pdf. [default:"
+            " stream-sweep.png, where matplotlib is installed]"
+        ),
+    ] = None,
     rounds: Annotated[int, typer.Option(min=MIN_ROUNDS, help="Samples of each in a sweep.")] = (
         MIN_ROUNDS
     ),
@@ -112,15 +116,16 @@ def _print_run(found: Run) -> None:
         typer.echo(f"  {name:<14} {value}")
 
 
-def _sweep(problem: Problem, rounds: int, huge_pages: bool, path: Path, json: bool) -> int:
+def _sweep(problem: Problem, rounds: int, huge_pages: bool, path: Path | None, json: bool) -> int:
     """Sweep, draw and print; the mismatches found."""
     from qkernels.stream import plot
     from qkernels.stream.sweep import sweep
 
-    plot.check(path)
+    path = plot.target(path)
     with progress("Sweeping") as (expect, advance):
         found = sweep(problem, rounds=rounds, huge_pages=huge_pages, expect=expect, advance=advance)
-    plot.save(found, path)
+    if path is not None:
+        plot.save(found, path)
     if json:
         typer.echo(to_json(found.to_dict()))
     else:
@@ -128,7 +133,7 @@ def _sweep(problem: Problem, rounds: int, huge_pages: bool, path: Path, json: bo
     return found.mismatches
 
 
-def _print_sweep(found: Sweep, path: Path) -> None:
+def _print_sweep(found: Sweep, path: Path | None) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -146,7 +151,8 @@ def _print_sweep(found: Sweep, path: Path) -> None:
         f" steal {steal}{busy}",
         soft_wrap=True,
     )
-    console.print(f"{found.mismatches} mismatches against scalar; heat map in {path}")
+    drawn = f"heat map in {path}" if path else "no heat map, which needs matplotlib"
+    console.print(f"{found.mismatches} mismatches against scalar; {drawn}", soft_wrap=True)
 
 
 def _table(temperature: str, grid: Grid) -> Table:

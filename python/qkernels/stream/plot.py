@@ -25,22 +25,29 @@ WIDTH, HEIGHT = 9.6, 6.4
 DPI = 120
 
 
-def check(path: Path) -> None:
-    """Raise before anything is measured, if the picture cannot be drawn there.
+def target(path: Path | None) -> Path | None:
+    """Where the picture will be: known before anything is measured.
+
+    Args:
+        path: its file; None for stream-sweep.png here, or for no picture without matplotlib.
 
     Raises:
         ValueError: matplotlib is not installed, or does not write that kind of file.
         FileNotFoundError: there is no such folder.
     """
     if importlib.util.find_spec("matplotlib") is None:
+        if path is None:
+            return None
         raise ValueError("a heat map needs matplotlib: python -m pip install matplotlib")
     from matplotlib.backend_bases import FigureCanvasBase
 
+    path = path or Path("stream-sweep.png")
     kinds = FigureCanvasBase.get_supported_filetypes()
     if path.suffix.removeprefix(".") not in kinds:
         raise ValueError(f"a heat map in {path.name!r} would be none of {', '.join(sorted(kinds))}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} of the heat map does not exist")
+    return path
 
 
 def save(sweep: Sweep, path: Path) -> None:
