@@ -52,8 +52,8 @@ def stream(
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="Where --sweep draws its heat map: a .png, .svg or .pdf. [default:"
-            " stream-sweep.png, where matplotlib is installed]"
+            help="Where --sweep draws its heat map: a .png, .svg or .pdf; by default"
+            " stream-sweep.png, where matplotlib is installed."
         ),
     ] = None,
     rounds: Annotated[int, typer.Option(min=MIN_ROUNDS, help="Samples of each in a sweep.")] = (
