@@ -6,6 +6,7 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
 #include "bind/text.h"
 #include "dispatch/dispatch.h"
 #include "ops/shapes.h"
@@ -29,7 +30,7 @@ std::unique_ptr<Activations> make_activations(py::handle x, py::handle act_objec
   activations->shape.assign(held.view.shape, held.view.shape + held.view.ndim);
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     status = quantize_activations(parallel, current_kernels(), held.view, act,
                                   activations->memory.data(), &activations->view);
   }

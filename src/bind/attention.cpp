@@ -11,6 +11,7 @@
 #include "bind/attention_call.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
 #include "bind/text.h"
 #include "core/aligned.h"
 #include "dispatch/dispatch.h"
@@ -36,7 +37,7 @@ py::object py_attention(py::handle q, py::handle k, py::handle v, std::optional<
   Scratch memory = Scratch::activations();
   bytes.place(memory.reserve(bytes.total), &cache);
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     const KernelTable& kernels = current_kernels();
     store_heads(parallel, kernels, cache, 0, keys.view, &values.view);
     attention(parallel, kernels, call.begin(), cache,
@@ -60,7 +61,7 @@ py::object py_attention_scores(py::handle q, py::handle k, std::optional<double>
   Scratch memory = Scratch::activations();
   bytes.place(memory.reserve(bytes.total), &cache);
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     const KernelTable& kernels = current_kernels();
     store_heads(parallel, kernels, cache, 0, keys.view, nullptr);
     attention_scores(parallel, kernels, call.begin(), cache,
@@ -113,7 +114,7 @@ class KvCache {
     }
     Status status;
     {
-      const py::gil_scoped_release unlocked;
+      const ReleasedGil unlocked;
       const std::unique_lock lock(mutex_);
       status = add(parallel, shape.tokens, keys.view, values.view);
     }
@@ -123,7 +124,7 @@ class KvCache {
   void truncate(int64_t length) {
     Status status;
     {
-      const py::gil_scoped_release unlocked;
+      const ReleasedGil unlocked;
       const std::unique_lock lock(mutex_);
       if (length < 0 || length > length_) {
         status = Status::value_error("a length of %lld, the cache has %lld positions",
@@ -144,7 +145,7 @@ class KvCache {
     call.prepare(out, cache_.head_dim, {});
     Status status;
     {
-      const py::gil_scoped_release unlocked;
+      const ReleasedGil unlocked;
       const std::shared_lock lock(mutex_);
       status = check_attention(call.shape(), shape(), causal);  // it may have changed by now
       if (status.ok()) {

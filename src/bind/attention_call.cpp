@@ -6,6 +6,7 @@
 #include "bind/errors.h"
 #include "core/array.h"
 #include "core/checked.h"
+#include "core/fp_environment.h"
 
 namespace py = pybind11;
 
@@ -49,6 +50,7 @@ void CacheBytes::place(std::byte* memory, CacheView* cache) const {
 
 AttentionCall::AttentionCall(py::handle q, std::optional<double> scale) : q_(hold_array(q, "q")) {
   raise_if_failed(check_heads(q_.view, "q", &shape_));
+  const FpEnvironment environment;
   const double usual = 1.0 / std::sqrt(static_cast<double>(shape_.head_dim));
   const double asked = scale.value_or(usual);
   scale_ = static_cast<float>(asked);

@@ -10,8 +10,10 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
 #include "bind/operands.h"
 #include "bind/weights.h"
+#include "core/fp_environment.h"
 #include "dispatch/dispatch.h"
 #include "ops/shapes.h"
 
@@ -32,6 +34,7 @@ struct NormedInput {
 };
 
 NormedInput read_input(py::handle x, py::handle gains, double epsilon) {
+  const FpEnvironment environment;
   NormedInput input;
   input.x = hold_array(x, "x");
   raise_if_failed(check_activations(input.x.view, &input.m, &input.k));
@@ -157,7 +160,7 @@ py::object py_rmsnorm_linear(const Weights& weights, py::handle x, py::handle ga
   memory.reserve(bytes);
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     ActivationsView activations;
     status = memory.quantize(parallel, kind, &activations);
     if (status.ok()) {
@@ -191,7 +194,7 @@ py::object py_swiglu_proj(const Weights& gate, const Weights& up, py::handle x, 
   memory.reserve(bytes);
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     ActivationsView activations;
     status = memory.quantize(parallel, kind, &activations);
     if (status.ok()) {
@@ -230,7 +233,7 @@ py::object py_swiglu_ffn(const Weights& gate, const Weights& up, const Weights& 
   memory.reserve(std::max(bytes, hidden_bytes));
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     ActivationsView activations;
     status = memory.quantize(parallel, kind, &activations);
     if (status.ok()) {

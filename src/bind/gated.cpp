@@ -7,6 +7,7 @@
 #include "bind/bind.h"
 #include "bind/errors.h"
 #include "core/array.h"
+#include "core/fp_environment.h"
 #include "ops/shapes.h"
 
 namespace py = pybind11;
@@ -49,6 +50,7 @@ int64_t kept_count(const bool* keep, int64_t blocks, int64_t block_k, int64_t k)
 }
 
 py::array kept_columns(py::handle x, const Mask& keep, int64_t block_k, bool gather) {
+  const FpEnvironment environment;
   const HeldArray held = hold_vector(x);
   const ArrayView& view = held.view;
   const int64_t k = view.shape[0];

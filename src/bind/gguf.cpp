@@ -10,6 +10,7 @@
 
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
 #include "gguf/reader.h"
 #include "gguf/types.h"
 
@@ -206,7 +207,7 @@ std::unique_ptr<GgufFile> open(const py::object& path, bool mmap) {
   Status status;
   {
     const std::string system_path(name);
-    const py::gil_scoped_release release;
+    const ReleasedGil unlocked;
     status = Reader::open(system_path.c_str(), mmap ? gguf::Access::kMap : gguf::Access::kCopy,
                           &file->reader);
   }

@@ -13,7 +13,9 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
 #include "bind/weights.h"
+#include "core/fp_environment.h"
 #include "dispatch/dispatch.h"
 #include "llama/model.h"
 #include "llama/sampler.h"
@@ -80,7 +82,7 @@ llama::Config config_of(const py::dict& values) {
   config.heads = count("heads");
   config.kv_heads = count("kv_heads");
   config.head_dim = count("head_dim");
-  config.epsilon = py::cast<float>(values["rms_epsilon"]);
+  config.epsilon = static_cast<float>(py::cast<double>(values["rms_epsilon"]));
   raise_if_failed(
       parse_rope_kind(py::cast<std::string>(values["rope"]).c_str(), &config.rope.kind));
   config.rope.base = py::cast<double>(values["rope_base"]);
@@ -122,6 +124,7 @@ class PyLlama {
   PyLlama(const Named& config, const Named& tensors, const std::string& cache, int64_t context,
           py::handle act, int threads)
       : tensors_(tensors), threads_(threads) {
+    const FpEnvironment environment;
     parallel_of(threads);  // refuses a number out of range now
     if (cache != "float16" && cache != "float32") {
       throw py::value_error("the cache is '" + cache + "', expected 'float16' or 'float32'");
@@ -172,7 +175,7 @@ class PyLlama {
     int32_t next = 0;
     Status status;
     {
-      const py::gil_scoped_release unlocked;
+      const ReleasedGil unlocked;
       const std::scoped_lock lock(mutex_);
       status = model_->forward(parallel, &token, 1, Model::Want::kLast, last_.data());
       if (status.ok()) status = choose(sampler, &next);
@@ -185,7 +188,7 @@ class PyLlama {
     int32_t next = 0;
     Status status;
     {
-      const py::gil_scoped_release unlocked;
+      const ReleasedGil unlocked;
       const std::scoped_lock lock(mutex_);
       status = choose(sampler, &next);
     }
@@ -215,7 +218,7 @@ class PyLlama {
     const Parallel parallel = parallel_of(threads_);
     Status status;
     {
-      const py::gil_scoped_release unlocked;
+      const ReleasedGil unlocked;
       const std::scoped_lock lock(mutex_);
       status = model_->forward(parallel, tokens.data(), static_cast<int64_t>(tokens.size()), want,
                                want == Model::Want::kAll ? all : last_.data());
@@ -236,15 +239,16 @@ class PyLlama {
   std::mutex mutex_;
 };
 
-std::unique_ptr<Sampler> make_sampler(float temperature, int64_t top_k, float top_p, float min_p,
-                                      float repetition_penalty, int64_t repeat_last,
+std::unique_ptr<Sampler> make_sampler(double temperature, int64_t top_k, double top_p, double min_p,
+                                      double repetition_penalty, int64_t repeat_last,
                                       uint64_t seed) {
+  const FpEnvironment environment;
   auto sampler = std::make_unique<Sampler>();
-  raise_if_failed(Sampler::make({.temperature = temperature,
+  raise_if_failed(Sampler::make({.temperature = static_cast<float>(temperature),
                                  .top_k = top_k,
-                                 .top_p = top_p,
-                                 .min_p = min_p,
-                                 .repetition_penalty = repetition_penalty,
+                                 .top_p = static_cast<float>(top_p),
+                                 .min_p = static_cast<float>(min_p),
+                                 .repetition_penalty = static_cast<float>(repetition_penalty),
                                  .repeat_last = repeat_last,
                                  .seed = seed},
                                 sampler.get()));

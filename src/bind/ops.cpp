@@ -7,6 +7,7 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
 #include "bind/operands.h"
 #include "bind/weights.h"
 #include "dispatch/dispatch.h"
@@ -90,7 +91,7 @@ py::object py_linear(const Weights& weights, py::handle x, py::handle bias, py::
 
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     ActivationsView activations;
     if (input.ready != nullptr) {
       activations = input.ready->view;
@@ -120,7 +121,7 @@ void py_dequantize(const Weights& weights, py::handle out, int threads) {
   refuse_overlap(held, bytes_of(weights.view), "weights");
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     status = dequantize(parallel, current_kernels(), weights.view, held.view);
   }
   raise_if_failed(status);
@@ -139,7 +140,7 @@ void py_get_rows(const Weights& weights, const py::array_t<int64_t, py::array::c
   const int64_t count = ids.size();
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     status = get_rows(parallel, current_kernels(), weights.view, values, count, held.view);
   }
   raise_if_failed(status);

@@ -8,6 +8,7 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
 #include "bind/weights.h"
 #include "core/aligned.h"
 #include "core/checked.h"
@@ -40,7 +41,7 @@ py::array_t<uint8_t> py_quantize(py::handle a, py::handle fmt, py::handle imatri
   uint8_t* blocks = out.mutable_data();
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     status = quantize(parallel, job, blocks);
   }
   raise_if_failed(status);

@@ -8,6 +8,7 @@
 #include "bind/activations.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
 #include "bind/weights.h"
 #include "core/checked.h"
 
@@ -46,7 +47,7 @@ py::array_t<int8_t> py_raw_ints(const Weights& weights, int threads) {
   int8_t* ints = out.mutable_data();
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     status = raw_ints(parallel, weights.view, ints);
   }
   raise_if_failed(status);
@@ -63,7 +64,7 @@ std::pair<py::array_t<float>, py::array_t<float>> py_raw_scales(const Weights& w
   float* first_min = mins.mutable_data();
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     status = raw_scales(parallel, weights.view, first_scale, first_min);
   }
   raise_if_failed(status);

@@ -8,6 +8,7 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
 #include "bind/text.h"
 #include "core/array.h"
 
@@ -50,7 +51,7 @@ uint64_t py_read_pass(py::handle data, py::handle variant, int threads) {
   const int64_t size = contiguous_bytes(held.view);
   const ReadVariant parsed = variant_of(variant);
   const Parallel parallel = parallel_of(threads);
-  const py::gil_scoped_release unlocked;
+  const ReleasedGil unlocked;
   return read_pass(parallel, static_cast<const uint8_t*>(held.view.data), size, parsed);
 }
 

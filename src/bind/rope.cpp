@@ -9,9 +9,11 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
 #include "bind/operands.h"
 #include "bind/text.h"
 #include "core/checked.h"
+#include "core/fp_environment.h"
 #include "kernels/dense.h"
 
 namespace py = pybind11;
@@ -22,6 +24,7 @@ namespace {
 py::object py_rope(py::handle x, const py::array_t<int64_t, py::array::c_style>& positions,
                    double base, py::handle kind, double scale, py::handle factors, py::handle out,
                    int threads) {
+  const FpEnvironment environment;
   const Parallel parallel = parallel_of(threads);
   const HeldArray held = hold_array(x, "x");
   Rope rope{.base = base, .scale = scale};
@@ -50,7 +53,7 @@ py::object py_rope(py::handle x, const py::array_t<int64_t, py::array::c_style>&
   if (!out.is_none()) refuse_other_overlap(output.held, held.view, "x");
   const int64_t* first = positions.data();
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     rope_rows(parallel, rope, held.view, first, consecutive, output.held.view);
   }
   return output.object;

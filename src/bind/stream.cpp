@@ -8,6 +8,7 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
 #include "bind/operands.h"
 #include "bind/text.h"
 
@@ -70,7 +71,7 @@ TimedResult py_stream_gemv(py::handle weights, py::handle x, py::handle kernel, 
   int32_t* out = y.mutable_data();
   double seconds = 0.0;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     pad_stream_x(held_x.view, product.depth, padded);
     seconds = run_products(product, first, iterations, padded, out);
   }

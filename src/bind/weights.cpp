@@ -11,6 +11,7 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
 #include "bind/text.h"
 #include "core/aligned.h"
 #include "core/os.h"
@@ -80,7 +81,7 @@ Weights pack_weights(const Weights& weights, int threads, bool huge_pages) {
   });
   packed.view.data = panels;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     pack(parallel, weights.view, rows, panels);
   }
   return packed;
@@ -96,7 +97,7 @@ py::array_t<uint8_t> unpack_weights(const Weights& weights, int threads) {
   const int rows = panel_rows(*weights.kernels, view.format);
   uint8_t* blocks = out.mutable_data();
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     unpack(parallel, view, rows, blocks);
   }
   return out;

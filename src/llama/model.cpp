@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/array.h"
+#include "core/fp_environment.h"
 #include "ops/activations.h"
 #include "ops/attention.h"
 #include "ops/decode.h"
@@ -42,6 +43,7 @@ Status Model::make(const KernelTable& kernels, const Config& config, Weights wei
     return Status::value_error("a context of %lld tokens, expected 1 or more",
                                static_cast<long long>(options.context));
   }
+  const FpEnvironment environment;
   std::unique_ptr<Model> model(new Model(kernels, config, std::move(weights), options));
   model->frequencies_.resize(static_cast<size_t>(config.head_dim / 2));
   rope_frequencies(config.rope, config.head_dim, model->frequencies_.data());
@@ -53,6 +55,7 @@ Status Model::make(const KernelTable& kernels, const Config& config, Weights wei
 
 Status Model::forward(const Parallel& parallel, const int64_t* tokens, int64_t count, Want want,
                       float* logits) {
+  const FpEnvironment environment;
   QK_TRY(check(tokens, count));
   const Pass pass{parallel, position_, count};
   profile_.start();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/fp_environment.h"
+
 namespace qk::llama {
 namespace {
 
@@ -75,6 +77,7 @@ void Sampler::accept(int32_t token) {
 }
 
 Status Sampler::choose(const float* logits, int64_t count, int32_t* token) {
+  const FpEnvironment environment;
   logits = penalised(logits, count);
   const int64_t likeliest = argmax(logits, count);
   if (likeliest < 0) {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/array.h"
+#include "core/fp_environment.h"
 #include "kernels/dense.h"
 #include "ops/shape_text.h"
 #include "ops/shapes.h"
@@ -48,6 +49,7 @@ Status check_rope(const Rope& rope, const ArrayView& x) {
 }
 
 Status read_factors(const ArrayView& factors, int64_t head_dim, float* out) {
+  const FpEnvironment environment;
   QK_TRY(check_float(factors, "factors"));
   if (factors.ndim != 1 || factors.shape[0] != head_dim / 2) {
     return Status::value_error("factors has shape %s, heads of %lld values have %lld pairs",
@@ -70,6 +72,7 @@ void rope_rows(const Parallel& parallel, const Rope& rope, const ArrayView& x,
   const int64_t tokens = x.shape[last - 1];
   const int64_t head_dim = x.shape[last];
   const int64_t heads = dims_product(x, last - 1);
+  const FpEnvironment environment;
   double frequencies[kMaxHeadDim / 2];
   rope_frequencies(rope, head_dim, frequencies);
   auto body = [&](int64_t begin, int64_t end) {

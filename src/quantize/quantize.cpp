@@ -7,6 +7,7 @@
 
 #include "core/array.h"
 #include "core/checked.h"
+#include "core/fp_environment.h"
 #include "core/half.h"
 #include "formats/registry.h"
 #include "ops/shape_text.h"
@@ -173,6 +174,7 @@ Status importance_floats(const QuantizeJob& job, const ArrayView& imatrix, int64
 }
 
 Status read_importance(const ArrayView& imatrix, float* floats, QuantizeJob* job) {
+  const FpEnvironment environment;
   const int64_t rows = imatrix.ndim == 2 ? imatrix.shape[0] : 1;
   for (int64_t row = 0; row < rows; ++row) {
     QK_TRY(read_factors(imatrix, row, *job, floats + row * job->padded_k));

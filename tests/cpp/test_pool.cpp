@@ -1,6 +1,7 @@
 // The thread pool: nothing is missed, nothing is done twice, whoever calls and however often.
 #include <algorithm>
 #include <atomic>
+#include <cfenv>
 #include <chrono>
 #include <cstdint>
 #include <ctime>
@@ -98,6 +99,32 @@ QK_TEST(no_more_threads_work_than_were_asked_for) {
     Pool::shared().parallel(static_cast<int>(threads))(10000, 1, body);
     QK_CHECK(!seen.empty() && seen.size() <= threads);
   }
+}
+
+// A worker has the rounding of whoever started it, an own thread that of its caller.
+QK_TEST(a_job_rounds_to_nearest_however_its_caller_rounds) {
+  for (const Parallel& parallel :
+       {alone(), Pool::shared().parallel(1), Pool::shared().parallel(7)}) {
+    std::fesetround(FE_UPWARD);
+    std::atomic<bool> nearest{true};
+    auto body = [&](int64_t, int64_t) {
+      if (std::fegetround() != FE_TONEAREST) nearest = false;
+    };
+    parallel(10000, 1, body);
+    const bool restored = std::fegetround() == FE_UPWARD;
+    std::fesetround(FE_TONEAREST);
+    const test::Context context("%d threads", parallel.threads);
+    QK_CHECK(nearest);
+    QK_CHECK(restored);
+  }
+}
+
+QK_TEST(a_job_raises_no_exception_flags_for_its_caller) {
+  std::feclearexcept(FE_ALL_EXCEPT);
+  volatile double three = 3.0;
+  auto body = [&](int64_t, int64_t) { three = 1.0 / three; };
+  alone()(1, 1, body);
+  QK_CHECK_EQ(std::fetestexcept(FE_INEXACT), 0);
 }
 
 QK_TEST(a_job_inside_a_job_is_complete) {
