@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def products() -> dict[str, Call]:
     gates = np.arange(K // 64) % 2 == 0
     w = quantised["q4_k"]
     calls: dict[str, Call] = {
-        f"gemm of {fmt}": lambda w=v: qk.gemm(w, rows, bias=bias) for fmt, v in quantised.items()
+        f"gemm of {fmt}": partial(qk.gemm, v, rows, bias=bias) for fmt, v in quantised.items()
     }
     calls |= {
         "gemv": lambda: qk.gemv(w, x),

@@ -1,4 +1,5 @@
 #include "bind/bind.h"
+#include "core/default_threads.h"
 #include "dispatch/dispatch.h"
 
 namespace py = pybind11;
@@ -7,6 +8,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.doc() = "The C++ core of qkernels; use the functions of the package instead.";
   m.attr("__version__") = QK_VERSION;
   if (const qk::Status status = qk::init_dispatch(); !status.ok()) {
+    throw py::import_error(status.message);
+  }
+  if (const qk::Status status = qk::check_threads_variable(); !status.ok()) {
     throw py::import_error(status.message);
   }
   qk::bind::bind_runtime(m);

@@ -46,15 +46,21 @@ inline constexpr int64_t kHugePage = 2 << 20;
 // Reading 2 MiB pages is up to 1.5 times as fast as reading 4 KiB ones.
 void advise_huge_pages(void* memory, int64_t size);
 
-// The processors this process may run on: its affinity mask, cut to the cgroup's CPU quota
-// (rounded up); at least 1.
-int usable_processors();
+// The processors that the calling thread's affinity mask names; at least 1.
+int64_t processors_of_mask();
+
+// The CPU quota of this process's control groups, in whole processors; 0 where there is none.
+int64_t processors_of_quota();
+
+// A clock that costs some nanoseconds to read, and is some milliseconds behind.
+int64_t coarse_milliseconds();
 
 // Asks for the registers of AMX tiles, which this process may use from then on; false where the
 // system does not hand them out.
 bool request_tile_registers();
 
-// Starts a detached thread that takes no signals; false where the system has none to give.
-bool start_thread(void (*body)(void* argument), void* argument);
+// Starts a detached thread that takes no signals; false where the system has none to give, or no
+// memory for it.
+bool start_thread(void* (*body)(void* argument), void* argument);
 
 }  // namespace qk
