@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'attention', 'attention_scores', 'can_quantize', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'kept_columns', 'linear', 'quantize', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'stream_gemv', 'stream_layouts', 'swiglu_ffn', 'swiglu_proj', 'threads']
+__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'attention', 'attention_scores', 'can_quantize', 'check_mapped', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'kept_columns', 'linear', 'quantize', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'stream_gemv', 'stream_layouts', 'swiglu_ffn', 'swiglu_proj', 'threads']
 class Weights:
     """
     A view of quantised weights: (n, k) or (experts, n, k).
@@ -59,7 +59,7 @@ class Activations:
         What products with it return: 'numpy' or 'torch' arrays.
         """
     @framework.setter
-    def framework(self, arg0: str) -> None:
+    def framework(self, arg1: str) -> None:
         ...
     @property
     def isa(self) -> str:
@@ -255,6 +255,11 @@ def attention_scores(q: typing.Any, k: typing.Any, scale: typing.SupportsFloat |
 def can_quantize(fmt: typing.Any) -> bool:
     """
     Whether weights can be quantised to a format.
+    """
+def check_mapped(data: numpy.ndarray[typing.Any, typing.Any]) -> None:
+    """
+    ValueError where memory of an array has been cut off the file that it is mapped from: what
+    was read there since were zeros.
     """
 def cpu_info() -> dict[str, typing.Any]:
     """

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _core
 from .extract_files import whole_files
 from .gguf_metadata import Metadata
 
@@ -157,7 +158,8 @@ def write_file(
     """Write a file, piece by piece: each is handed out when it has been written.
 
     Raises:
-        ValueError: `path` is there, and is no regular file.
+        ValueError: `path` is there, and is no regular file; a tensor lies in a mapped file that
+            has become shorter.
         OSError: the file cannot be written; whatever was there stays as it was.
     """
     with whole_files([path]) as (file,):
@@ -166,7 +168,10 @@ def write_file(
             written = 0
             for piece in tensor.pieces():
                 data = np.ascontiguousarray(piece)
-                file.write(data.reshape(-1).view(np.uint8).data)
+                try:
+                    file.write(data.reshape(-1).view(np.uint8).data)
+                finally:
+                    _core.check_mapped(piece)  # of a file that was cut: nothing, or zeros
                 written += data.nbytes
                 yield data
             if written != tensor.nbytes:

@@ -2,11 +2,13 @@
 
 #include <memory>
 #include <pybind11/typing.h>
+#include <string>
 
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
 #include "bind/gil.h"
+#include "bind/mapped.h"
 #include "bind/text.h"
 #include "dispatch/dispatch.h"
 #include "ops/shapes.h"
@@ -35,6 +37,7 @@ std::unique_ptr<Activations> make_activations(py::handle x, py::handle act_objec
                                   activations->memory.data(), &activations->view);
   }
   raise_if_failed(status);
+  raise_if_cut(held.view);
   return activations;
 }
 
@@ -42,6 +45,13 @@ py::typing::Tuple<py::int_, py::ellipsis> shape_of(const Activations& activation
   py::tuple shape(activations.shape.size());
   for (size_t d = 0; d < activations.shape.size(); ++d) shape[d] = activations.shape[d];
   return shape;
+}
+
+void set_framework(Activations& activations, const std::string& name) {
+  if (name != "numpy" && name != "torch") {
+    throw py::value_error("framework='" + name + "' is not one of numpy, torch");
+  }
+  activations.is_torch = name == "torch";
 }
 
 }  // namespace
@@ -68,8 +78,9 @@ void bind_activations(py::module_& m) {
       .def_property_readonly(
           "nbytes", [](const Activations& a) { return a.memory.capacity(); },
           "The memory it takes, in bytes.")
-      .def_readwrite("framework", &Activations::framework,
-                     "What products with it return: 'numpy' or 'torch' arrays.");
+      .def_property(
+          "framework", [](const Activations& a) { return a.is_torch ? "torch" : "numpy"; },
+          &set_framework, "What products with it return: 'numpy' or 'torch' arrays.");
   m.def("quantize_activations", &make_activations, py::arg("x"), py::arg("act"), py::arg("threads"),
         "Quantises x, of shape (..., k).");
 }

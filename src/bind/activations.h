@@ -1,8 +1,8 @@
 // Activations as a Python object, and the scratch memory that products without one use.
 #pragma once
 
+#include <atomic>
 #include <pybind11/pybind11.h>
-#include <string>
 #include <vector>
 
 #include "core/aligned.h"
@@ -13,8 +13,8 @@ namespace qk::bind {
 struct Activations {
   AlignedBuffer memory;
   ActivationsView view;
-  std::vector<int64_t> shape;       // of x: (..., k)
-  std::string framework = "numpy";  // what products with it return
+  std::vector<int64_t> shape;          // of x: (..., k)
+  std::atomic<bool> is_torch = false;  // what products with it return
 };
 
 inline constexpr int kDefaultThreads = -1;

@@ -11,6 +11,7 @@
 #include "bind/bind.h"
 #include "bind/errors.h"
 #include "bind/gil.h"
+#include "bind/mapped.h"
 #include "bind/operands.h"
 #include "bind/weights.h"
 #include "core/fp_environment.h"
@@ -174,6 +175,7 @@ py::object py_rmsnorm_linear(const Weights& weights, py::handle x, py::handle ga
     if (status.ok()) memory.finish();
   }
   raise_if_failed(status);
+  raise_if_cut(weights, input.x.view);
   return output.object;
 }
 
@@ -205,6 +207,7 @@ py::object py_swiglu_proj(const Weights& gate, const Weights& up, py::handle x, 
     if (status.ok()) memory.finish();
   }
   raise_if_failed(status);
+  raise_if_cut(gate, up, input.x.view);
   return output.object;
 }
 
@@ -244,6 +247,7 @@ py::object py_swiglu_ffn(const Weights& gate, const Weights& up, const Weights& 
     if (status.ok()) memory.finish();
   }
   raise_if_failed(status);
+  raise_if_cut(gate, up, down, input.x.view);
   return output.object;
 }
 

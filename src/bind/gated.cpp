@@ -1,7 +1,10 @@
 // What gates leave of x: the start of a product without the columns that they drop.
 #include <algorithm>
+#include <cstring>
+#include <iterator>
 #include <pybind11/numpy.h>
 #include <string>
+#include <vector>
 
 #include "bind/array.h"
 #include "bind/bind.h"
@@ -44,9 +47,17 @@ void check_mask(const Mask& keep, int64_t block_k, int64_t k) {
 }
 
 // How many columns are kept. The last block may be a short one.
-int64_t kept_count(const bool* keep, int64_t blocks, int64_t block_k, int64_t k) {
-  const int64_t whole = std::count(keep, keep + blocks - 1, true) * block_k;
-  return whole + (keep[blocks - 1] ? k - (blocks - 1) * block_k : 0);
+int64_t kept_count(const std::vector<uint8_t>& kept, int64_t block_k, int64_t k) {
+  const int64_t whole =
+      (std::ssize(kept) - std::count(kept.begin(), kept.end() - 1, 0) - 1) * block_k;
+  return whole + (kept.back() != 0 ? k - (std::ssize(kept) - 1) * block_k : 0);
+}
+
+// The mask as it is now: another thread may change it between counting and gathering.
+std::vector<uint8_t> copy_of(const Mask& keep) {
+  std::vector<uint8_t> copy(static_cast<size_t>(keep.size()));
+  std::memcpy(copy.data(), keep.data(), copy.size());
+  return copy;
 }
 
 py::array kept_columns(py::handle x, const Mask& keep, int64_t block_k, bool gather) {
@@ -55,14 +66,14 @@ py::array kept_columns(py::handle x, const Mask& keep, int64_t block_k, bool gat
   const ArrayView& view = held.view;
   const int64_t k = view.shape[0];
   check_mask(keep, block_k, k);
-  const bool* kept = keep.data();
-  const int64_t length = gather ? kept_count(kept, keep.size(), block_k, k) : k;
+  const std::vector<uint8_t> kept = copy_of(keep);
+  const int64_t length = gather ? kept_count(kept, block_k, k) : k;
   py::array result = new_float_array(&length, 1);
   auto* out = static_cast<float*>(result.mutable_data());
-  for (int64_t b = 0; b < keep.size(); ++b) {
+  for (int64_t b = 0; b < std::ssize(kept); ++b) {
     const int64_t begin = b * block_k;
     const int64_t count = std::min(block_k, k - begin);
-    if (kept[b]) {
+    if (kept[static_cast<size_t>(b)] != 0) {
       const auto* first = static_cast<const uint8_t*>(view.data) + begin * view.strides[0];
       load_floats(first, view.strides[0], view.type, count, out);
     } else if (gather) {

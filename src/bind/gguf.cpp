@@ -230,24 +230,29 @@ py::typing::Tuple<py::str, std::optional<int64_t>, int64_t> value_type(const Ggu
   return py::make_tuple(gguf::name_of(value.type), length, size);
 }
 
-py::typing::List<py::str> keys(const GgufFile& file) {
+// What `read` returns of names and values that were there before and after.
+template <class Read>
+auto checked(const GgufFile& file, Read read) {
   check_size(file);
-  return to_list(file.reader.keys());
+  auto result = read();
+  check_size(file);
+  return result;
+}
+
+py::typing::List<py::str> keys(const GgufFile& file) {
+  return checked(file, [&] { return to_list(file.reader.keys()); });
 }
 
 py::typing::List<py::str> tensor_names(const GgufFile& file) {
-  check_size(file);
-  return to_list(file.reader.tensor_names());
+  return checked(file, [&] { return to_list(file.reader.tensor_names()); });
 }
 
 int64_t find_key(const GgufFile& file, const py::str& key) {
-  check_size(file);
-  return find(file.reader.keys(), key);
+  return checked(file, [&] { return find(file.reader.keys(), key); });
 }
 
 int64_t find_tensor(const GgufFile& file, const py::str& name) {
-  check_size(file);
-  return find(file.reader.tensor_names(), name);
+  return checked(file, [&] { return find(file.reader.tensor_names(), name); });
 }
 
 void bind_tensor(const py::module_& m) {
@@ -281,7 +286,10 @@ void bind_gguf(py::module_& m) {
       .def("find_key", &find_key, py::arg("key"), "The index of a key, or -1.")
       .def("find_tensor", &find_tensor, py::arg("name"), "The index of a tensor, or -1.")
       .def(
-          "value", [](const GgufFile& f, int64_t key) { return to_object(value_at(f, key)); },
+          "value",
+          [](const GgufFile& f, int64_t key) {
+            return checked(f, [&] { return to_object(value_at(f, key)); });
+          },
           py::arg("key"), "A metadata value: str, int, float, bool, or a list of one of them.")
       .def("value_type", &value_type, py::arg("key"),
            "The name of a value's type, the length of an array or None, and the bytes it takes.")

@@ -1,6 +1,7 @@
 #include "bind/operands.h"
 
 #include <pybind11/stl.h>  // IWYU pragma: keep (shapes as tuples)
+#include <stdexcept>
 #include <string>
 
 #include "bind/errors.h"
@@ -16,8 +17,8 @@ namespace py = pybind11;
 namespace qk::bind {
 namespace {
 
-thread_local AlignedBuffer activation_buffer;
-thread_local AlignedBuffer float_buffer;
+thread_local Scratch::Buffer activation_buffer;
+thread_local Scratch::Buffer float_buffer;
 
 // From the first byte to the last. Strides may be anything where nobody has allocated what they
 // say.
@@ -46,8 +47,10 @@ Scratch Scratch::activations() { return Scratch(activation_buffer); }
 Scratch Scratch::floats() { return Scratch(float_buffer); }
 
 std::byte* Scratch::reserve(int64_t bytes) {
-  raise_if_failed(buffer_.reserve(bytes));
-  return buffer_.data();
+  if (buffer_.in_use) throw std::logic_error("scratch memory of this thread is in use");
+  buffer_.in_use = is_reserved_ = true;
+  raise_if_failed(buffer_.memory.reserve(bytes));
+  return buffer_.memory.data();
 }
 
 int64_t FloatArrays::add(int64_t rows, int64_t width) {

@@ -12,25 +12,34 @@
 
 namespace qk::bind {
 
-// Scratch of this thread, kept between calls unless it grew large. Of each kind one at a time.
+// Scratch of this thread, kept between calls unless it grew large. Of each kind one at a time: from
+// its reserve() to its end no Python code may run, which could call for the same memory.
 class Scratch {
  public:
   static Scratch activations();
   static Scratch floats();
   ~Scratch() {
-    if (buffer_.capacity() > kKeep) buffer_.release();
+    if (!is_reserved_) return;
+    if (buffer_.memory.capacity() > kKeep) buffer_.memory.release();
+    buffer_.in_use = false;
   }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
-  // MemoryError where there is not as much.
+  // Once. MemoryError where there is not as much; RuntimeError where the memory is in use.
   std::byte* reserve(int64_t bytes);
 
+  struct Buffer {
+    AlignedBuffer memory;
+    bool in_use = false;
+  };
+
  private:
-  explicit Scratch(AlignedBuffer& buffer) : buffer_(buffer) {}
+  explicit Scratch(Buffer& buffer) : buffer_(buffer) {}
 
   static constexpr int64_t kKeep = 4 << 20;
-  AlignedBuffer& buffer_;
+  Buffer& buffer_;
+  bool is_reserved_ = false;
 };
 
 // Arrays of floats in scratch: first all are asked for, then there is memory, then they lie there.

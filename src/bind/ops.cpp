@@ -8,6 +8,7 @@
 #include "bind/bind.h"
 #include "bind/errors.h"
 #include "bind/gil.h"
+#include "bind/mapped.h"
 #include "bind/operands.h"
 #include "bind/weights.h"
 #include "dispatch/dispatch.h"
@@ -111,6 +112,7 @@ py::object py_linear(const Weights& weights, py::handle x, py::handle bias, py::
     if (status.ok() && !direct) copy_out(result, input.m, view.n, output.held.view);
   }
   raise_if_failed(status);
+  raise_if_cut(weights, input.array.view);
   return output.object;
 }
 
@@ -125,6 +127,7 @@ void py_dequantize(const Weights& weights, py::handle out, int threads) {
     status = dequantize(parallel, current_kernels(), weights.view, held.view);
   }
   raise_if_failed(status);
+  raise_if_cut(weights);
 }
 
 void py_get_rows(const Weights& weights, const py::array_t<int64_t, py::array::c_style>& ids,
@@ -144,6 +147,7 @@ void py_get_rows(const Weights& weights, const py::array_t<int64_t, py::array::c
     status = get_rows(parallel, current_kernels(), weights.view, values, count, held.view);
   }
   raise_if_failed(status);
+  raise_if_cut(weights);
 }
 
 }  // namespace

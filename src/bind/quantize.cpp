@@ -9,6 +9,7 @@
 #include "bind/bind.h"
 #include "bind/errors.h"
 #include "bind/gil.h"
+#include "bind/mapped.h"
 #include "bind/weights.h"
 #include "core/aligned.h"
 #include "core/checked.h"
@@ -45,6 +46,7 @@ py::array_t<uint8_t> py_quantize(py::handle a, py::handle fmt, py::handle imatri
     status = quantize(parallel, job, blocks);
   }
   raise_if_failed(status);
+  raise_if_cut(held.view);
   return out;
 }
 

@@ -9,6 +9,7 @@
 #include "bind/bind.h"
 #include "bind/errors.h"
 #include "bind/gil.h"
+#include "bind/mapped.h"
 #include "bind/weights.h"
 #include "core/checked.h"
 
@@ -51,6 +52,7 @@ py::array_t<int8_t> py_raw_ints(const Weights& weights, int threads) {
     status = raw_ints(parallel, weights.view, ints);
   }
   raise_if_failed(status);
+  raise_if_cut(weights);
   return out;
 }
 
@@ -68,6 +70,7 @@ std::pair<py::array_t<float>, py::array_t<float>> py_raw_scales(const Weights& w
     status = raw_scales(parallel, weights.view, first_scale, first_min);
   }
   raise_if_failed(status);
+  raise_if_cut(weights);
   return {std::move(scales), std::move(mins)};
 }
 

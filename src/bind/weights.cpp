@@ -12,6 +12,7 @@
 #include "bind/bind.h"
 #include "bind/errors.h"
 #include "bind/gil.h"
+#include "bind/mapped.h"
 #include "bind/text.h"
 #include "core/aligned.h"
 #include "core/os.h"
@@ -84,6 +85,7 @@ Weights pack_weights(const Weights& weights, int threads, bool huge_pages) {
     const ReleasedGil unlocked;
     pack(parallel, weights.view, rows, panels);
   }
+  raise_if_cut(weights);
   return packed;
 }
 
@@ -110,6 +112,7 @@ int rows_of_panel(const Weights& weights) {
 }  // namespace
 
 void check_isa(const Weights& weights) {
+  raise_if_cut(weights);  // before anything is written
   if (weights.kernels == nullptr || weights.kernels == &current_kernels()) return;
   throw py::value_error(std::string("the weights were packed for ") + weights.kernels->isa +
                         "; the ISA in use is " + current_kernels().isa);

@@ -20,22 +20,6 @@ constexpr TypeTraits kTypes[] = {
     {1, "int8"},    {2, "int16"},   {4, "int32"},    {8, "int64"},   {1, "other"},
 };
 
-struct Span {
-  const uint8_t* begin;
-  const uint8_t* end;
-};
-
-Span touched(const ArrayView& array) {
-  const auto* data = static_cast<const uint8_t*>(array.data);
-  Span span{data, data + element_size(array.type)};
-  for (int d = 0; d < array.ndim; ++d) {
-    if (array.shape[d] == 0) return {data, data};
-    const int64_t reach = (array.shape[d] - 1) * array.strides[d];
-    (reach < 0 ? span.begin : span.end) += reach;
-  }
-  return span;
-}
-
 }  // namespace
 
 int64_t element_size(ScalarType type) { return kTypes[static_cast<int>(type)].size; }
@@ -127,9 +111,20 @@ bool has_overlapping_elements(const ArrayView& array) {
   return false;
 }
 
+ByteSpan touched(const ArrayView& array) {
+  const auto* data = static_cast<const uint8_t*>(array.data);
+  ByteSpan span{data, data + element_size(array.type)};
+  for (int d = 0; d < array.ndim; ++d) {
+    if (array.shape[d] == 0) return {data, data};
+    const int64_t reach = (array.shape[d] - 1) * array.strides[d];
+    (reach < 0 ? span.begin : span.end) += reach;
+  }
+  return span;
+}
+
 bool may_overlap(const ArrayView& a, const ArrayView& b) {
-  const Span sa = touched(a);
-  const Span sb = touched(b);
+  const ByteSpan sa = touched(a);
+  const ByteSpan sb = touched(b);
   return sa.begin < sb.end && sb.begin < sa.end;
 }
 

@@ -36,6 +36,13 @@ bool has_contiguous_rows(const ArrayView& array);
 // Whether two elements of one array, of strides >= 0, share memory.
 bool has_overlapping_elements(const ArrayView& array);
 
+// The memory that an array touches, from the first byte to past the last.
+struct ByteSpan {
+  const uint8_t* begin;
+  const uint8_t* end;
+};
+ByteSpan touched(const ArrayView& array);
+
 // Whether the spans of memory that two arrays touch meet.
 bool may_overlap(const ArrayView& a, const ArrayView& b);
 

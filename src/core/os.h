@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/mapped_ranges.h"
 #include "core/status.h"
 
 namespace qk {
@@ -12,8 +13,9 @@ namespace qk {
 // Move-only.
 //
 // A map costs nothing until it is touched, but the file stays the file: what is written to it may
-// show, and touching what was cut off its end is a bus error. check_size() before each use keeps
-// that from happening to all but a file that shrinks during the use; read() is the way around.
+// show, and what is cut off its end reads as zeros, at once or, from the next page on, with a mark
+// (core/mapped_ranges.h). check_size() before a use and check_mapped() after it tell of that.
+// read() is the way around.
 class MappedFile {
  public:
   MappedFile() = default;
@@ -28,7 +30,8 @@ class MappedFile {
   static Status open(const char* path, MappedFile* out);
   static Status read(const char* path, MappedFile* out);
 
-  // ValueError where a mapped file has become shorter than it was when it was opened.
+  // ValueError where a mapped file has become shorter than it was when it was opened, or was so
+  // when it was read.
   Status check_size() const;
 
   const uint8_t* data() const { return data_; }
@@ -38,6 +41,7 @@ class MappedFile {
   const uint8_t* data_ = nullptr;
   int64_t size_ = 0;
   int fd_ = -1;  // kept open while mapped, for check_size()
+  MappedRange* range_ = nullptr;
 };
 
 inline constexpr int64_t kHugePage = 2 << 20;
@@ -59,8 +63,8 @@ int64_t coarse_milliseconds();
 // system does not hand them out.
 bool request_tile_registers();
 
-// Starts a detached thread that takes no signals; false where the system has none to give, or no
-// memory for it.
+// Starts a detached thread that takes no signals but for faults of its own; false where the system
+// has none to give, or no memory for it.
 bool start_thread(void* (*body)(void* argument), void* argument);
 
 }  // namespace qk

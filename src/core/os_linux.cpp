@@ -34,12 +34,16 @@ class FileDescriptor {
 };
 
 // What a thread inherits that starts meanwhile: signals belong to the host's threads, and Python
-// runs its handlers on the main one.
+// runs its handlers on the main one. Faults alone are a thread's own.
 class BlockedSignals {
  public:
   BlockedSignals() {
     sigset_t all;
     sigfillset(&all);
+    // A fault on a thread that blocks its signal ends the process, whatever handler there is.
+    for (const int fault : {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP}) {
+      sigdelset(&all, fault);
+    }
     ::pthread_sigmask(SIG_BLOCK, &all, &before_);
   }
   ~BlockedSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
@@ -99,6 +103,7 @@ Status read_all(int fd, uint8_t* data, int64_t size) {
 }  // namespace
 
 MappedFile::~MappedFile() {
+  if (range_ != nullptr) leave_mapped_range(range_);
   if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), static_cast<size_t>(size_));
   if (fd_ >= 0) ::close(fd_);
 }
@@ -106,12 +111,14 @@ MappedFile::~MappedFile() {
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)),
-      fd_(std::exchange(other.fd_, -1)) {}
+      fd_(std::exchange(other.fd_, -1)),
+      range_(std::exchange(other.range_, nullptr)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   std::swap(fd_, other.fd_);
+  std::swap(range_, other.range_);
   return *this;
 }
 
@@ -126,6 +133,8 @@ Status MappedFile::open(const char* path, MappedFile* out) {
     file.data_ = map_pages(file.fd_, size);
     if (file.data_ == nullptr) return refused("mmap");
     file.size_ = size;
+    file.range_ = enter_mapped_range(file.data_, size, file.fd_);
+    if (file.range_ == nullptr) return Status::memory_error("no memory to map a file");
   }
   *out = std::move(file);
   return {};
@@ -153,7 +162,7 @@ Status MappedFile::check_size() const {
   if (fd_ < 0) return {};
   int64_t size = 0;
   QK_TRY(size_of(fd_, &size));
-  if (size >= size_) return {};
+  if (size >= size_) return check_mapped(data_, data_ + size_);
   return Status::value_error("the file shrank from %lld to %lld bytes since it was opened",
                              static_cast<long long>(size_), static_cast<long long>(size));
 }

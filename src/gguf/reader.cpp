@@ -65,6 +65,7 @@ Status Reader::open(const char* path, Access access, Reader* out) {
   Reader reader;
   QK_TRY(parse(file.data(), file.size(), &reader));
   reader.file_ = std::move(file);
+  QK_TRY(reader.check_size());  // what was parsed was there
   *out = std::move(reader);
   return {};
 }
