@@ -72,7 +72,7 @@ def test_blocks_give_the_bits_of_x_with_zeros(fmt: str, isa: str) -> None:
         for w, act in itertools.product(both, ACTS):
             expected = qk.gemv(w, np.where(columns, x, 0), act=act)
             for own in (x, spoilt(x, columns)):
-                y = qk.gated_gemv(w, own, keep, block_k=width, act=act)
+                y = qk.gated_gemv(w, own, gates=keep, block_k=width, act=act)
                 same_bits(y, expected, k, block_k, act, w)
 
 
@@ -129,7 +129,7 @@ def test_groups_of_rows_take_the_columns_of_their_own_gates(fmt: str) -> None:
         keep = np.stack([some(6, seed) for seed in range(groups)])
         keep[-1] = groups == 1
         gates = trained(keep, n, k, block_k, row_group)
-        blocks = qk.gated_gemv(weights, x, gates, bias=bias)
+        blocks = qk.gated_gemv(weights, x, gates=gates, bias=bias)
         panels = qk.gated_gemv(weights.pack(gates=gates), x, bias=bias)
         for group in range(groups):
             rows = slice(group * row_group, (group + 1) * row_group)
@@ -181,9 +181,9 @@ def test_without_a_single_block_the_result_is_the_bias() -> None:
     assert packed.nbytes == 0
     for w, gates in ((weights, none), (packed, None)):
         width = None if gates is None else 256
-        y = qk.gated_gemv(w, vector(512), gates, block_k=width, bias=bias)
+        y = qk.gated_gemv(w, vector(512), gates=gates, block_k=width, bias=bias)
         np.testing.assert_array_equal(y, bias)
-        y = qk.gated_gemv(w, vector(512) * np.nan, gates, block_k=width)
+        y = qk.gated_gemv(w, vector(512) * np.nan, gates=gates, block_k=width)
         np.testing.assert_array_equal(y, 0)
 
 
@@ -201,7 +201,7 @@ def test_tensors_give_tensors_and_x_stays_as_it_is(dtype: str) -> None:
     x = torch.from_numpy(vector(256)).to(getattr(torch, dtype))[::2]
     before = x.clone()
     zeroed = x * torch.from_numpy(np.repeat(keep, 32))
-    y = qk.gated_gemv(weights, x, keep, block_k=32)
+    y = qk.gated_gemv(weights, x, gates=keep, block_k=32)
     assert isinstance(y, torch.Tensor)
     np.testing.assert_array_equal(bits(y), bits(qk.gemv(weights, zeroed)))
     y = qk.gated_gemv(weights.pack(gates=keep, block_k=32), x)
@@ -216,7 +216,7 @@ def test_strides_raw_bytes_masks_of_columns_and_out_are_taken() -> None:
     x = vector(256)[::-2].astype(np.float16)
     expected = qk.gemv(raw, np.where(keep, x, np.float16(0)), "q8_0")
     out = np.zeros(19, np.float32)
-    assert qk.gated_gemv(raw, x, keep, "q8_0", out=out, threads=1) is out
+    assert qk.gated_gemv(raw, x, "q8_0", gates=keep, out=out, threads=1) is out
     np.testing.assert_array_equal(bits(out), bits(expected))
 
 
@@ -225,8 +225,8 @@ def test_out_may_be_x_since_x_is_read_first() -> None:
     weights = tensor("q4_0", n, k)
     gates = trained(np.array([[1, 0], [0, 1]]), n, k, 32, 32)
     x = vector(k)
-    expected = qk.gated_gemv(weights, x, gates)
-    np.testing.assert_array_equal(qk.gated_gemv(weights, x, gates, out=x), expected)
+    expected = qk.gated_gemv(weights, x, gates=gates)
+    np.testing.assert_array_equal(qk.gated_gemv(weights, x, gates=gates, out=x), expected)
 
 
 def test_trained_gates_are_those_under_their_threshold() -> None:
@@ -238,7 +238,9 @@ def test_trained_gates_are_those_under_their_threshold() -> None:
     found = qk.gates.train(weights, x, block_k=256, lr="auto", steps=200, l1=0.02)
     assert 0 < found.active < 8
     zeroed = np.where(found.columns(), x[0], 0)
-    np.testing.assert_array_equal(qk.gated_gemv(weights, x[0], found), qk.gemv(weights, zeroed))
+    np.testing.assert_array_equal(
+        qk.gated_gemv(weights, x[0], gates=found), qk.gemv(weights, zeroed)
+    )
     packed = weights.pack(gates=found)
     np.testing.assert_array_equal(packed @ x[0], weights.pack() @ zeroed)
 
@@ -253,20 +255,23 @@ PACKED = W.pack(gates=KEEP, block_k=256)
     ("arguments", "options", "error", "message"),
     [
         ((W, X), {}, TypeError, "gates are missing"),
-        ((W, X, [1.0, 0.0]), {"block_k": 256}, TypeError, "array of bool, not of float64"),
-        ((W, X, KEEP), {}, ValueError, r"a mask of shape \(2,\); k=512 has 512 blocks of 1"),
-        ((W, X, KEEP), {"block_k": 100}, ValueError, "k=512 has 6 blocks of 100"),
-        ((W, X, KEEP), {"block_k": 0}, ValueError, r"block_k=0 is outside 1\.\.512"),
-        ((W, X, KEEP[None]), {"block_k": 256}, ValueError, r"a mask of shape \(1, 2\)"),
-        ((W, X[1:], KEEP), {"block_k": 256}, ValueError, "x has k=511"),
-        ((W, X[None], KEEP), {"block_k": 256}, ValueError, "one vector x"),
-        ((W, list(X), KEEP), {"block_k": 256}, TypeError, "not list"),
-        ((W, qk.quantize_activations(X), KEEP), {}, TypeError, "not Activations"),
-        ((W.data, X, KEEP), {"block_k": 256}, TypeError, "raw weights need fmt"),
-        ((W, X, KEEP), {"block_k": 256, "fmt": "q8_0"}, ValueError, "disagrees"),
-        ((W, X, KEEP), {"block_k": 256, "bias": X}, ValueError, "bias"),
-        ((W, X, KEEP), {"block_k": 256, "act": "int4"}, ValueError, "int4"),
-        ((PACKED, X, KEEP), {"block_k": 256}, TypeError, "give neither"),
+        ((W, X, None, KEEP), {}, TypeError, "positional"),
+        ((W, X, KEEP), {}, TypeError, "the third argument is fmt; give gates by name"),
+        ((W, X), {"gates": np.ma.masked_array(KEEP, KEEP), "block_k": 256}, TypeError, "masked"),
+        ((W, X), {"gates": [1.0, 0.0], "block_k": 256}, TypeError, "array of bool, not of float64"),
+        ((W, X), {"gates": KEEP}, ValueError, r"a mask of shape \(2,\); k=512 has 512 blocks of 1"),
+        ((W, X), {"gates": KEEP, "block_k": 100}, ValueError, "k=512 has 6 blocks of 100"),
+        ((W, X), {"gates": KEEP, "block_k": 0}, ValueError, r"block_k=0 is outside 1\.\.512"),
+        ((W, X), {"gates": KEEP[None], "block_k": 256}, ValueError, r"a mask of shape \(1, 2\)"),
+        ((W, X[1:]), {"gates": KEEP, "block_k": 256}, ValueError, "x has k=511"),
+        ((W, X[None]), {"gates": KEEP, "block_k": 256}, ValueError, "one vector x"),
+        ((W, "abc"), {"gates": KEEP, "block_k": 256}, TypeError, "not str"),
+        ((W, qk.quantize_activations(X)), {"gates": KEEP}, TypeError, "not Activations"),
+        ((W.data, X), {"gates": KEEP, "block_k": 256}, TypeError, "raw weights need fmt"),
+        ((W, X), {"gates": KEEP, "block_k": 256, "fmt": "q8_0"}, ValueError, "disagrees"),
+        ((W, X), {"gates": KEEP, "block_k": 256, "bias": X}, ValueError, "bias"),
+        ((W, X), {"gates": KEEP, "block_k": 256, "act": "int4"}, ValueError, "int4"),
+        ((PACKED, X), {"gates": KEEP, "block_k": 256}, TypeError, "give neither"),
         ((PACKED, X[1:]), {}, ValueError, "x has k=511, the weights have k=512"),
     ],
 )
@@ -280,16 +285,16 @@ def test_what_is_wrong_is_said_with_its_value(
 def test_trained_gates_are_refused_for_other_weights() -> None:
     gates = trained(np.array([1, 0]), 4, 512, 256, None)
     with pytest.raises(ValueError, match=r"gates for weights of \(4, 512\)"):
-        qk.gated_gemv(tensor("q4_k", 4, 256), X[:256], gates)
+        qk.gated_gemv(tensor("q4_k", 4, 256), X[:256], gates=gates)
     with pytest.raises(TypeError, match="block_k=256 is for a mask"):
-        qk.gated_gemv(W, X, gates, block_k=256)
+        qk.gated_gemv(W, X, gates=gates, block_k=256)
     by_rows = trained(np.array([[1, 0], [0, 1]]), 4, 512, 256, 2)
     with pytest.raises(ValueError, match="gates for weights of"):
-        qk.gated_gemv(tensor("q4_k", 5, 512), X, by_rows)
+        qk.gated_gemv(tensor("q4_k", 5, 512), X, gates=by_rows)
     with pytest.raises(TypeError, match="gates by rows take a QTensor"):
-        qk.gated_gemv(W.pack(), X, by_rows)
+        qk.gated_gemv(W.pack(), X, gates=by_rows)
     with pytest.raises(ValueError, match=r"bias has shape \(3,\), expected \(4,\)"):
-        qk.gated_gemv(W, X, by_rows, bias=X[:3])
+        qk.gated_gemv(W, X, gates=by_rows, bias=X[:3])
 
 
 def test_gates_that_cut_a_formats_blocks_are_not_packed(fmt: str) -> None:

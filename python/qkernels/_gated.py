@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core
-from ._frameworks import empty, is_torch, plain
+from . import _core, _threads
+from ._frameworks import is_torch
 from ._ops import _resolve, gemv
-from .gated import BlockMask, GatedTensor, is_trained, not_bool
+from .gated import BlockMask, GatedTensor, is_trained, mask_array, not_bool
 from .packed import PackedTensor
 from .tensor import QTensor
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 def gated_gemv(
     weights: QTensor | PackedTensor | GatedTensor | Array,
     x: Any,
-    gates: Gates | None = None,
     fmt: Format = None,
     *,
+    gates: Gates | None = None,
     block_k: int | None = None,
     bias: Array | None = None,
     act: str = "int16",
@@ -47,15 +47,15 @@ def gated_gemv(
     Args:
         weights: a QTensor or PackedTensor of shape (n, k), raw uint8 blocks (n, row_bytes) with
             `fmt`, or a GatedTensor, which brings its gates.
-        x: shape (k,), in float32, float16 or bfloat16, with any strides: a NumPy array or a CPU
-            torch tensor.
+        x: shape (k,), of real numbers, with any strides: a NumPy array or a CPU torch tensor, as
+            for `gemv`.
+        fmt: the format of raw weights.
         gates: a `qkernels.gates.GateResult`, or an array of bool: (k,), one a column, or with
             `block_k` (ceil(k / block_k),), one a block of columns. True keeps.
-        fmt: the format of raw weights.
         block_k: columns of a block of the mask, 1 to k; any number, whatever the format's blocks.
         bias: shape (n,), added to the result.
         act: as for `gemv`.
-        out: as for `gemv`.
+        out: as for `gemv`, except that it may be x, which is read before anything is written.
         threads: as for `gemv`.
 
     Returns:
@@ -66,30 +66,38 @@ def gated_gemv(
             gates for a GatedTensor or none for anything else, gates by rows for a PackedTensor.
         ValueError: a wrong shape, format or range. Whatever is wrong, `out` keeps its contents.
     """
-    if is_torch(x):
-        x = plain(x, "x")
-        if out is None:
-            out = empty(tuple(getattr(weights, "shape", ()))[:1], like_torch=True)
+    if isinstance(fmt, np.ndarray) or is_trained(fmt):
+        raise TypeError("the third argument is fmt; give gates by name, as in gates=...")
     if isinstance(weights, GatedTensor):
         if gates is not None or block_k is not None or fmt is not None:
             raise TypeError("a GatedTensor has its gates and its format; give neither")
         parts: Sequence[QTensor | PackedTensor | None] = weights.parts
         mask = weights.block_mask
-        _check_depth(x, weights.shape[1])
     elif isinstance(gates, np.ndarray):
         # One mask for all rows, which the core checks. What else is done here costs as much as it.
-        if gates.dtype.kind != "b":
-            raise TypeError(not_bool(gates))
-        kept = _core.kept_columns(x, gates, 1 if block_k is None else block_k, False)
-        return gemv(weights, kept, fmt, bias=bias, act=act, out=out, threads=threads)
+        keep = mask_array(gates)
+        if keep.dtype.kind != "b":
+            raise TypeError(not_bool(keep))
+        kept = _core.kept_columns(x, keep, 1 if block_k is None else block_k, False)
+        return _like(x, gemv(weights, kept, fmt, bias=bias, act=act, out=out, threads=threads))
     else:
         parts, mask = _parts(weights, gates, fmt, block_k)
-        _check_depth(x, mask.k)
+    _check_depth(x, mask.k)
     gather = isinstance(weights, GatedTensor)
     inputs = [_core.kept_columns(x, keep, mask.block_k, gather) for keep in mask.keep]
     if len(parts) == 1 and parts[0] is not None:
-        return gemv(parts[0], inputs[0], bias=bias, act=act, out=out, threads=threads)
-    return _by_groups(parts, inputs, mask, bias, act, out, threads)
+        product = gemv(parts[0], inputs[0], bias=bias, act=act, out=out, threads=threads)
+        return _like(x, product)
+    return _like(x, _by_groups(parts, inputs, mask, bias, act, out, threads))
+
+
+def _like(x: Any, result: Any) -> Any:
+    """A result in x's framework; `out` is in its own."""
+    if not is_torch(x) or not isinstance(result, np.ndarray):
+        return result
+    from .torch import as_tensor
+
+    return as_tensor(result)
 
 
 def _check_depth(x: Any, k: int) -> None:
@@ -130,35 +138,21 @@ def _by_groups(
     out: Any,
     threads: int | None,
 ) -> Any:
-    """Products by groups of rows, each with an x of its own; without weights only the bias."""
-    _check_length(bias, mask.n, "bias")
-    _check_length(out, mask.n, "out")
-    if out is None:
-        out = np.empty(mask.n, np.float32)
-    groups = list(zip(mask.rows(), parts, inputs, strict=True))
-    # Products first: what is wrong with the arguments is found before anything is written.
-    for rows, weights, x in groups:
-        if weights is not None:
-            added = None if bias is None else bias[rows]
-            gemv(weights, x, bias=added, act=act, out=out[rows], threads=threads)
-    for rows, weights, _ in groups:
-        if weights is None:
-            out[rows] = 0 if bias is None else bias[rows]
-    return out
+    """Products by groups of rows, each with an x of its own; without weights only the bias.
 
-
-def _check_length(vector: Any, n: int, what: str) -> None:
-    """Before a vector is cut into groups of rows.
-
-    Raises:
-        TypeError: it is no array.
-        ValueError: it is not of shape (n,).
+    All arguments are checked for the whole call first, and `out` is written at its end.
     """
-    if vector is None:
-        return
-    if not isinstance(vector, np.ndarray) and not is_torch(vector):
-        raise TypeError(
-            f"{what} must be a NumPy array or a torch tensor, not {type(vector).__name__}"
-        )
-    if tuple(vector.shape) != (n,):
-        raise ValueError(f"{what} has shape {tuple(vector.shape)}, expected {(n,)}")
+    count = _threads.resolve(threads)
+    read = [part._weights for part in parts if part is not None]
+    added = _core.check_gated(mask.n, bias, act, out, read)
+    result = np.empty(mask.n, np.float32)
+    for rows, weights, x in zip(mask.rows(), parts, inputs, strict=True):
+        of_rows = None if added is None else added[rows]
+        if weights is None:
+            result[rows] = 0 if of_rows is None else of_rows
+        else:
+            _core.linear(weights._weights, x, of_rows, act, result[rows], count, True)
+    if out is None:
+        return result
+    _core.store(result, out)
+    return out

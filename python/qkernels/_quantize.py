@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _core, _threads
-from ._frameworks import is_torch, plain
+from ._arrays import as_array
+from ._frameworks import is_torch
 from .tensor import QTensor
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ def quantize(
     matrix. The result depends on the row alone: not on threads, nor on the ISA.
 
     Args:
-        a: shape (n, k) or (experts, n, k), in float32, float16 or bfloat16, with any strides: a
-            NumPy array or a CPU torch tensor.
+        a: shape (n, k) or (experts, n, k), of real numbers, with any strides: a NumPy array or a
+            CPU torch tensor. What is neither float32, float16 nor bfloat16 is converted to float32
+            first, as by `astype`.
         fmt: a format's name in any case, such as "q4_k", or a `gguf.GGMLQuantizationType`:
             `can_quantize` says which.
         imatrix: shape (k,), or (experts, k) for a stack: what the squared errors of a column's
@@ -52,12 +54,14 @@ def quantize(
             them), or weights past what the format's scales hold. The message says where.
     """
     count = _threads.resolve(threads)
-    data: Array = _core.quantize(plain(a, "a"), fmt, plain(imatrix, "imatrix"), bool(pad), count)
-    if is_torch(a):
-        import torch
+    if not hasattr(a, "shape"):
+        a = as_array(a, "a")
+    blocks = _core.quantize(a, fmt, imatrix, bool(pad), count)
+    if not is_torch(a):
+        return QTensor(blocks, fmt, tuple(a.shape))
+    from .torch import as_tensor
 
-        data = torch.from_numpy(data)
-    return QTensor(data, fmt, tuple(a.shape))
+    return QTensor(as_tensor(blocks), fmt, tuple(a.shape))
 
 
 def can_quantize(fmt: str | GGMLQuantizationType) -> bool:

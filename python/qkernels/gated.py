@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from ._arrays import as_array
+from ._frameworks import is_torch
 from .tensor import QTensor
 
 if TYPE_CHECKING:
@@ -37,6 +39,19 @@ def not_bool(gates: NDArray[Any]) -> str:
         f"gates must be a GateResult or an array of bool, not of {gates.dtype};"
         " gates >= threshold makes one"
     )
+
+
+def mask_array(gates: Any) -> NDArray[Any]:
+    """A mask as an array, of whatever dtype.
+
+    Raises:
+        TypeError: it is no array, or a masked one.
+    """
+    if is_torch(gates):
+        from . import torch as qk_torch
+
+        return qk_torch.plain(gates, "gates").numpy()
+    return as_array(gates, "gates")
 
 
 class BlockMask(NamedTuple):
@@ -71,7 +86,7 @@ class BlockMask(NamedTuple):
                 raise ValueError(f"gates for weights of {gates.shape}, the weights have {(n, k)}")
             rows = n if gates.row_group is None else gates.row_group
             return cls(np.atleast_2d(gates.mask), gates.block_k, rows, n, k)
-        keep = np.asarray(gates)
+        keep = mask_array(gates)
         if keep.dtype != np.bool_:
             raise TypeError(not_bool(keep))
         width = 1 if block_k is None else operator.index(block_k)

@@ -16,7 +16,7 @@ namespace qk::bind {
 namespace {
 
 std::unique_ptr<Activations> make_activations(py::handle x, py::handle act_object, int threads) {
-  const HeldArray held = hold_array(x, "x");
+  const HeldArray held = hold_floats(x, "x");
   const Parallel parallel = parallel_of(threads);
   auto activations = std::make_unique<Activations>();
   const Act act = act_of(act_object);
@@ -27,6 +27,7 @@ std::unique_ptr<Activations> make_activations(py::handle x, py::handle act_objec
   raise_if_failed(activations_bytes(act, m, k, &bytes));
   raise_if_failed(activations->memory.reserve(bytes));
   activations->shape.assign(held.view.shape, held.view.shape + held.view.ndim);
+  if (held.is_torch) activations->framework = "torch";
   Status status;
   {
     const py::gil_scoped_release unlocked;
@@ -67,8 +68,8 @@ void bind_activations(py::module_& m) {
       .def_property_readonly(
           "nbytes", [](const Activations& a) { return a.memory.capacity(); },
           "The memory it takes, in bytes.")
-      .def_readwrite("framework", &Activations::framework,
-                     "What products with it return: 'numpy' or 'torch' arrays.");
+      .def_readonly("framework", &Activations::framework,
+                    "What products with it return: 'numpy' or 'torch' arrays.");
   m.def("quantize_activations", &make_activations, py::arg("x"), py::arg("act"), py::arg("threads"),
         "Quantises x, of shape (..., k).");
 }

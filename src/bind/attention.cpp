@@ -24,8 +24,8 @@ py::object py_attention(py::handle q, py::handle k, py::handle v, std::optional<
                         bool causal, py::handle out, int threads) {
   const Parallel parallel = parallel_of(threads);
   AttentionCall call(q, scale);
-  const HeldArray keys = hold_array(k, "k");
-  const HeldArray values = hold_array(v, "v");
+  const HeldArray keys = hold_floats(k, "k");
+  const HeldArray values = hold_floats(v, "v");
   HeadShape shape;
   raise_if_failed(check_heads(keys.view, "k", &shape));
   raise_if_failed(check_values(values.view, shape));
@@ -50,7 +50,7 @@ py::object py_attention_scores(py::handle q, py::handle k, std::optional<double>
                                py::handle out, int threads) {
   const Parallel parallel = parallel_of(threads);
   AttentionCall call(q, scale);
-  const HeldArray keys = hold_array(k, "k");
+  const HeldArray keys = hold_floats(k, "k");
   HeadShape shape;
   raise_if_failed(check_heads(keys.view, "k", &shape));
   raise_if_failed(check_attention(call.shape(), shape, causal));
@@ -100,8 +100,8 @@ class KvCache {
 
   void append(py::handle k, py::handle v, int threads) {
     const Parallel parallel = parallel_of(threads);
-    const HeldArray keys = hold_array(k, "k");
-    const HeldArray values = hold_array(v, "v");
+    const HeldArray keys = hold_floats(k, "k");
+    const HeldArray values = hold_floats(v, "v");
     HeadShape shape;
     raise_if_failed(check_heads(keys.view, "k", &shape));
     raise_if_failed(check_values(values.view, shape));

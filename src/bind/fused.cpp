@@ -33,10 +33,10 @@ struct NormedInput {
 
 NormedInput read_input(py::handle x, py::handle gains, double epsilon) {
   NormedInput input;
-  input.x = hold_array(x, "x");
+  input.x = hold_floats(x, "x");
   raise_if_failed(check_activations(input.x.view, &input.m, &input.k));
   if (gains.is_none()) return input;
-  input.gains = hold_array(gains, "gains");
+  input.gains = hold_floats(gains, "gains");
   raise_if_failed(check_norm(input.gains->view, input.k, epsilon));
   input.epsilon = static_cast<float>(epsilon);
   return input;
@@ -51,7 +51,7 @@ std::vector<int64_t> result_shape(const NormedInput& input, int64_t n) {
 
 std::optional<HeldArray> read_residual(py::handle residual, const std::vector<int64_t>& shape) {
   if (residual.is_none()) return std::nullopt;
-  HeldArray held = hold_array(residual, "residual");
+  HeldArray held = hold_floats(residual, "residual");
   raise_if_failed(check_residual(held.view, shape.data(), static_cast<int>(shape.size())));
   return held;
 }
@@ -151,7 +151,7 @@ py::object py_rmsnorm_linear(const Weights& weights, py::handle x, py::handle ga
   const std::optional<HeldArray> held_residual = read_residual(residual, shape);
   int64_t bytes = 0;
   raise_if_failed(activations_bytes(kind, input.m, input.k, &bytes));
-  const Output output = prepare_output(out, shape);
+  const Output output = prepare_output(out, shape, input.x.is_torch);
   if (!out.is_none()) refuse_overlaps(output, input, held_bias, held_residual, {&weights});
   Memory memory(input, held_bias, output, view.n, 0, 0);
   memory.reserve(bytes);
@@ -171,7 +171,7 @@ py::object py_rmsnorm_linear(const Weights& weights, py::handle x, py::handle ga
     if (status.ok()) memory.finish();
   }
   raise_if_failed(status);
-  return output.object;
+  return output.result();
 }
 
 py::object py_swiglu_proj(const Weights& gate, const Weights& up, py::handle x, py::handle act,
@@ -184,7 +184,7 @@ py::object py_swiglu_proj(const Weights& gate, const Weights& up, py::handle x, 
   int64_t bytes = 0;
   raise_if_failed(activations_bytes(kind, input.m, input.k, &bytes));
   const int64_t n = gate.view.n;
-  const Output output = prepare_output(out, result_shape(input, n));
+  const Output output = prepare_output(out, result_shape(input, n), input.x.is_torch);
   if (!out.is_none()) refuse_overlaps(output, input, {}, {}, {&gate, &up});
   const std::optional<HeldArray> no_bias;
   Memory memory(input, no_bias, output, n, 0, n);
@@ -202,7 +202,7 @@ py::object py_swiglu_proj(const Weights& gate, const Weights& up, py::handle x, 
     if (status.ok()) memory.finish();
   }
   raise_if_failed(status);
-  return output.object;
+  return output.result();
 }
 
 py::object py_swiglu_ffn(const Weights& gate, const Weights& up, const Weights& down, py::handle x,
@@ -223,7 +223,7 @@ py::object py_swiglu_ffn(const Weights& gate, const Weights& up, const Weights& 
   raise_if_failed(activations_bytes(kind, input.m, input.k, &bytes));
   raise_if_failed(
       activations_bytes(common_act({&down.view}, asked), input.m, hidden, &hidden_bytes));
-  const Output output = prepare_output(out, shape);
+  const Output output = prepare_output(out, shape, input.x.is_torch);
   if (!out.is_none()) refuse_overlaps(output, input, {}, held_residual, {&gate, &up, &down});
   const std::optional<HeldArray> no_bias;
   Memory memory(input, no_bias, output, down.view.n, hidden, hidden);
@@ -241,7 +241,7 @@ py::object py_swiglu_ffn(const Weights& gate, const Weights& up, const Weights& 
     if (status.ok()) memory.finish();
   }
   raise_if_failed(status);
-  return output.object;
+  return output.result();
 }
 
 }  // namespace

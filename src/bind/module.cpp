@@ -22,5 +22,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   qk::bind::bind_quantize(m);
   qk::bind::bind_read(m);
   qk::bind::bind_stream(m);
+  qk::bind::bind_torch(m);
   qk::bind::bind_llama(m);
 }

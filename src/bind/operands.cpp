@@ -4,6 +4,7 @@
 #include <string>
 
 #include "bind/errors.h"
+#include "bind/torch_tensor.h"
 #include "core/array.h"
 #include "core/checked.h"
 #include "dispatch/dispatch.h"
@@ -67,12 +68,12 @@ void FloatArrays::reserve() { memory_ = reinterpret_cast<float*>(scratch_.reserv
 
 std::optional<HeldArray> read_bias(py::handle bias, int64_t n) {
   if (bias.is_none()) return std::nullopt;
-  HeldArray held = hold_array(bias, "bias");
+  HeldArray held = hold_floats(bias, "bias");
   raise_if_failed(check_bias(held.view, n));
   return held;
 }
 
-Output prepare_output(py::handle out, const std::vector<int64_t>& shape) {
+Output prepare_output(py::handle out, const std::vector<int64_t>& shape, bool torch) {
   const int ndim = static_cast<int>(shape.size());
   Output output;
   if (out.is_none()) {
@@ -85,9 +86,10 @@ Output prepare_output(py::handle out, const std::vector<int64_t>& shape) {
     }
     output.object = new_float_array(shape.data(), ndim);
     output.held = hold_array(output.object, "out");
+    output.is_torch = torch;
   } else {
     output.object = py::reinterpret_borrow<py::object>(out);
-    output.held = hold_array(out, "out");
+    output.held = hold_out(out);
     raise_if_failed(check_out(output.held.view, shape.data(), ndim));
   }
   const ArrayView& view = output.held.view;
@@ -98,6 +100,12 @@ Output prepare_output(py::handle out, const std::vector<int64_t>& shape) {
     output.stride = stride / 4;
   }
   return output;
+}
+
+py::object Output::result() const {
+  if (is_torch) return as_tensor(object);
+  if (held.is_torch) count_write(object);
+  return object;
 }
 
 void copy_out(const float* result, int64_t m, int64_t n, const ArrayView& out) {

@@ -54,12 +54,16 @@ std::optional<HeldArray> read_bias(pybind11::handle bias, int64_t n);
 struct Output {
   pybind11::object object;
   HeldArray held;
+  bool is_torch = false;    // a new array is to be returned as a tensor
   float* direct = nullptr;  // null where the result has to be converted
   int64_t stride = 0;       // floats between batch rows, for `direct`
+
+  // What the call returns, once all is written.
+  pybind11::object result() const;
 };
 
-// `out`, which has to be of this shape, or where it is None a new array.
-Output prepare_output(pybind11::handle out, const std::vector<int64_t>& shape);
+// `out`, which has to be of this shape, or where it is None a new array, or tensor for `torch`.
+Output prepare_output(pybind11::handle out, const std::vector<int64_t>& shape, bool torch);
 
 // m rows of n floats into `out`, whatever its type and strides.
 void copy_out(const float* result, int64_t m, int64_t n, const ArrayView& out);

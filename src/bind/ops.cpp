@@ -8,6 +8,7 @@
 #include "bind/bind.h"
 #include "bind/errors.h"
 #include "bind/operands.h"
+#include "bind/torch_tensor.h"
 #include "bind/weights.h"
 #include "dispatch/dispatch.h"
 #include "ops/decode.h"
@@ -23,6 +24,7 @@ namespace {
 struct Input {
   const Activations* ready = nullptr;  // null where x is an array
   HeldArray array;
+  bool is_torch = false;
   Act act{};
   int64_t m = 0;
   int64_t k = 0;
@@ -38,6 +40,7 @@ Input read_input(py::handle x, py::handle act, int format) {
       throw py::value_error(std::string("the activations were quantised for ") + view.kernels->isa +
                             "; the ISA in use is " + current_kernels().isa);
     }
+    input.is_torch = input.ready->framework == "torch";
     input.act = view.act;
     input.m = view.m;
     input.k = view.k;
@@ -45,7 +48,8 @@ Input read_input(py::handle x, py::handle act, int format) {
     return input;
   }
   input.act = effective_act(format, act_of(act));
-  input.array = hold_array(x, "x");
+  input.array = hold_floats(x, "x");
+  input.is_torch = input.array.is_torch;
   raise_if_failed(check_activations(input.array.view, &input.m, &input.k));
   input.shape.assign(input.array.view.shape, input.array.view.shape + input.array.view.ndim);
   return input;
@@ -72,7 +76,7 @@ py::object py_linear(const Weights& weights, py::handle x, py::handle bias, py::
   const std::optional<HeldArray> held_bias = read_bias(bias, view.n);
   std::vector<int64_t> out_shape = input.shape;
   out_shape.back() = view.n;
-  const Output output = prepare_output(out, out_shape);
+  const Output output = prepare_output(out, out_shape, input.is_torch);
   if (!out.is_none()) refuse_overlaps(output, input, held_bias, view);
 
   const bool direct = output.direct != nullptr;
@@ -110,12 +114,12 @@ py::object py_linear(const Weights& weights, py::handle x, py::handle bias, py::
     if (status.ok() && !direct) copy_out(result, input.m, view.n, output.held.view);
   }
   raise_if_failed(status);
-  return output.object;
+  return output.result();
 }
 
 void py_dequantize(const Weights& weights, py::handle out, int threads) {
   check_isa(weights);
-  const HeldArray held = hold_array(out, "out");
+  const HeldArray held = hold_out(out);
   const Parallel parallel = parallel_of(threads);
   refuse_overlap(held, bytes_of(weights.view), "weights");
   Status status;
@@ -124,6 +128,7 @@ void py_dequantize(const Weights& weights, py::handle out, int threads) {
     status = dequantize(parallel, current_kernels(), weights.view, held.view);
   }
   raise_if_failed(status);
+  if (held.is_torch) count_write(out);
 }
 
 void py_get_rows(const Weights& weights, const py::array_t<int64_t, py::array::c_style>& ids,
@@ -131,7 +136,7 @@ void py_get_rows(const Weights& weights, const py::array_t<int64_t, py::array::c
   check_isa(weights);
   std::vector<int64_t> shape(ids.shape(), ids.shape() + ids.ndim());
   shape.push_back(weights.view.k);
-  const HeldArray held = hold_array(out, "out");
+  const HeldArray held = hold_out(out);
   const Parallel parallel = parallel_of(threads);
   raise_if_failed(check_out(held.view, shape.data(), static_cast<int>(shape.size())));
   refuse_overlap(held, bytes_of(weights.view), "weights");
@@ -143,6 +148,7 @@ void py_get_rows(const Weights& weights, const py::array_t<int64_t, py::array::c
     status = get_rows(parallel, current_kernels(), weights.view, values, count, held.view);
   }
   raise_if_failed(status);
+  if (held.is_torch) count_write(out);
 }
 
 }  // namespace

@@ -21,12 +21,12 @@ namespace {
 py::array_t<uint8_t> py_quantize(py::handle a, py::handle fmt, py::handle imatrix, bool pad,
                                  int threads) {
   const Parallel parallel = parallel_of(threads);
-  const HeldArray held = hold_array(a, "a");
+  const HeldArray held = hold_floats(a, "a");
   QuantizeJob job;
   raise_if_failed(plan_quantize(current_kernels(), format_of(fmt), held.view, pad, &job));
   AlignedBuffer importance;
   if (!imatrix.is_none()) {
-    const HeldArray held_imatrix = hold_array(imatrix, "imatrix");
+    const HeldArray held_imatrix = hold_floats(imatrix, "imatrix");
     int64_t bytes = 0;
     raise_if_failed(importance_floats(job, held_imatrix.view, &bytes));
     if (!checked_mul(bytes, sizeof(float), &bytes)) bytes = -1;

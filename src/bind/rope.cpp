@@ -23,7 +23,7 @@ py::object py_rope(py::handle x, const py::array_t<int64_t, py::array::c_style>&
                    double base, py::handle kind, double scale, py::handle factors, py::handle out,
                    int threads) {
   const Parallel parallel = parallel_of(threads);
-  const HeldArray held = hold_array(x, "x");
+  const HeldArray held = hold_floats(x, "x");
   Rope rope{.base = base, .scale = scale};
   raise_if_failed(parse_rope_kind(name_of(kind).c_str(), &rope.kind));
   raise_if_failed(check_rope(rope, held.view));
@@ -42,18 +42,19 @@ py::object py_rope(py::handle x, const py::array_t<int64_t, py::array::c_style>&
   }
   float values[kMaxHeadDim / 2];
   if (!factors.is_none()) {
-    const HeldArray held_factors = hold_array(factors, "factors");
+    const HeldArray held_factors = hold_floats(factors, "factors");
     raise_if_failed(read_factors(held_factors.view, shape.back(), values));
     rope.factors = values;
   }
-  const Output output = prepare_output(out, shape);
-  if (!out.is_none()) refuse_other_overlap(output.held, held.view, "x");
   const int64_t* first = positions.data();
+  raise_if_failed(check_angles(rope, held.view, first, consecutive));
+  const Output output = prepare_output(out, shape, held.is_torch);
+  if (!out.is_none()) refuse_other_overlap(output.held, held.view, "x");
   {
     const py::gil_scoped_release unlocked;
     rope_rows(parallel, rope, held.view, first, consecutive, output.held.view);
   }
-  return output.object;
+  return output.result();
 }
 
 }  // namespace

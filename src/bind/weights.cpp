@@ -36,7 +36,7 @@ int64_t row_bytes_of(const Weights& weights) {
 // Bytes `data` of rows of `depth` weights, or of as many as the rows hold.
 Weights make_weights(py::handle data, py::handle fmt, std::optional<int64_t> depth) {
   const int format = format_of(fmt);
-  const HeldArray held = hold_array(data, "weights");
+  const HeldArray held = hold_for_long(data, "weights");
   Weights weights;
   int64_t k = depth.value_or(0);
   if (!depth && held.view.ndim > 0) {

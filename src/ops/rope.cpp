@@ -1,5 +1,6 @@
 #include "ops/rope.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -62,6 +63,24 @@ Status read_factors(const ArrayView& factors, int64_t head_dim, float* out) {
     QK_TRY(check_positive(name, static_cast<double>(out[i])));
   }
   return {};
+}
+
+Status check_angles(const Rope& rope, const ArrayView& x, const int64_t* positions,
+                    bool consecutive) {
+  const int64_t tokens = x.shape[x.ndim - 2];
+  const int64_t head_dim = x.shape[x.ndim - 1];
+  double frequencies[kMaxHeadDim / 2];
+  rope_frequencies(rope, head_dim, frequencies);
+  const double fastest = *std::max_element(frequencies, frequencies + head_dim / 2);
+  double furthest = 0.0;
+  for (int64_t i = 0; i < (consecutive ? 2 : tokens); ++i) {
+    const int64_t position = consecutive ? positions[0] + i * (tokens - 1) : positions[i];
+    furthest = std::max(furthest, std::fabs(static_cast<double>(position)));
+  }
+  // The frequency itself, as infinity times a position of 0 is not a number.
+  if (tokens == 0 || (std::isfinite(fastest) && std::isfinite(furthest * fastest))) return {};
+  return Status::value_error("base=%g and scale=%g turn by %g a position: angles past the doubles",
+                             rope.base, rope.scale, fastest);
 }
 
 void rope_rows(const Parallel& parallel, const Rope& rope, const ArrayView& x,

@@ -161,8 +161,9 @@ Status check_norm(const ArrayView& gains, int64_t k, double epsilon) {
     return Status::value_error("gains has shape %s, x has k=%lld",
                                ShapeText(gains.shape, gains.ndim).text, ll(k));
   }
-  if (!std::isfinite(static_cast<float>(epsilon)) || epsilon < 0.0) {
-    return Status::value_error("eps=%g is not a finite float32 of 0 or more", epsilon);
+  const auto narrow = static_cast<float>(epsilon);
+  if (!std::isfinite(narrow) || epsilon < 0.0 || (narrow == 0.0f && epsilon > 0.0)) {
+    return Status::value_error("eps=%g is not 0 or a positive, finite float32", epsilon);
   }
   return {};
 }

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkernels import _core
+from qkernels._arrays import reals
 from qkernels._ops import dequantize, gemm
 from qkernels.gates.progress import bar
 from qkernels.packed import PackedTensor
@@ -202,7 +203,4 @@ def _checked_inputs(x: object) -> Array:
 def _real(value: object, what: str) -> Array:
     if not hasattr(value, "__array__") and not isinstance(value, (list, tuple)):
         raise TypeError(f"{what} must be a QTensor or an array, not {type(value).__name__}")
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{what} must hold real numbers, not {array.dtype}")
-    return array
+    return reals(value, what)
