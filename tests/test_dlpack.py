@@ -65,7 +65,7 @@ class Producer:
         self, array: np.ndarray, *, version: int | None = 1, read_only: bool = False, **fields: Any
     ) -> None:
         self.array, self.version, self.read_only, self.fields = array, version, read_only, fields
-        self.freed = 0
+        self.shape, self.freed = array.shape, 0
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 1, 0
@@ -74,11 +74,11 @@ class Producer:
         if self.version is None and asked:
             raise TypeError("unexpected keyword argument 'max_version'")
         array, dims = self.array, self.array.ndim
-        self.shape = (ctypes.c_int64 * dims)(*array.shape)
+        self.extents = (ctypes.c_int64 * dims)(*array.shape)
         self.strides = (ctypes.c_int64 * dims)(*(s // array.itemsize for s in array.strides))
         tensor = Tensor(
             array.ctypes.data, 1, 0, dims, CODES[array.dtype.kind], 8 * array.itemsize, 1,
-            self.shape, self.strides, 0,
+            self.extents, self.strides, 0,
         )  # fmt: skip
         for name, value in self.fields.items():
             setattr(tensor, name, value)

@@ -149,28 +149,33 @@ def as_array(x: Any, what: str) -> NDArray[Any]:
         return x
     if x is None or isinstance(x, (str, bytes)):
         raise TypeError(_no_array(x, what))
+    speaks_dlpack = hasattr(x, "__dlpack__") and not hasattr(x, "__array__")
     try:
-        array = np.asarray(x)
-        if array.dtype.kind == "O" and array.ndim == 0 and hasattr(x, "__dlpack__"):
-            array = np.from_dlpack(x)
+        array = np.from_dlpack(x) if speaks_dlpack else np.asarray(x)
     except MemoryError:
         raise
-    except ValueError as error:
-        raise ValueError(f"{what}: {error}") from error
     except Exception as error:  # whatever an object's own conversion raises
-        raise TypeError(f"{what}: {error}") from error
+        kind = (
+            ValueError if isinstance(x, (list, tuple)) and type(error) is ValueError else TypeError
+        )
+        raise kind(f"{what}: {error}") from error
     if array.dtype.kind == "O" and array.ndim == 0 and not isinstance(x, int):
         raise TypeError(_no_array(x, what))
     return array
 
 
-def depth(x: Any) -> int | None:
-    """The last dimension of x; None where it has none, or where the core will refuse x."""
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of x; () where it has none, or where the core will refuse x."""
     try:
-        shape = x.shape if hasattr(x, "shape") else np.shape(x)
-        return int(shape[-1]) if len(shape) else None
+        return tuple(int(extent) for extent in (x.shape if hasattr(x, "shape") else np.shape(x)))
     except Exception:  # an object's own, which is told better by what takes x
-        return None
+        return ()
+
+
+def depth(x: Any) -> int | None:
+    """The last dimension of x, if it has one."""
+    shape = shape_of(x)
+    return shape[-1] if shape else None
 
 
 def shown(value: int) -> str:

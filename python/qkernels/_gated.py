@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 from . import _core, _threads
+from ._arrays import shape_of
 from ._frameworks import is_torch
 from ._ops import _resolve, gemv
 from .gated import BlockMask, GatedTensor, is_trained, mask_array, not_bool
@@ -68,41 +69,69 @@ def gated_gemv(
     """
     if isinstance(fmt, np.ndarray) or is_trained(fmt):
         raise TypeError("the third argument is fmt; give gates by name, as in gates=...")
-    if isinstance(weights, GatedTensor):
-        if gates is not None or block_k is not None or fmt is not None:
-            raise TypeError("a GatedTensor has its gates and its format; give neither")
-        parts: Sequence[QTensor | PackedTensor | None] = weights.parts
-        mask = weights.block_mask
-    elif isinstance(gates, np.ndarray):
+    options: _Options = {"bias": bias, "act": act, "out": out, "threads": threads}
+    if isinstance(gates, np.ndarray) and not isinstance(weights, GatedTensor):
         # One mask for all rows, which the core checks. What else is done here costs as much as it.
         keep = mask_array(gates)
         if keep.dtype.kind != "b":
             raise TypeError(not_bool(keep))
         kept = _core.kept_columns(x, keep, 1 if block_k is None else block_k, False)
-        return _like(x, gemv(weights, kept, fmt, bias=bias, act=act, out=out, threads=threads))
+        result = gemv(weights, kept, fmt, **options)
     else:
-        parts, mask = _parts(weights, gates, fmt, block_k)
-    _check_depth(x, mask.k)
-    gather = isinstance(weights, GatedTensor)
-    inputs = [_core.kept_columns(x, keep, mask.block_k, gather) for keep in mask.keep]
-    if len(parts) == 1 and parts[0] is not None:
-        product = gemv(parts[0], inputs[0], bias=bias, act=act, out=out, threads=threads)
-        return _like(x, product)
-    return _like(x, _by_groups(parts, inputs, mask, bias, act, out, threads))
-
-
-def _like(x: Any, result: Any) -> Any:
-    """A result in x's framework; `out` is in its own."""
-    if not is_torch(x) or not isinstance(result, np.ndarray):
+        result = _by_groups(weights, x, gates, fmt, block_k, options)
+    if out is not None or not is_torch(x):
         return result
     from .torch import as_tensor
 
     return as_tensor(result)
 
 
+class _Options(TypedDict):
+    bias: Any
+    act: str
+    out: Any
+    threads: int | None
+
+
+def _by_groups(
+    weights: Any, x: Any, gates: Any, fmt: Format, block_k: int | None, options: _Options
+) -> Any:
+    """Products by groups of rows, each with an x of its own; without weights only the bias.
+
+    All arguments are checked for the whole call first, and `out` is written at its end.
+    """
+    gather = isinstance(weights, GatedTensor)
+    parts: Sequence[QTensor | PackedTensor | None]
+    if isinstance(weights, GatedTensor):
+        if gates is not None or block_k is not None or fmt is not None:
+            raise TypeError("a GatedTensor has its gates and its format; give neither")
+        parts, mask = weights.parts, weights.block_mask
+    else:
+        parts, mask = _parts(weights, gates, fmt, block_k)
+    _check_depth(x, mask.k)
+    vector = x if len(parts) == 1 else _core.kept_columns(x, np.ones(1, bool), mask.k, False)
+    inputs = [_core.kept_columns(vector, keep, mask.block_k, gather) for keep in mask.keep]
+    if len(parts) == 1 and parts[0] is not None:
+        return gemv(parts[0], inputs[0], **options)
+    out, act, count = options["out"], options["act"], _threads.resolve(options["threads"])
+    read = [part._weights for part in parts if part is not None]
+    bias = _core.check_gated(mask.n, options["bias"], act, out, read)
+    result = np.empty(mask.n, np.float32)
+    for rows, part, kept in zip(mask.rows(), parts, inputs, strict=True):
+        added = None if bias is None else bias[rows]
+        if part is None:
+            result[rows] = 0 if added is None else added
+        else:
+            _core.linear(part._weights, kept, added, act, result[rows], count, True)
+    if out is None:
+        return result
+    _core.store(result, out)
+    return out
+
+
 def _check_depth(x: Any, k: int) -> None:
     """Refuse a vector of another depth; what is no vector the core refuses."""
-    shape = tuple(getattr(x, "shape", ()))
+    shape = shape_of(x)
     if len(shape) == 1 and shape[0] != k:
         raise ValueError(f"x has k={shape[0]}, the weights have k={k}")
 
@@ -127,32 +156,3 @@ def _parts(
     if isinstance(weights, PackedTensor):
         raise TypeError("gates by rows take a QTensor, or what its pack(gates=...) made")
     return [weights[rows] for rows in mask.rows()], mask
-
-
-def _by_groups(
-    parts: Sequence[QTensor | PackedTensor | None],
-    inputs: Sequence[NDArray[np.float32]],
-    mask: BlockMask,
-    bias: Any,
-    act: str,
-    out: Any,
-    threads: int | None,
-) -> Any:
-    """Products by groups of rows, each with an x of its own; without weights only the bias.
-
-    All arguments are checked for the whole call first, and `out` is written at its end.
-    """
-    count = _threads.resolve(threads)
-    read = [part._weights for part in parts if part is not None]
-    added = _core.check_gated(mask.n, bias, act, out, read)
-    result = np.empty(mask.n, np.float32)
-    for rows, weights, x in zip(mask.rows(), parts, inputs, strict=True):
-        of_rows = None if added is None else added[rows]
-        if weights is None:
-            result[rows] = 0 if of_rows is None else of_rows
-        else:
-            _core.linear(weights._weights, x, of_rows, act, result[rows], count, True)
-    if out is None:
-        return result
-    _core.store(result, out)
-    return out

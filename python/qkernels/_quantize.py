@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _core, _threads
-from ._arrays import as_array
+from ._arrays import as_array, shape_of
 from ._frameworks import is_torch
 from .tensor import QTensor
 
@@ -54,14 +54,14 @@ def quantize(
             them), or weights past what the format's scales hold. The message says where.
     """
     count = _threads.resolve(threads)
-    if not hasattr(a, "shape"):
+    if not hasattr(a, "__dlpack__"):  # as lists and scalars have no shape either
         a = as_array(a, "a")
     blocks = _core.quantize(a, fmt, imatrix, bool(pad), count)
     if not is_torch(a):
-        return QTensor(blocks, fmt, tuple(a.shape))
+        return QTensor(blocks, fmt, shape_of(a))
     from .torch import as_tensor
 
-    return QTensor(as_tensor(blocks), fmt, tuple(a.shape))
+    return QTensor(as_tensor(blocks), fmt, shape_of(a))
 
 
 def can_quantize(fmt: str | GGMLQuantizationType) -> bool:

@@ -130,21 +130,16 @@ def writable(x: torch.Tensor, what: str) -> torch.Tensor:
     """A dense CPU tensor with memory of its own, to be written behind autograd's back.
 
     Raises:
-        TypeError: as `plain`; or x is lazily negated, requires a gradient or is a view of what
-            does, or is an inference tensor outside inference mode: torch's own functions refuse
-            such an `out` too.
+        TypeError: as `plain`; or x is lazily negated, requires a gradient as do views of what
+            does, or is an inference tensor outside inference mode. torch's own functions refuse
+            the last two as `out`.
     """
     with _errors_named(what):
         x = _dense(x, what)
         if x.is_neg():
             raise TypeError(f"{what} is lazily negated; pass {what}.resolve_neg()")
-        if torch.is_grad_enabled():
-            if x.requires_grad:
-                raise TypeError(f"{what} requires a gradient, and qkernels computes none")
-            if x._base is not None and x._base.requires_grad:
-                raise TypeError(
-                    f"{what} is a view of what requires a gradient; write under torch.no_grad()"
-                )
+        if x.requires_grad and torch.is_grad_enabled():
+            raise TypeError(f"{what} requires a gradient, and qkernels computes none")
         if x.is_inference() and not torch.is_inference_mode_enabled():
             raise TypeError(f"{what} is an inference tensor, written in inference mode only")
         _require_memory(x, what)

@@ -130,8 +130,7 @@ HeldArray hold(py::handle handed, const char* what, const Role& role) {
   if (std::optional<HeldArray> held = view_array(object, what, role)) return *std::move(held);
   const bool was_torch = is_tensor(object);
   object = py::module_::import("qkernels._arrays").attr(role.resolve)(object, what);
-  // Whether a tensor may be written to has been looked at there.
-  const Role resolved{.floats = role.floats};
+  const Role resolved{.floats = role.floats, .use = TensorUse::kResolved};
   std::optional<HeldArray> held = view_array(object, what, resolved);
   if (!held) refuse_type(std::string(what) + " has no memory that can be viewed");
   held->is_torch = was_torch;

@@ -61,7 +61,6 @@ struct Names {
   PyObject* dtype = make("dtype");
   PyObject* is_cpu = make("is_cpu");
   PyObject* requires_grad = make("requires_grad");
-  PyObject* base = make("_base");
   PyObject* current_level = make("_current_level");
   PyObject* shape = make("shape");
   PyObject* is_neg = make("is_neg");
@@ -107,18 +106,12 @@ ScalarType dtype_of(const Torch& torch, py::handle tensor) {
 
 bool is_true(const py::object& value) { return value.is(py::bool_(true)); }
 
-bool wants_gradient(const Torch& torch, py::handle tensor) {
-  return is_true(get(tensor, names().requires_grad)) && is_true(torch.is_grad_enabled());
-}
-
 // Whether autograd neither expects anything of a use of the tensor nor forbids it.
 bool is_beside_autograd(const Torch& torch, py::handle tensor, TensorUse use) {
-  if (wants_gradient(torch, tensor)) return false;
+  if (use == TensorUse::kResolved) return true;
+  if (is_true(get(tensor, names().requires_grad)) && is_true(torch.is_grad_enabled())) return false;
   if (integer(get(torch.forward_ad, names().current_level)) >= 0) return false;
-  if (use == TensorUse::kRead) return true;
-  const py::object base = get(tensor, names().base);
-  if (!base.is_none() && wants_gradient(torch, base)) return false;
-  return !is_true(call(tensor, names().is_inference));
+  return use == TensorUse::kRead || !is_true(call(tensor, names().is_inference));
 }
 
 // Extents and strides in bytes; false where an element lies past the end of the storage.

@@ -11,7 +11,8 @@ namespace qk::bind {
 // Whether it is one, of any subclass. Never imports torch.
 bool is_tensor(pybind11::handle object);
 
-enum class TensorUse : uint8_t { kRead, kWrite };
+// kResolved: what qkernels.torch has looked at already.
+enum class TensorUse : uint8_t { kRead, kWrite, kResolved };
 
 // A plain tensor's memory: dense, on the CPU, no subclass but Parameter, all of its elements within
 // its storage, with no gradient expected from reading or hurt by writing. Nothing for any other,
