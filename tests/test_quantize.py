@@ -240,7 +240,8 @@ def test_formats_without_a_quantiser_say_so() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (([[1.0]], "q8_0"), TypeError, "list"),
+        (([["1"]], "q8_0"), TypeError, "a has dtype <U1"),
+        (([[1.0]], "q8_0"), ValueError, "k=1 is no multiple"),
         ((np.zeros((2, 32), complex), "q8_0"), TypeError, "a has dtype <c16"),
         ((np.zeros(32, np.float32), "q8_0"), ValueError, r"\(32,\); expected \(n, k\)"),
         ((np.zeros((0, 32), np.float32), "q8_0"), ValueError, r"\(0, 32\): no weights"),

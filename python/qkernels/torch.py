@@ -47,11 +47,7 @@ def as_tensor(array: NDArray[Any]) -> torch.Tensor:
     Raises:
         TypeError: torch makes no real tensors here, as inside a FakeTensorMode.
     """
-    tensor = torch.from_numpy(array)
-    if type(tensor) is not torch.Tensor:
-        raise TypeError(
-            f"torch makes a {type(tensor).__name__} of the result here, which would lose its values"
-        )
+    tensor: torch.Tensor = _core.as_tensor(array)
     return tensor
 
 
@@ -230,6 +226,6 @@ _core.know_torch(
     },
     forward_ad=forward_ad,
     is_grad_enabled=torch.is_grad_enabled,
-    as_tensor=as_tensor,
+    from_numpy=torch.from_numpy,
     count_write=torch.autograd.graph.increment_version,
 )

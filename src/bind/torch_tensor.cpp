@@ -22,7 +22,7 @@ struct Torch {
   py::object parameter;
   py::object forward_ad;
   py::object is_grad_enabled;
-  py::object as_tensor;
+  py::object from_numpy;
   py::object count_write;
   std::vector<std::pair<py::object, ScalarType>> dtypes;
 };
@@ -38,14 +38,14 @@ ScalarType type_of_name(const std::string& name) {
 }
 
 void know_torch(py::object tensor, py::object parameter, const py::dict& dtypes,
-                py::object forward_ad, py::object is_grad_enabled, py::object as_tensor,
+                py::object forward_ad, py::object is_grad_enabled, py::object from_numpy,
                 py::object count_write) {
   auto torch = std::make_unique<Torch>();
   torch->tensor = std::move(tensor);
   torch->parameter = std::move(parameter);
   torch->forward_ad = std::move(forward_ad);
   torch->is_grad_enabled = std::move(is_grad_enabled);
-  torch->as_tensor = std::move(as_tensor);
+  torch->from_numpy = std::move(from_numpy);
   torch->count_write = std::move(count_write);
   for (const auto& [dtype, name] : dtypes) {
     torch->dtypes.emplace_back(py::reinterpret_borrow<py::object>(dtype),
@@ -115,8 +115,8 @@ bool is_beside_autograd(const Torch& torch, py::handle tensor, TensorUse use) {
 }
 
 // Extents and strides in bytes; false where an element lies past the end of the storage.
-bool read_layout(py::handle tensor, int64_t storage_bytes, ArrayView* view) {
-  const py::tuple shape = get(tensor, names().shape);
+bool read_layout(py::handle tensor, const py::tuple& shape, int64_t storage_bytes,
+                 ArrayView* view) {
   const py::tuple strides = call(tensor, names().stride);
   const int64_t element = element_size(view->type);
   int64_t end = integer(call(tensor, names().storage_offset));
@@ -145,15 +145,16 @@ std::optional<HeldArray> try_view(const Torch& torch, py::handle tensor, TensorU
       !is_beside_autograd(torch, tensor, use) || is_true(call(tensor, names().is_neg))) {
     return std::nullopt;
   }
-  const auto dims = static_cast<int64_t>(py::len(get(tensor, names().shape)));
-  if (dims > kMaxDims) return std::nullopt;
-  view.ndim = static_cast<int>(dims);
+  const py::tuple shape = get(tensor, names().shape);
+  if (shape.size() > kMaxDims) return std::nullopt;
+  view.ndim = static_cast<int>(shape.size());
   view.writable = true;
   const py::object address = call(tensor, names().data_ptr);
   view.data = PyLong_AsVoidPtr(address.ptr());
   // The tensor may be given other memory at any time; this is what keeps the memory itself.
   held.owner = call(tensor, names().untyped_storage);
-  if (!read_layout(tensor, integer(call(held.owner, names().nbytes)), &view)) return std::nullopt;
+  const int64_t bytes = integer(call(held.owner, names().nbytes));
+  if (!read_layout(tensor, shape, bytes, &view)) return std::nullopt;
   held.is_torch = true;
   return held;
 }
@@ -187,13 +188,21 @@ std::optional<HeldArray> view_tensor(py::handle tensor, TensorUse use) {
   }
 }
 
-py::object as_tensor(const py::object& array) { return known.load()->as_tensor(array); }
+py::object as_tensor(const py::object& array) {
+  const Torch& torch = *known.load();
+  py::object tensor = torch.from_numpy(array);
+  if (py::type::handle_of(tensor).is(torch.tensor)) return tensor;
+  throw py::type_error("torch makes a " +
+                       py::cast<std::string>(py::type::handle_of(tensor).attr("__name__")) +
+                       " of the result here, which would lose its values");
+}
 
 void count_write(py::handle tensor) { known.load()->count_write(tensor); }
 
 void bind_torch(py::module_& m) {
+  m.def("as_tensor", &as_tensor, py::arg("array"), "A torch tensor over an array's memory.");
   m.def("know_torch", &know_torch, py::arg("tensor"), py::arg("parameter"), py::arg("dtypes"),
-        py::arg("forward_ad"), py::arg("is_grad_enabled"), py::arg("as_tensor"),
+        py::arg("forward_ad"), py::arg("is_grad_enabled"), py::arg("from_numpy"),
         py::arg("count_write"), "Hands over what the core needs to read and make torch tensors.");
 }
 
