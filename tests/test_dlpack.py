@@ -193,30 +193,37 @@ class Nonsense:
         return self.capsule()
 
 
-def fail(error: BaseException) -> Any:
-    raise error
-
-
 def on_cpu() -> Any:
     return 1, 0
 
 
+def returning(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+def raising(error: BaseException) -> Callable[[], Any]:
+    def fail() -> Any:
+        raise error
+
+    return fail
+
+
 NONSENSE: dict[str, tuple[Nonsense, str]] = {
     **{
-        f"device {value!r}": (Nonsense(lambda v=value: v, lambda: None), "no pair of integers")
+        f"device {value!r}": (Nonsense(returning(value), returning(None)), "no pair of integers")
         for value in (None, (), (1,), 1, "ab", (1.0, 0), ("cpu", 0), [1, 0], (1, 0, 0))
     },
     "device past 2^64": (Nonsense(lambda: (2**70, 0), lambda: None), "device type -1"),
     "a device that raises": (
-        Nonsense(lambda: fail(RuntimeError("lost")), lambda: None),
+        Nonsense(raising(RuntimeError("lost")), returning(None)),
         "__dlpack_device__ failed: lost",
     ),
     "an export that raises": (
-        Nonsense(on_cpu, lambda: fail(BufferError("held"))),
+        Nonsense(on_cpu, raising(BufferError("held"))),
         "__dlpack__ failed: held",
     ),
     "an attribute error": (
-        Nonsense(on_cpu, lambda: fail(AttributeError("gone"))),
+        Nonsense(on_cpu, raising(AttributeError("gone"))),
         "__dlpack__ failed: gone",
     ),
     "no capsule": (Nonsense(on_cpu, lambda: 3), "returned no 'dltensor' capsule"),
@@ -244,4 +251,4 @@ def test_nonsense_of_a_producer_is_a_type_error_that_names_the_argument(name: st
 def test_what_is_not_about_the_argument_passes() -> None:
     for error in (MemoryError("none left"), KeyboardInterrupt()):
         with pytest.raises(type(error)):
-            api.gemv(W, Nonsense(on_cpu, lambda e=error: fail(e)))
+            api.gemv(W, Nonsense(on_cpu, raising(error)))

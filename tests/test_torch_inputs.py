@@ -20,8 +20,8 @@ Make = Callable[[torch.Tensor], torch.Tensor]
 class Wrapper(torch.Tensor):
     """A tensor that hands everything on to another, as those of torchao do."""
 
-    inner: torch.Tensor
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    inner: Any
+    __torch_function__: Any = torch._C._disabled_torch_function_impl
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor) -> "Wrapper":
@@ -30,7 +30,7 @@ class Wrapper(torch.Tensor):
         return made
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> torch.Tensor:
         unwrapped = [a.inner if isinstance(a, Wrapper) else a for a in args]
@@ -42,7 +42,7 @@ class Doubled(torch.Tensor):
     """A tensor whose memory holds half of its values."""
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> torch.Tensor:
         plain = [a.as_subclass(torch.Tensor) * 2 if isinstance(a, Doubled) else a for a in args]
@@ -145,7 +145,7 @@ def test_autograd_sees_what_out_was_given(role: str) -> None:
     call(kept.detach())
     assert kept._version == 1
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("role", OUTS)
@@ -181,7 +181,7 @@ def test_a_derivative_is_refused_both_ways(role: str) -> None:
         call(values.clone().requires_grad_())
     with forward_ad.dual_level():
         with pytest.raises(TypeError, match=rf"^{name_of(role)} has a tangent"):
-            call(forward_ad.make_dual(values, values))
+            call(forward_ad.make_dual(values, values))  # type: ignore[no-untyped-call]
         np.testing.assert_array_equal(np.asarray(call(values)), np.asarray(call(values.numpy())))
 
 
@@ -255,7 +255,7 @@ def test_results_are_plain_tensors_that_own_their_memory() -> None:
     results = [qk.gemv(W, x) for _ in range(50)]
     assert all(torch.equal(y, results[0]) for y in results)
     y = results[0].requires_grad_()
-    (y * 2).sum().backward()
+    (y * 2).sum().backward()  # type: ignore[no-untyped-call]
     assert y.grad is not None
     y.data.resize_(0)
     with torch.inference_mode():

@@ -110,30 +110,22 @@ def integers(x: Any, what: str, past: Callable[[str], Exception]) -> NDArray[np.
 
         x = qk_torch.integers(x, what)
     array = as_array(x, what)
-    if array.dtype.kind in "Of" and not isinstance(x, np.ndarray):
-        array = _whole(x, array)
-    if array.dtype.kind not in "iuO" and array.size > 0:
-        raise TypeError(f"{what} must be integers, not {array.dtype}")
-    if array.dtype.kind == "O":
-        wide = [value for value in array.flat if not isinstance(value, (int, np.integer))]
-        if wide or not array.size:
-            raise TypeError(f"{what} must be integers, not {array.dtype}")
-    if array.dtype.kind in "uO" and array.size > 0:
+    if array.dtype.kind in "Of" and isinstance(x, (int, list, tuple)):
+        array = np.array(x, dtype=object)  # integers past 64 bits, unless they are none
+    is_whole = array.dtype.kind in "iu" or (
+        array.dtype.kind == "O" and all(map(_is_int, array.flat))
+    )
+    if array.size and not is_whole:
+        raise TypeError(f"{what} must be integers, not {as_array(x, what).dtype}")
+    if array.size and array.dtype.kind in "uO":
         for value in (array.max(), array.min()):
             if not -(2**63) <= int(value) < 2**63:
                 raise past(shown(int(value)))
     return array.astype(np.int64, order="C")
 
 
-def _whole(x: Any, array: NDArray[Any]) -> NDArray[Any]:
-    """Integers that NumPy made floats or objects of, for their size; else the array itself."""
-    if not isinstance(x, (int, list, tuple)):
-        return array
-    values = np.array(x, dtype=object)
-    is_whole = all(
-        isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values.flat
-    )
-    return values if is_whole else array
+def _is_int(x: object) -> bool:
+    return isinstance(x, (int, np.integer)) and not isinstance(x, bool)
 
 
 def as_array(x: Any, what: str) -> NDArray[Any]:

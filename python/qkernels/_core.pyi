@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'attention', 'attention_scores', 'can_quantize', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'kept_columns', 'linear', 'quantize', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'stream_gemv', 'stream_layouts', 'swiglu_ffn', 'swiglu_proj', 'threads']
+__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'as_tensor', 'attention', 'attention_scores', 'can_quantize', 'check_gated', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'kept_columns', 'know_torch', 'linear', 'quantize', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'store', 'stream_gemv', 'stream_layouts', 'swiglu_ffn', 'swiglu_proj', 'threads']
 class Weights:
     """
     A view of quantised weights: (n, k) or (experts, n, k).
@@ -58,9 +58,6 @@ class Activations:
         """
         What products with it return: 'numpy' or 'torch' arrays.
         """
-    @framework.setter
-    def framework(self, arg0: str) -> None:
-        ...
     @property
     def isa(self) -> str:
         """
@@ -244,6 +241,10 @@ class Llama:
     @property
     def weight_bytes(self) -> int:
         ...
+def as_tensor(array: typing.Any) -> typing.Any:
+    """
+    A torch tensor over an array's memory.
+    """
 def attention(q: typing.Any, k: typing.Any, v: typing.Any, scale: typing.SupportsFloat | typing.SupportsIndex | None, causal: bool, out: typing.Any, threads: typing.SupportsIndex) -> typing.Any:
     """
     softmax(scale * q @ k.T) @ v by heads.
@@ -255,6 +256,10 @@ def attention_scores(q: typing.Any, k: typing.Any, scale: typing.SupportsFloat |
 def can_quantize(fmt: typing.Any) -> bool:
     """
     Whether weights can be quantised to a format.
+    """
+def check_gated(n: typing.SupportsIndex, bias: typing.Any, act: typing.Any, out: typing.Any, weights: collections.abc.Sequence[Weights]) -> typing.Any:
+    """
+    Checks a product of n rows that is made in parts; its bias in float32, or None.
     """
 def cpu_info() -> dict[str, typing.Any]:
     """
@@ -296,6 +301,10 @@ def kept_columns(x: typing.Any, keep: typing.Annotated[numpy.typing.ArrayLike, n
     """
     x of shape (k,) in float32, with zeros in the blocks of columns whose `keep` is False, or without those when `gather`.
     """
+def know_torch(tensor: typing.Any, parameter: typing.Any, dtypes: dict[typing.Any, str], forward_ad: typing.Any, is_grad_enabled: typing.Any, from_numpy: typing.Any, count_write: typing.Any) -> None:
+    """
+    Hands over what the core needs to read and make torch tensors.
+    """
 def linear(weights: Weights, x: typing.Any, bias: typing.Any, act: typing.Any, out: typing.Any, threads: typing.SupportsIndex, vector: bool) -> typing.Any:
     """
     x @ weights.T + bias for x of shape (..., k), or (k,) alone when `vector`.
@@ -336,6 +345,10 @@ def rope(x: typing.Any, positions: typing.Annotated[numpy.typing.ArrayLike, nump
 def set_threads(threads: typing.SupportsIndex) -> None:
     """
     Sets the default number of threads.
+    """
+def store(values: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], out: typing.Any) -> None:
+    """
+    Writes a vector of floats to out.
     """
 def stream_gemv(weights: typing.Any, x: typing.Any, kernel: typing.Any, prefetch: typing.SupportsIndex, first: typing.SupportsIndex, iterations: typing.SupportsIndex) -> tuple[float, numpy.typing.NDArray[numpy.int32]]:
     """

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <memory>
+#include <pybind11/typing.h>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,9 +38,9 @@ ScalarType type_of_name(const std::string& name) {
   throw py::value_error("unknown dtype '" + name + "'");
 }
 
-void know_torch(py::object tensor, py::object parameter, const py::dict& dtypes,
-                py::object forward_ad, py::object is_grad_enabled, py::object from_numpy,
-                py::object count_write) {
+void know_torch(py::object tensor, py::object parameter,
+                const py::typing::Dict<py::object, py::str>& dtypes, py::object forward_ad,
+                py::object is_grad_enabled, py::object from_numpy, py::object count_write) {
   auto torch = std::make_unique<Torch>();
   torch->tensor = std::move(tensor);
   torch->parameter = std::move(parameter);
