@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import pickle
 from typing import Any
@@ -171,6 +172,70 @@ def test_nothing_is_written_where_an_argument_is_wrong() -> None:
     for wrong in kinds:
         with pytest.raises(TypeError, match=r"^(out|bias|act) must be"):
             qk.gated_gemv(packed, vector(k), **wrong)
+
+
+def by_rows(kept: bool) -> tuple[qk.QTensor, GateResult]:
+    """Weights with groups of one row, of which all but the first keep one block or nothing."""
+    gates = np.zeros((8, 2))
+    gates[0] = 1
+    gates[:, 1] = kept
+    return tensor("q4_0", 8, 64), trained(gates, 8, 64, 32, 1)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_call_by_groups_is_checked_as_a_whole(packed: bool, kept: bool) -> None:
+    weights, gates = by_rows(kept)
+    x, bias = vector(64), vector(8)
+    raw = np.array(weights.data)
+    own = qk.QTensor(raw, "q4_0", (8, 64))
+    call = functools.partial(qk.gated_gemv, x=x)
+    if packed:
+        call = functools.partial(call, weights.pack(gates=gates))
+    else:
+        call = functools.partial(call, own, gates=gates)
+    shared = np.concatenate([bias, bias])
+    read_only = np.zeros(8, np.float32)
+    read_only.flags.writeable = False
+    wrong: list[tuple[type[Exception], str, dict[str, Any]]] = [
+        (ValueError, "out shares memory with bias", {"bias": shared[:8], "out": shared[1:9]}),
+        (ValueError, "out is read-only", {"out": read_only}),
+        (ValueError, r"out has shape \(9,\)", {"out": np.zeros(9, np.float32)}),
+        (ValueError, "out has a negative stride", {"out": np.zeros(8, np.float32)[::-1]}),
+        (TypeError, "out has dtype float64", {"out": np.zeros(8)}),
+        (ValueError, r"bias has shape \(9,\)", {"bias": np.zeros(9, np.float32)}),
+        (TypeError, "bias has dtype <c16", {"bias": np.zeros(8, complex)}),
+        (ValueError, "act='int4'", {"act": "int4"}),
+        (TypeError, "act must be a str", {"act": 8}),
+        (ValueError, "threads=0", {"threads": 0}),
+    ]
+    if not packed:
+        over = raw.reshape(-1)[-32:].view(np.float32)
+        wrong.append((ValueError, "out shares memory with weights", {"out": over}))
+    for error, message, options in wrong:
+        before = [np.array(a) for a in (*options.values(), raw, x, bias, shared)]
+        with pytest.raises(error, match=message):
+            call(**options)
+        for array, was in zip((*options.values(), raw, x, bias, shared), before, strict=True):
+            np.testing.assert_array_equal(np.array(array), was)
+    expected = call(bias=bias)
+    for dtype in (np.float16, np.float32):
+        out = np.zeros((8, 2), dtype)[:, 1]
+        assert call(bias=bias, out=out) is out
+        np.testing.assert_array_equal(out, expected.astype(dtype))
+    tensor_out = torch.zeros(8)
+    assert call(bias=torch.from_numpy(bias), out=tensor_out) is tensor_out
+    np.testing.assert_array_equal(tensor_out.numpy(), expected)
+    assert tensor_out._version == 1
+
+
+def test_out_of_another_framework_is_returned_as_it_is() -> None:
+    weights, gates = by_rows(kept=True)
+    mask = np.array([True, False])
+    for options in ({"gates": gates}, {"gates": mask, "block_k": 32}):
+        out = np.zeros(8, np.float32)
+        y = qk.gated_gemv(weights, torch.from_numpy(vector(64)), out=out, **options)  # type: ignore[arg-type]
+        assert y is out
 
 
 def test_without_a_single_block_the_result_is_the_bias() -> None:

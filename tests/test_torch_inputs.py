@@ -1,5 +1,6 @@
 """torch's tensors in every role: what stands for a tensor is resolved or refused, never misread."""
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
@@ -261,6 +262,32 @@ def test_results_are_plain_tensors_that_own_their_memory() -> None:
     with torch.inference_mode():
         assert qk.gemv(W, x).is_inference() == torch.from_numpy(X).is_inference()
     assert isinstance(qk.attention(torch.from_numpy(HEADS), HEADS, HEADS), torch.Tensor)
+
+
+@pytest.mark.usefixtures("few_objects")
+def test_calls_with_tensors_keep_nothing() -> None:
+    x = torch.from_numpy(X.copy())
+    out, wide, view = torch.zeros(N), x.double(), x.as_subclass(Tagged)
+    calls = [
+        lambda: qk.gemv(W, x),
+        lambda: qk.gemv(W, x, out=out),
+        lambda: qk.gemv(W, wide),
+        lambda: qk.gemv(W, view),
+        lambda: qk.gemv(W, negated(x)),
+        lambda: qk.quantize_activations(x),
+        lambda: qk.QTensor(torch.from_numpy(RAW), "q8_0", (N, K)),
+    ]
+    for call in calls:
+        call()
+    gc.collect()
+    references = [sys.getrefcount(a) for a in (x, out, wide, view, X, RAW)]
+    blocks = sys.getallocatedblocks()
+    for call in calls:
+        for _ in range(200):
+            call()
+    gc.collect()
+    assert sys.getallocatedblocks() - blocks < 100
+    assert [sys.getrefcount(a) for a in (x, out, wide, view, X, RAW)] == references
 
 
 def test_a_default_device_is_not_where_results_go() -> None:
