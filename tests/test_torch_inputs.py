@@ -204,6 +204,7 @@ def test_a_result_without_values_is_refused() -> None:
         qk.gemv(W, x)
 
 
+@pytest.mark.slow
 def test_a_distributed_tensor_is_refused() -> None:
     code = """
 import os, tempfile, torch, qkernels as qk, torch.distributed as dist
