@@ -199,9 +199,18 @@ def test_transforms_of_torch_func_are_refused(transform: str) -> None:
 
 
 def test_a_result_without_values_is_refused() -> None:
-    x = torch.ones(K)
-    with FakeTensorMode(), pytest.raises(TypeError, match="FakeTensor"):
-        qk.gemv(W, x)
+    x, wide, raw = torch.ones(K), torch.ones(K).double(), torch.from_numpy(RAW)
+    lazy, matrix = negated(x), torch.ones(1, K)
+    for call in (
+        lambda: qk.gemv(W, x),
+        lambda: qk.gemv(W, wide),
+        lambda: qk.gemv(W, lazy),
+        lambda: qk.gemv(raw, X, "q8_0"),
+        lambda: qk.get_rows(W, torch.tensor([1])),
+        lambda: qk.quantize(matrix, "q8_0"),
+    ):
+        with FakeTensorMode(), pytest.raises(TypeError, match=r"FakeTensor"):
+            call()
 
 
 @pytest.mark.slow

@@ -81,6 +81,13 @@ def memory(x: Any, what: str) -> Plain:
     raise TypeError(_no_array(x, what))
 
 
+def fixed(x: torch.Tensor, what: str) -> NDArray[Any]:
+    """What keeps a tensor's memory as it is: torch resizes no storage that NumPy has a view of."""
+    from . import torch as qk_torch
+
+    return qk_torch.integers(x, what)
+
+
 def target(x: Any, what: str) -> Plain:
     """Where results are written to.
 

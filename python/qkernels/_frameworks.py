@@ -23,7 +23,7 @@ def is_torch(x: object) -> bool:
     return tensor is not None and isinstance(x, tensor)
 
 
-def is_torch_dtype(x: object) -> bool:
+def _is_torch_dtype(x: object) -> bool:
     """Whether x is a dtype of torch's; False whenever nobody has imported torch."""
     kind = getattr(sys.modules.get("torch"), "dtype", None)
     return kind is not None and isinstance(x, kind)
@@ -68,6 +68,41 @@ def real(x: object, what: str) -> float:
         raise ValueError(f"{what} is {digits}, which is past the floats") from None
     except Exception as error:  # an object's own: an array of two, a tensor without values
         raise TypeError(f"{what} must be a number: {error}") from error
+
+
+def dtype_name(dtype: Any, torch_out: bool) -> str:
+    """The name of a dtype that weights are decoded to; NumPy has one for each name.
+
+    Raises:
+        TypeError: no dtype.
+        ValueError: another dtype.
+    """
+    allowed = ["float32", "float16"]
+    if torch_out or _has_bfloat16():
+        allowed.append("bfloat16")
+    name = str(dtype).removeprefix("torch.")
+    if not _is_torch_dtype(dtype) and name not in allowed:
+        try:
+            parsed = np.dtype(dtype)
+        except TypeError as error:
+            if not isinstance(dtype, str):
+                raise TypeError(f"dtype must be a name or a dtype, not {dtype!r}") from error
+        except ValueError:
+            pass  # a name that no dtype can have
+        else:
+            name = parsed.name if parsed.isnative else parsed.str
+    if name not in allowed:
+        raise ValueError(f"dtype={dtype!r} is not one of {', '.join(allowed)}")
+    return name
+
+
+def _has_bfloat16() -> bool:
+    """Whether NumPy has one, which ml_dtypes brings."""
+    try:
+        np.dtype("bfloat16")
+    except TypeError:
+        return False
+    return True
 
 
 def empty(shape: tuple[int, ...], like_torch: bool, dtype: Any = "float32") -> Array:

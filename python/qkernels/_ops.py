@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _core, _threads
 from ._arrays import depth, integers
-from ._frameworks import empty, is_torch, is_torch_dtype
+from ._frameworks import dtype_name, empty, is_torch
 from .packed import PackedTensor
 from .tensor import QTensor
 
@@ -280,44 +280,9 @@ def dequantize(
     count = _threads.resolve(threads)
     if out is None:
         torch_out = is_torch(weights.data if isinstance(weights, QTensor) else weights)
-        out = empty(view.shape, torch_out, _result_dtype(dtype, torch_out))
+        out = empty(view.shape, torch_out, dtype_name(dtype, torch_out))
     _core.dequantize(view, out, count)
     return out
-
-
-def _result_dtype(dtype: Any, torch_out: bool) -> str:
-    """The name of a dtype that weights are decoded to; NumPy has one for each name.
-
-    Raises:
-        TypeError: no dtype.
-        ValueError: another dtype.
-    """
-    allowed = ["float32", "float16"]
-    if torch_out or _has_bfloat16():
-        allowed.append("bfloat16")
-    name = str(dtype).removeprefix("torch.")
-    if not is_torch_dtype(dtype) and name not in allowed:
-        try:
-            parsed = np.dtype(dtype)
-        except TypeError as error:
-            if not isinstance(dtype, str):
-                raise TypeError(f"dtype must be a name or a dtype, not {dtype!r}") from error
-        except ValueError:
-            pass  # a name that no dtype can have
-        else:
-            name = parsed.name if parsed.isnative else parsed.str
-    if name not in allowed:
-        raise ValueError(f"dtype={dtype!r} is not one of {', '.join(allowed)}")
-    return name
-
-
-def _has_bfloat16() -> bool:
-    """Whether NumPy has one, which ml_dtypes brings."""
-    try:
-        np.dtype("bfloat16")
-    except TypeError:
-        return False
-    return True
 
 
 def get_rows(

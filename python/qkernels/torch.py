@@ -89,12 +89,10 @@ def floats(x: torch.Tensor, what: str) -> torch.Tensor | NDArray[Any]:
     x = plain(x, what)
     if x.dtype in (torch.float32, torch.float16, torch.bfloat16):
         return x
-    if x.dtype in _NUMPY_HAS:
-        return x.numpy()
     if x.dtype.is_complex:
         raise TypeError(f"{what} has dtype {x.dtype}, which qkernels does not take")
     with _errors_named(what):
-        return x.to(torch.float32)
+        return x.numpy() if x.dtype in _NUMPY_HAS else x.to(torch.float32)
 
 
 def reals(x: torch.Tensor, what: str) -> NDArray[Any]:
@@ -119,7 +117,8 @@ def integers(x: torch.Tensor, what: str) -> NDArray[Any]:
     x = plain(x, what)
     if x.is_floating_point() or x.dtype == torch.bool or x.dtype.is_complex:
         raise TypeError(f"{what} must be integers, not {x.dtype}")
-    return x.numpy()
+    with _errors_named(what):
+        return x.numpy()
 
 
 def writable(x: torch.Tensor, what: str) -> torch.Tensor:

@@ -144,7 +144,8 @@ HeldArray hold_array(py::handle object, const char* what) { return hold(object, 
 HeldArray hold_for_long(py::handle object, const char* what) {
   HeldArray held = hold_array(object, what);
   if (held.is_torch && held.view.type == ScalarType::kU8) {
-    held.owner = py::make_tuple(held.owner, object.attr("numpy")());
+    const py::object fixed = py::module_::import("qkernels._arrays").attr("fixed")(object, what);
+    held.owner = py::make_tuple(held.owner, fixed);
   }
   return held;
 }

@@ -3,7 +3,6 @@
 #include <string>
 #include <utility>
 
-#include "core/array.h"
 #include "core/checked.h"
 
 namespace py = pybind11;
@@ -72,7 +71,7 @@ py::object exported(py::handle object) {
 // Takes the tensor out of its capsule and into one that frees it with the last reference.
 template <class Managed>
 py::capsule take(py::handle capsule, const char* name, const char* used) {
-  auto* managed = static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), name));
+  const auto* managed = static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), name));
   if (managed == nullptr || PyCapsule_SetName(capsule.ptr(), used) != 0) {
     throw py::error_already_set();
   }

@@ -74,8 +74,8 @@ struct Names {
 };
 
 const Names& names() {
-  static const Names made;
-  return made;
+  static const Names kMade;
+  return kMade;
 }
 
 py::object checked(PyObject* result) {
