@@ -234,7 +234,7 @@ def test_out_of_another_framework_is_returned_as_it_is() -> None:
     mask = np.array([True, False])
     for options in ({"gates": gates}, {"gates": mask, "block_k": 32}):
         out = np.zeros(8, np.float32)
-        y = qk.gated_gemv(weights, torch.from_numpy(vector(64)), out=out, **options)  # type: ignore[arg-type]
+        y = qk.gated_gemv(weights, torch.from_numpy(vector(64)), out=out, **options)
         assert y is out
 
 

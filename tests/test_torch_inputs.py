@@ -278,7 +278,7 @@ def test_results_are_plain_tensors_that_own_their_memory() -> None:
 def test_calls_with_tensors_keep_nothing() -> None:
     x = torch.from_numpy(X.copy())
     out, wide, view = torch.zeros(N), x.double(), x.as_subclass(Tagged)
-    calls = [
+    calls: list[Callable[[], Any]] = [
         lambda: qk.gemv(W, x),
         lambda: qk.gemv(W, x, out=out),
         lambda: qk.gemv(W, wide),
