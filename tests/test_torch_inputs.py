@@ -276,6 +276,7 @@ def test_results_are_plain_tensors_that_own_their_memory() -> None:
 
 @pytest.mark.usefixtures("few_objects")
 def test_calls_with_tensors_keep_nothing() -> None:
+    """One object kept by each call would be 1,000 blocks; one reference, 1,000 counts."""
     x = torch.from_numpy(X.copy())
     out, wide, view = torch.zeros(N), x.double(), x.as_subclass(Tagged)
     calls: list[Callable[[], Any]] = [
@@ -289,15 +290,14 @@ def test_calls_with_tensors_keep_nothing() -> None:
     ]
     for call in calls:
         call()
-    gc.collect()
-    references = [sys.getrefcount(a) for a in (x, out, wide, view, X, RAW)]
-    blocks = sys.getallocatedblocks()
-    for call in calls:
-        for _ in range(200):
+        gc.collect()
+        references = [sys.getrefcount(a) for a in (x, out, wide, view, X, RAW)]
+        blocks = sys.getallocatedblocks()
+        for _ in range(1000):
             call()
-    gc.collect()
-    assert sys.getallocatedblocks() - blocks < 100
-    assert [sys.getrefcount(a) for a in (x, out, wide, view, X, RAW)] == references
+        gc.collect()
+        assert sys.getallocatedblocks() - blocks < 500
+        assert [sys.getrefcount(a) for a in (x, out, wide, view, X, RAW)] == references
 
 
 def test_a_default_device_is_not_where_results_go() -> None:
