@@ -83,11 +83,11 @@ CASES: dict[str, Case] = {
     "raw weights without fmt": (lambda: api.swiglu_proj(X, RAW, RAW), TypeError, "need fmt"),
     "weights a list": (lambda: api.swiglu_proj(X, GATE, [1]), TypeError, "weights must be"),
     "experts": (lambda: api.rmsnorm_linear(X, GAINS, np.stack([RAW, RAW]), "q4_k"), ValueError,
-        "weights hold 2 experts; select one"),
+        "are a stack of 2 matrices; select one"),
     "experts below": (
         lambda: api.swiglu_ffn(X, GATE, UP, api.QTensor(
             np.zeros((2, N, 36), np.uint8), "q4_0", (2, N, HIDDEN))), ValueError,
-        "weights hold 2 experts"),
+        "are a stack of 2 matrices"),
     "gate and up of other rows": (lambda: api.swiglu_proj(X, GATE, UP[:39]), ValueError,
         "the gate has n=40 rows, up has 39"),
     "gate and up of other depths": (

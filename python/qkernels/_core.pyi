@@ -10,7 +10,7 @@ import typing
 __all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'attention', 'attention_scores', 'can_quantize', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'kept_columns', 'linear', 'quantize', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'stream_gemv', 'stream_layouts', 'swiglu_ffn', 'swiglu_proj', 'threads']
 class Weights:
     """
-    A view of quantised weights: (n, k) or (experts, n, k).
+    A view of quantised weights, of shape (..., k).
     """
     def __init__(self, data: typing.Any, fmt: typing.Any, k: typing.SupportsIndex | None) -> None:
         ...
@@ -32,6 +32,9 @@ class Weights:
         """
     @property
     def k(self) -> int:
+        ...
+    @property
+    def n(self) -> int:
         ...
     @property
     def panel_rows(self) -> int:

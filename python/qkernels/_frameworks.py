@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from ._base import WeightsBase
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -41,6 +42,11 @@ def plain(x: Any, what: str) -> Any:
     from . import torch as qk_torch
 
     return qk_torch.plain(x, what)
+
+
+def floats_of(x: Any) -> Any:
+    """A vector of weights, such as a file's bfloat16 gains, decoded; anything else as it is."""
+    return x.dequantize() if isinstance(x, WeightsBase) and x.ndim == 1 else x
 
 
 def real(x: object, what: str) -> float:

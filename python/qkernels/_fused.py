@@ -82,7 +82,7 @@ def rmsnorm_linear(
     count = _threads.resolve(threads)
     if gains is None:
         raise TypeError("gains must be a NumPy array or a torch tensor, not None; see gemm")
-    out = _result(x, view.shape[-2], out)
+    out = _result(x, view.n, out)
     result = _core.rmsnorm_linear(
         view, plain(x, "x"), plain(gains, "gains"), real(eps, "eps"), plain(bias, "bias"),
         plain(residual, "residual"), act, plain(out, "out"), count,
@@ -126,7 +126,7 @@ def swiglu_proj(
     depth = _depth(x)
     gates, ups = _resolve(gate, fmt, depth), _resolve(up, fmt, depth)
     count = _threads.resolve(threads)
-    out = _result(x, gates.shape[-2], out)
+    out = _result(x, gates.n, out)
     result = _core.swiglu_proj(gates, ups, plain(x, "x"), act, plain(out, "out"), count)
     return result if out is None else out
 
@@ -173,9 +173,9 @@ def swiglu_ffn(
     """
     depth = _depth(x)
     gates, ups = _resolve(gate, fmt, depth), _resolve(up, fmt, depth)
-    downs = _resolve(down, fmt, gates.shape[-2])
+    downs = _resolve(down, fmt, gates.n)
     count = _threads.resolve(threads)
-    out = _result(x, downs.shape[-2], out)
+    out = _result(x, downs.n, out)
     result = _core.swiglu_ffn(
         gates, ups, downs, plain(x, "x"), plain(gains, "gains"), real(eps, "eps"),
         plain(residual, "residual"), act, plain(out, "out"), count,

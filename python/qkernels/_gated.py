@@ -112,7 +112,7 @@ def _parts(
     else:
         _resolve(weights, fmt)
     if len(weights.shape) != 2:
-        raise ValueError(f"gates take a matrix, not {weights.shape[0]} experts; see w[e]")
+        raise ValueError(f"gates take a matrix, not weights of shape {weights.shape}; see w[e]")
     mask = BlockMask.of(gates, block_k, *weights.shape)
     if len(mask.keep) == 1:
         return [weights], mask

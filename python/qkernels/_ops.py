@@ -78,7 +78,7 @@ def _linear(
     if isinstance(x, np.ndarray) and bias is None and out is None:
         return _core.linear(view, x, None, act, None, count, vector)
     if out is None and shape and wants_torch(x):
-        out = empty((*shape[:-1], view.shape[-2]), like_torch=True)
+        out = empty((*shape[:-1], view.n), like_torch=True)
     result = _core.linear(
         view, plain(x, "x"), plain(bias, "bias"), act, plain(out, "out"), count, vector
     )
@@ -256,14 +256,14 @@ def dequantize(
         weights: a QTensor, a PackedTensor, or raw uint8 blocks (n, row_bytes) with `fmt`, whose k
             is all that their rows hold. Of a CudaTensor see `qkernels.cuda.dequantize`.
         fmt: the format of raw weights.
-        rows: a slice of the rows (of the experts, for a stack); all of them when None. Not for a
+        rows: a slice of the first dimension; all of it when None. Not for a
             PackedTensor, of which `get_rows` decodes some.
         dtype: "float32", "float16", or for torch weights "bfloat16". Ignored with `out`.
         out: where the result goes, in float32, float16 or bfloat16. It is returned.
         threads: as for `gemv`.
 
     Returns:
-        shape (n, k) or (experts, n, k); torch where the weights' bytes are a torch tensor.
+        the weights' shape; torch where the weights' bytes are a torch tensor.
 
     Raises:
         TypeError: an argument of the wrong kind or dtype.
@@ -327,9 +327,7 @@ def get_rows(
     if array.dtype.kind not in "iu" and array.size > 0:
         raise TypeError(f"ids must be integers, not {array.dtype}")
     if array.dtype == np.uint64 and array.size > 0 and array.max() >= 2**63:
-        raise IndexError(
-            f"an id of {array.max()} is outside the {view.shape[-2]} rows of the weights"
-        )
+        raise IndexError(f"an id of {array.max()} is outside the {view.n} rows of the weights")
     if out is None:
         out = empty((*array.shape, view.k), torch_out)
     _core.get_rows(view, array.astype(np.int64), plain(out, "out"), _threads.resolve(None))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from ._base import WeightsBase
 from .tensor import QTensor
 
 if TYPE_CHECKING:
@@ -89,20 +90,19 @@ class BlockMask(NamedTuple):
         return [slice(begin, min(begin + self.row_group, self.n)) for begin in begins]
 
 
-class GatedTensor:
+class GatedTensor(WeightsBase):
     """A matrix in panels without the blocks of columns that gates drop: `QTensor.pack(gates=...)`.
 
     `gated_gemv` multiplies by it, and so does `weights @ x` for x of shape (k,).
     """
 
     __slots__ = ("_fmt", "_mask", "_nbytes", "_parts", "_shape")
-    __array_ufunc__ = None  # NumPy's operators leave `x @ weights` to Python, which refuses it
 
     def __init__(
         self, weights: QTensor, mask: BlockMask, threads: int | None, huge_pages: bool
     ) -> None:
         if weights.ndim != 2:
-            raise ValueError(f"pack takes a matrix, not {weights.shape[0]} experts; see w[e]")
+            raise ValueError(f"pack takes a matrix, not weights of {weights.shape}; see w[e]")
         n, k = weights.shape
         block = _core.format_info(weights.fmt)[2]
         if mask.block_k % block and mask.block_k != k:
@@ -169,13 +169,9 @@ class GatedTensor:
         product: Array = gated_gemv(self, x)
         return product
 
-    def __len__(self) -> int:
-        """The rows."""
-        return self._shape[0]
-
-    def __array__(self, *args: object, **kwargs: object) -> Any:
-        """Refused, so that weights are never inflated by accident."""
-        raise TypeError("packed weights do not turn into an array")
+    def __array__(self, *args: object, **kwargs: object) -> NDArray[Any]:
+        """Refused: the dropped columns are not there."""
+        raise TypeError("gated weights do not turn into an array; the QTensor has all columns")
 
     def __reduce__(self) -> Any:
         """Refused: a panel is of use to one ISA only, and the file has the blocks."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import _threads
+from ._base import WeightsBase
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from . import _core
-    from ._frameworks import Array
     from .tensor import QTensor
 
 
-class PackedTensor:
+class PackedTensor(WeightsBase):
     """A matrix of quantised weights in panels: the blocks of 4 to 16 rows, side by side.
 
     `QTensor.pack()` makes one; `gemv`, `gemm`, `get_rows` and `dequantize` take it where they take
@@ -22,7 +24,6 @@ class PackedTensor:
     """
 
     __slots__ = ("_shape", "_weights")
-    __array_ufunc__ = None  # NumPy's operators leave `x @ weights` to Python, which refuses it
 
     def __init__(self, weights: _core.Weights) -> None:
         if weights.isa is None:
@@ -67,19 +68,12 @@ class PackedTensor:
 
         return QTensor(self._weights.unpack(_threads.resolve(threads)), self.fmt, self._shape)
 
-    def __matmul__(self, x: Any) -> Array:
-        """weights @ x for x of shape (k,) or (k, m), as for a QTensor."""
-        from .tensor import matmul
+    def dequantize(self) -> np.ndarray[Any, Any]:
+        """The weights in float32, of this shape: the same as the blocks'."""
+        from ._ops import dequantize
 
-        return matmul(self, x)
-
-    def __len__(self) -> int:
-        """The rows."""
-        return self._shape[0]
-
-    def __array__(self, *args: object, **kwargs: object) -> Any:
-        """Refused, so that weights are never inflated by accident."""
-        raise TypeError("packed weights do not turn into an array; call qkernels.dequantize()")
+        dense: np.ndarray[Any, Any] = dequantize(self)
+        return dense
 
     def __reduce__(self) -> Any:
         """Refused: a panel is of use to one ISA only, and the file has the blocks."""

@@ -16,6 +16,7 @@ namespace qk::bind {
 namespace {
 
 std::unique_ptr<Activations> make_activations(py::handle x, py::handle act_object, int threads) {
+  const KernelTable& kernels = current_kernels();
   const HeldArray held = hold_array(x, "x");
   const Parallel parallel = parallel_of(threads);
   auto activations = std::make_unique<Activations>();
@@ -30,8 +31,8 @@ std::unique_ptr<Activations> make_activations(py::handle x, py::handle act_objec
   Status status;
   {
     const py::gil_scoped_release unlocked;
-    status = quantize_activations(parallel, current_kernels(), held.view, act,
-                                  activations->memory.data(), &activations->view);
+    status = quantize_activations(parallel, kernels, held.view, act, activations->memory.data(),
+                                  &activations->view);
   }
   raise_if_failed(status);
   return activations;

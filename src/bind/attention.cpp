@@ -22,6 +22,7 @@ namespace {
 
 py::object py_attention(py::handle q, py::handle k, py::handle v, std::optional<double> scale,
                         bool causal, py::handle out, int threads) {
+  const KernelTable& kernels = current_kernels();
   const Parallel parallel = parallel_of(threads);
   AttentionCall call(q, scale);
   const HeldArray keys = hold_array(k, "k");
@@ -37,7 +38,6 @@ py::object py_attention(py::handle q, py::handle k, py::handle v, std::optional<
   bytes.place(memory.reserve(bytes.total), &cache);
   {
     const py::gil_scoped_release unlocked;
-    const KernelTable& kernels = current_kernels();
     store_heads(parallel, kernels, cache, 0, keys.view, &values.view);
     attention(parallel, kernels, call.begin(), cache,
               first_query(call.shape().tokens, shape.tokens, causal), shape.tokens, call.scale());
@@ -48,6 +48,7 @@ py::object py_attention(py::handle q, py::handle k, py::handle v, std::optional<
 
 py::object py_attention_scores(py::handle q, py::handle k, std::optional<double> scale, bool causal,
                                py::handle out, int threads) {
+  const KernelTable& kernels = current_kernels();
   const Parallel parallel = parallel_of(threads);
   AttentionCall call(q, scale);
   const HeldArray keys = hold_array(k, "k");
@@ -61,7 +62,6 @@ py::object py_attention_scores(py::handle q, py::handle k, std::optional<double>
   bytes.place(memory.reserve(bytes.total), &cache);
   {
     const py::gil_scoped_release unlocked;
-    const KernelTable& kernels = current_kernels();
     store_heads(parallel, kernels, cache, 0, keys.view, nullptr);
     attention_scores(parallel, kernels, call.begin(), cache,
                      first_query(call.shape().tokens, shape.tokens, causal), shape.tokens,
@@ -99,6 +99,7 @@ class KvCache {
   }
 
   void append(py::handle k, py::handle v, int threads) {
+    const KernelTable& kernels = current_kernels();
     const Parallel parallel = parallel_of(threads);
     const HeldArray keys = hold_array(k, "k");
     const HeldArray values = hold_array(v, "v");
@@ -115,7 +116,7 @@ class KvCache {
     {
       const py::gil_scoped_release unlocked;
       const std::unique_lock lock(mutex_);
-      status = add(parallel, shape.tokens, keys.view, values.view);
+      status = add(parallel, kernels, shape.tokens, keys.view, values.view);
     }
     raise_if_failed(status);
   }
@@ -138,6 +139,7 @@ class KvCache {
 
   py::object attend(py::handle q, std::optional<double> scale, bool causal, py::handle out,
                     int threads) {
+    const KernelTable& kernels = current_kernels();
     const Parallel parallel = parallel_of(threads);
     AttentionCall call(q, scale);
     raise_if_failed(check_attention(call.shape(), shape(), causal));
@@ -149,7 +151,7 @@ class KvCache {
       status = check_attention(call.shape(), shape(), causal);  // it may have changed by now
       if (status.ok()) {
         const int64_t total = length_;
-        attention(parallel, current_kernels(), call.begin(), cache_,
+        attention(parallel, kernels, call.begin(), cache_,
                   first_query(call.shape().tokens, total, causal), total, call.scale());
         call.finish();
       }
@@ -168,14 +170,15 @@ class KvCache {
  private:
   HeadShape shape() const { return {cache_.heads, length_, cache_.head_dim}; }
 
-  Status add(const Parallel& parallel, int64_t tokens, const ArrayView& k, const ArrayView& v) {
+  Status add(const Parallel& parallel, const KernelTable& kernels, int64_t tokens,
+             const ArrayView& k, const ArrayView& v) {
     const int64_t length = length_;
     if (tokens > capacity_ - length) {
       return Status::value_error("%lld + %lld positions exceed the cache's capacity of %lld",
                                  static_cast<long long>(length), static_cast<long long>(tokens),
                                  static_cast<long long>(capacity_));
     }
-    store_heads(parallel, current_kernels(), cache_, length, k, &v);
+    store_heads(parallel, kernels, cache_, length, k, &v);
     length_ = length + tokens;
     return {};
   }

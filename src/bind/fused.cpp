@@ -56,8 +56,11 @@ std::optional<HeldArray> read_residual(py::handle residual, const std::vector<in
   return held;
 }
 
-void check_isas(Matrices matrices) {
-  for (const Weights* weights : matrices) check_isa(*weights);
+// The kernels in use, for which packed matrices have to be.
+const KernelTable& kernels_for(Matrices matrices) {
+  const KernelTable& kernels = current_kernels();
+  for (const Weights* weights : matrices) check_isa(*weights, kernels);
+  return kernels;
 }
 
 // x and the residual are read before a result is written, so that it may take their place.
@@ -69,7 +72,7 @@ void refuse_overlaps(const Output& output, const NormedInput& input,
   if (input.gains) refuse_overlap(output.held, input.gains->view, "gains");
   if (bias) refuse_overlap(output.held, bias->view, "bias");
   for (const Weights* weights : matrices) {
-    refuse_overlap(output.held, bytes_of(weights->view), "weights");
+    refuse_overlap(output.held, bytes_of(*weights), "weights");
   }
 }
 
@@ -94,10 +97,11 @@ class Memory {
     activations_ = activation_scratch_.reserve(activation_bytes);
   }
 
-  Status quantize(const Parallel& parallel, Act act, ActivationsView* out) {
+  Status quantize(const Parallel& parallel, const KernelTable& kernels, Act act,
+                  ActivationsView* out) {
     const RmsNorm norm{floats_.at(gains_), input_.epsilon};
     if (input_.gains) load_vector(*input_.gains, floats_.at(gains_));
-    return quantize_activations(parallel, current_kernels(), input_.x.view, act, activations_, out,
+    return quantize_activations(parallel, kernels, input_.x.view, act, activations_, out,
                                 input_.gains ? &norm : nullptr);
   }
 
@@ -141,7 +145,7 @@ py::object py_rmsnorm_linear(const Weights& weights, py::handle x, py::handle ga
                              py::handle bias, py::handle residual, py::handle act, py::handle out,
                              int threads) {
   const WeightView& view = weights.view;
-  check_isas({&weights});
+  const KernelTable& kernels = kernels_for({&weights});
   const Parallel parallel = parallel_of(threads);
   const Act kind = common_act({&view}, act_of(act));
   const NormedInput input = read_input(x, gains, epsilon);
@@ -159,9 +163,9 @@ py::object py_rmsnorm_linear(const Weights& weights, py::handle x, py::handle ga
   {
     const py::gil_scoped_release unlocked;
     ActivationsView activations;
-    status = memory.quantize(parallel, kind, &activations);
+    status = memory.quantize(parallel, kernels, kind, &activations);
     if (status.ok()) {
-      status = linear_onto(parallel, activations,
+      status = linear_onto(parallel, kernels, activations,
                            {.weights = &view,
                             .out = memory.result(),
                             .out_stride = memory.stride(),
@@ -176,7 +180,7 @@ py::object py_rmsnorm_linear(const Weights& weights, py::handle x, py::handle ga
 
 py::object py_swiglu_proj(const Weights& gate, const Weights& up, py::handle x, py::handle act,
                           py::handle out, int threads) {
-  check_isas({&gate, &up});
+  const KernelTable& kernels = kernels_for({&gate, &up});
   const Parallel parallel = parallel_of(threads);
   const Act kind = common_act({&gate.view, &up.view}, act_of(act));
   const NormedInput input = read_input(x, py::none(), 0.0);
@@ -193,9 +197,9 @@ py::object py_swiglu_proj(const Weights& gate, const Weights& up, py::handle x, 
   {
     const py::gil_scoped_release unlocked;
     ActivationsView activations;
-    status = memory.quantize(parallel, kind, &activations);
+    status = memory.quantize(parallel, kernels, kind, &activations);
     if (status.ok()) {
-      status = gated(parallel, activations,
+      status = gated(parallel, kernels, activations,
                      {.weights = &gate.view, .out = memory.result(), .out_stride = memory.stride()},
                      {.weights = &up.view, .out = memory.up(), .out_stride = n});
     }
@@ -208,7 +212,7 @@ py::object py_swiglu_proj(const Weights& gate, const Weights& up, py::handle x, 
 py::object py_swiglu_ffn(const Weights& gate, const Weights& up, const Weights& down, py::handle x,
                          py::handle gains, double epsilon, py::handle residual, py::handle act,
                          py::handle out, int threads) {
-  check_isas({&gate, &up, &down});
+  const KernelTable& kernels = kernels_for({&gate, &up, &down});
   const Parallel parallel = parallel_of(threads);
   const Act asked = act_of(act);
   const Act kind = common_act({&gate.view, &up.view}, asked);
@@ -232,9 +236,9 @@ py::object py_swiglu_ffn(const Weights& gate, const Weights& up, const Weights& 
   {
     const py::gil_scoped_release unlocked;
     ActivationsView activations;
-    status = memory.quantize(parallel, kind, &activations);
+    status = memory.quantize(parallel, kernels, kind, &activations);
     if (status.ok()) {
-      status = feed_forward(parallel, activations, block, asked,
+      status = feed_forward(parallel, kernels, activations, block, asked,
                             {memory.gate(), memory.up(), memory.activations()}, memory.result(),
                             memory.stride(), view_of(held_residual));
     }

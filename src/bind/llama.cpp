@@ -30,14 +30,18 @@ using llama::Sampler;
 // The tensors of a model by name, kept alive for as long as it is.
 class Tensors {
  public:
-  explicit Tensors(py::dict tensors) : tensors_(std::move(tensors)) {}
+  Tensors(py::dict tensors, const KernelTable& kernels)
+      : tensors_(std::move(tensors)), kernels_(kernels) {}
+
+  // The kernels in use when the model was made.
+  const KernelTable& kernels() const { return kernels_; }
 
   WeightView matrix(const std::string& name) {
     const py::object tensor = find(name);
     if (tensor.is_none()) throw py::value_error("the model has no tensor " + name);
     if (!py::isinstance<Weights>(tensor)) throw py::type_error(name + " is not a matrix");
     const auto& weights = py::cast<const Weights&>(tensor);
-    check_isa(weights);
+    check_isa(weights, kernels_);
     return weights.view;
   }
 
@@ -69,6 +73,7 @@ class Tensors {
   }
 
   py::dict tensors_;
+  const KernelTable& kernels_;
 };
 
 llama::Config config_of(const py::dict& values) {
@@ -121,7 +126,7 @@ class PyLlama {
  public:
   PyLlama(const Named& config, const Named& tensors, const std::string& cache, int64_t context,
           py::handle act, int threads)
-      : tensors_(tensors), threads_(threads) {
+      : tensors_(tensors, current_kernels()), threads_(threads) {
     parallel_of(threads);  // refuses a number out of range now
     if (cache != "float16" && cache != "float32") {
       throw py::value_error("the cache is '" + cache + "', expected 'float16' or 'float32'");
@@ -140,7 +145,7 @@ class PyLlama {
     const llama::Options options{.cache = cache == "float16" ? CacheType::kF16 : CacheType::kF32,
                                  .act = act_of(act),
                                  .context = context};
-    raise_if_failed(Model::make(current_kernels(), sizes, std::move(weights), options, &model_));
+    raise_if_failed(Model::make(tensors_.kernels(), sizes, std::move(weights), options, &model_));
     last_.resize(static_cast<size_t>(model_->vocabulary()));
   }
 

@@ -6,9 +6,6 @@
 #include "bind/errors.h"
 #include "core/array.h"
 #include "core/checked.h"
-#include "dispatch/dispatch.h"
-#include "formats/registry.h"
-#include "ops/pack.h"
 #include "ops/shapes.h"
 
 namespace py = pybind11;
@@ -18,26 +15,6 @@ namespace {
 
 thread_local AlignedBuffer activation_buffer;
 thread_local AlignedBuffer float_buffer;
-
-// From the first byte to the last. Strides may be anything where nobody has allocated what they
-// say.
-int64_t weight_bytes(const WeightView& view) {
-  int64_t rows = 0;
-  int64_t experts = 0;
-  int64_t bytes = 0;
-  if (view.layout == Layout::kPanels) {
-    const int panel = panel_rows(current_kernels(), view.format);
-    raise_if_failed(packed_bytes(view.n, view.row_stride, panel, &bytes));
-    return bytes;
-  }
-  raise_if_failed(row_bytes(view.format, view.k, &bytes));
-  if (!checked_mul(view.n - 1, view.row_stride, &rows) ||
-      !checked_mul(view.experts - 1, view.expert_stride, &experts) ||
-      !checked_add(bytes, rows, &bytes) || !checked_add(bytes, experts, &bytes)) {
-    throw py::value_error("the weights' rows lie up to 2^63 bytes apart");
-  }
-  return bytes;
-}
 
 }  // namespace
 
@@ -105,16 +82,6 @@ void copy_out(const float* result, int64_t m, int64_t n, const ArrayView& out) {
   for (int64_t row = 0; row < m; ++row) {
     store_floats(result + row * n, n, row_address(out, row), stride, out.type);
   }
-}
-
-ArrayView bytes_of(const WeightView& weights) {
-  ArrayView bytes;
-  bytes.data = const_cast<uint8_t*>(weights.data);
-  bytes.type = ScalarType::kU8;
-  bytes.ndim = 1;
-  bytes.shape[0] = weight_bytes(weights);
-  bytes.strides[0] = 1;
-  return bytes;
 }
 
 }  // namespace qk::bind

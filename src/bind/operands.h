@@ -64,7 +64,4 @@ Output prepare_output(pybind11::handle out, const std::vector<int64_t>& shape);
 // m rows of n floats into `out`, whatever its type and strides.
 void copy_out(const float* result, int64_t m, int64_t n, const ArrayView& out);
 
-// The memory that weights take, as an array of bytes; ValueError where their rows lie 2^63 apart.
-ArrayView bytes_of(const WeightView& weights);
-
 }  // namespace qk::bind

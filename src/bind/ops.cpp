@@ -29,14 +29,14 @@ struct Input {
   std::vector<int64_t> shape;
 };
 
-Input read_input(py::handle x, py::handle act, int format) {
+Input read_input(const KernelTable& kernels, py::handle x, py::handle act, int format) {
   Input input;
   if (py::isinstance<Activations>(x)) {
     input.ready = py::cast<const Activations*>(x);
     const ActivationsView& view = input.ready->view;
-    if (view.kernels != &current_kernels()) {
+    if (view.kernels != &kernels) {
       throw py::value_error(std::string("the activations were quantised for ") + view.kernels->isa +
-                            "; the ISA in use is " + current_kernels().isa);
+                            "; the ISA in use is " + kernels.isa);
     }
     input.act = view.act;
     input.m = view.m;
@@ -52,7 +52,7 @@ Input read_input(py::handle x, py::handle act, int format) {
 }
 
 void refuse_overlaps(const Output& output, const Input& input, const std::optional<HeldArray>& bias,
-                     const WeightView& weights) {
+                     const Weights& weights) {
   if (input.ready == nullptr) refuse_overlap(output.held, input.array.view, "x");
   if (bias) refuse_overlap(output.held, bias->view, "bias");
   refuse_overlap(output.held, bytes_of(weights), "weights");
@@ -61,9 +61,10 @@ void refuse_overlaps(const Output& output, const Input& input, const std::option
 py::object py_linear(const Weights& weights, py::handle x, py::handle bias, py::handle act,
                      py::handle out, int threads, bool vector) {
   const WeightView& view = weights.view;
-  check_isa(weights);
+  const KernelTable& kernels = current_kernels();
+  check_isa(weights, kernels);
   const Parallel parallel = parallel_of(threads);
-  const Input input = read_input(x, act, view.format);
+  const Input input = read_input(kernels, x, act, view.format);
   if (vector && input.shape.size() != 1) {
     throw py::value_error("gemv takes one vector x of shape (k,), not " +
                           std::to_string(input.shape.size()) + " dimensions; see gemm");
@@ -73,7 +74,7 @@ py::object py_linear(const Weights& weights, py::handle x, py::handle bias, py::
   std::vector<int64_t> out_shape = input.shape;
   out_shape.back() = view.n;
   const Output output = prepare_output(out, out_shape);
-  if (!out.is_none()) refuse_overlaps(output, input, held_bias, view);
+  if (!out.is_none()) refuse_overlaps(output, input, held_bias, weights);
 
   const bool direct = output.direct != nullptr;
   FloatArrays floats;
@@ -95,13 +96,13 @@ py::object py_linear(const Weights& weights, py::handle x, py::handle bias, py::
     if (input.ready != nullptr) {
       activations = input.ready->view;
     } else {
-      status = quantize_activations(parallel, current_kernels(), input.array.view, input.act,
-                                    memory, &activations);
+      status = quantize_activations(parallel, kernels, input.array.view, input.act, memory,
+                                    &activations);
     }
     if (held_bias) load_vector(*held_bias, floats.at(bias_at));
     float* result = direct ? output.direct : floats.at(result_at);
     if (status.ok()) {
-      status = linear(parallel, activations,
+      status = linear(parallel, kernels, activations,
                       {.weights = &view,
                        .out = result,
                        .out_stride = direct ? output.stride : view.n,
@@ -114,33 +115,35 @@ py::object py_linear(const Weights& weights, py::handle x, py::handle bias, py::
 }
 
 void py_dequantize(const Weights& weights, py::handle out, int threads) {
-  check_isa(weights);
+  const KernelTable& kernels = current_kernels();
+  check_isa(weights, kernels);
   const HeldArray held = hold_array(out, "out");
   const Parallel parallel = parallel_of(threads);
-  refuse_overlap(held, bytes_of(weights.view), "weights");
+  refuse_overlap(held, bytes_of(weights), "weights");
   Status status;
   {
     const py::gil_scoped_release unlocked;
-    status = dequantize(parallel, current_kernels(), weights.view, held.view);
+    status = dequantize(parallel, kernels, weights.view, held.view);
   }
   raise_if_failed(status);
 }
 
 void py_get_rows(const Weights& weights, const py::array_t<int64_t, py::array::c_style>& ids,
                  py::handle out, int threads) {
-  check_isa(weights);
+  const KernelTable& kernels = current_kernels();
+  check_isa(weights, kernels);
   std::vector<int64_t> shape(ids.shape(), ids.shape() + ids.ndim());
   shape.push_back(weights.view.k);
   const HeldArray held = hold_array(out, "out");
   const Parallel parallel = parallel_of(threads);
   raise_if_failed(check_out(held.view, shape.data(), static_cast<int>(shape.size())));
-  refuse_overlap(held, bytes_of(weights.view), "weights");
+  refuse_overlap(held, bytes_of(weights), "weights");
   const int64_t* values = ids.data();
   const int64_t count = ids.size();
   Status status;
   {
     const py::gil_scoped_release unlocked;
-    status = get_rows(parallel, current_kernels(), weights.view, values, count, held.view);
+    status = get_rows(parallel, kernels, weights.view, values, count, held.view);
   }
   raise_if_failed(status);
 }

@@ -9,6 +9,7 @@
 #include "bind/bind.h"
 #include "bind/errors.h"
 #include "bind/weights.h"
+#include "core/array.h"
 #include "core/checked.h"
 
 namespace py = pybind11;
@@ -20,9 +21,10 @@ namespace {
 // ValueError where its bytes pass 2^63.
 template <class T>
 py::array_t<T> new_array(const Weights& weights, int64_t last) {
-  const WeightView& view = weights.view;
-  std::vector<py::ssize_t> shape{view.n, last};
-  if (weights.ndim == 3) shape.insert(shape.begin(), view.experts);
+  int64_t extents[kMaxDims];
+  shape_of(weights.view, extents);
+  std::vector<py::ssize_t> shape(extents, extents + weights.view.ndim);
+  shape.back() = last;
   int64_t bytes = sizeof(T);
   for (const py::ssize_t extent : shape) {
     if (!checked_mul(bytes, extent, &bytes)) {

@@ -63,6 +63,24 @@ uint8_t* row_address(const ArrayView& array, int64_t index) {
   return address;
 }
 
+const uint8_t* row_address(const WeightView& weights, int64_t index) {
+  if (weights.ndim <= 2) return weights.data + index * weights.row_stride;
+  const uint8_t* address = weights.data + index % weights.n * weights.row_stride;
+  index /= weights.n;
+  for (int d = weights.ndim - 3; d >= 0; --d) {
+    address += index % weights.stack_shape[d] * weights.stack_strides[d];
+    index /= weights.stack_shape[d];
+  }
+  return address;
+}
+
+void shape_of(const WeightView& weights, int64_t (&shape)[kMaxDims]) {
+  const int last = weights.ndim - 1;
+  for (int d = 0; d < last - 1; ++d) shape[d] = weights.stack_shape[d];
+  if (last > 0) shape[last - 1] = weights.n;
+  shape[last] = weights.k;
+}
+
 int64_t uniform_row_stride(const ArrayView& array) {
   int64_t stride = -1;
   int64_t rows = 1;
@@ -130,6 +148,7 @@ bool has_overlapping_elements(const ArrayView& array) {
 bool may_overlap(const ArrayView& a, const ArrayView& b) {
   const Span sa = touched(a);
   const Span sb = touched(b);
+  if (sa.begin == sa.end || sb.begin == sb.end) return false;
   return sa.begin < sb.end && sb.begin < sa.end;
 }
 
