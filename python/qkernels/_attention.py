@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core, _threads
+from ._base import Made
 from ._frameworks import empty, is_torch, plain, real
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     A = TypeVar("A", "np.ndarray[Any, Any]", "torch.Tensor")
 
 
-class KVCache:
+class KVCache(Made):
     """The keys and values of one layer, which grow by appending, as attention reads them.
 
     Args:
@@ -30,6 +31,8 @@ class KVCache:
         capacity: the most positions it will hold. Its memory is reserved at once; the system
             provides it as it is first written.
         dtype: how they are kept: "float16" (rounded to nearest; past 65504 infinite) or "float32".
+
+    Copies and pickles hold the same positions, in memory of their own.
 
     Any number of threads may attend at once; `append` and `truncate` wait for them, and they for
     those.
@@ -97,12 +100,25 @@ class KVCache:
         """The bytes reserved for all positions."""
         return self._cache.nbytes
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the sizes and what was appended."""
+        k, v = (array.astype(self.dtype) for array in self._cache.contents())
+        return _filled, (self.kv_heads, self.head_dim, self.capacity, self.dtype, k, v)
+
     def __repr__(self) -> str:
         """Shape, dtype and size in one line."""
         return (
             f"KVCache(kv_heads={self.kv_heads}, head_dim={self.head_dim}, {len(self)} of "
             f"{self.capacity} positions, {self.dtype}, {self.nbytes:,} bytes)"
         )
+
+
+def _filled(kv_heads: int, head_dim: int, capacity: int, dtype: str, k: Array, v: Array) -> KVCache:
+    """What a pickle becomes."""
+    cache = KVCache(kv_heads, head_dim, capacity, dtype)
+    if k.shape[1] > 0:
+        cache.append(k, v)
+    return cache
 
 
 def _count(value: object, name: str) -> int:

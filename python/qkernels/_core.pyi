@@ -51,6 +51,14 @@ class Activations:
     """
     x quantised once, accepted as x by every product.
     """
+    def __copy__(self) -> typing.Any:
+        ...
+    def __deepcopy__(self, memo: typing.Any) -> typing.Any:
+        ...
+    def __reduce__(self) -> typing.Any:
+        """
+        Refused: another process may have another ISA.
+        """
     @property
     def act(self) -> str:
         """
@@ -92,6 +100,10 @@ class KVCache:
     def attend(self, q: typing.Any, scale: typing.SupportsFloat | typing.SupportsIndex | None, causal: bool, out: typing.Any, threads: typing.SupportsIndex) -> typing.Any:
         """
         Attention of queries (heads, m, head_dim).
+        """
+    def contents(self) -> tuple[numpy.ndarray[typing.Any, typing.Any], numpy.ndarray[typing.Any, typing.Any]]:
+        """
+        Copies of its keys and values, in float32.
         """
     def truncate(self, length: typing.SupportsIndex) -> None:
         """

@@ -21,7 +21,6 @@ from .tensor import QTensor
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-    from ._frameworks import Array
     from .gates import GateResult
     from .packed import PackedTensor
 
@@ -84,6 +83,12 @@ class BlockMask(NamedTuple):
             )
         return cls(keep[None], width, n, n, k)
 
+    def frozen(self) -> BlockMask:
+        """The same, in memory of its own: whoever made the mask may change it."""
+        keep = self.keep.copy()
+        keep.setflags(write=False)
+        return self._replace(keep=keep)
+
     def rows(self) -> list[slice]:
         """The rows of each group."""
         begins = range(0, self.n, self.row_group)
@@ -96,11 +101,15 @@ class GatedTensor(WeightsBase):
     `gated_gemv` multiplies by it, and so does `weights @ x` for x of shape (k,).
     """
 
-    __slots__ = ("_fmt", "_mask", "_nbytes", "_parts", "_shape")
+    __slots__ = ("_fmt", "_mask", "_parts", "_shape")
 
     def __init__(
         self, weights: QTensor, mask: BlockMask, threads: int | None, huge_pages: bool
     ) -> None:
+        if not isinstance(weights, QTensor):
+            raise TypeError(
+                f"a GatedTensor is what QTensor.pack(gates=...) returns, not of {weights!r:.80}"
+            )
         if weights.ndim != 2:
             raise ValueError(f"pack takes a matrix, not weights of {weights.shape}; see w[e]")
         n, k = weights.shape
@@ -113,19 +122,14 @@ class GatedTensor(WeightsBase):
             )
         self._shape = (n, k)
         self._fmt = weights.fmt
-        keep = mask.keep.copy()  # whoever made the mask may change it, and the panels stay
-        keep.setflags(write=False)
-        self._mask = mask._replace(keep=keep)
+        self._mask = mask.frozen()
         self._parts: list[PackedTensor | None] = []
-        self._nbytes = 0
-        for rows, kept in zip(mask.rows(), keep, strict=True):
+        for rows, kept in zip(mask.rows(), self._mask.keep, strict=True):
             columns = _kept_columns(weights[rows], kept, mask.block_k)
             if columns is None:
                 self._parts.append(None)
-                continue
-            packed = columns.pack(threads=threads, huge_pages=huge_pages)
-            self._parts.append(packed)
-            self._nbytes += packed.nbytes
+            else:
+                self._parts.append(columns.pack(threads=threads, huge_pages=huge_pages))
 
     @property
     def parts(self) -> list[PackedTensor | None]:
@@ -160,22 +164,23 @@ class GatedTensor(WeightsBase):
     @property
     def nbytes(self) -> int:
         """The bytes of all panels."""
-        return self._nbytes
+        return sum(part.nbytes for part in self._parts if part is not None)
 
-    def __matmul__(self, x: Any) -> Array:
+    def __matmul__(self, x: Any) -> Any:
         """weights @ x without the dropped columns, for x of shape (k,)."""
         from ._gated import gated_gemv
+        from ._matmul import operand
 
-        product: Array = gated_gemv(self, x)
-        return product
+        x = operand(x)
+        return x if x is NotImplemented else gated_gemv(self, x)
 
     def __array__(self, *args: object, **kwargs: object) -> NDArray[Any]:
         """Refused: the dropped columns are not there."""
         raise TypeError("gated weights do not turn into an array; the QTensor has all columns")
 
-    def __reduce__(self) -> Any:
-        """Refused: a panel is of use to one ISA only, and the file has the blocks."""
-        raise TypeError("packed weights are not pickled; pickle the QTensor and the gates")
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the mask and the kept blocks, which are packed again where they arrive."""
+        return _of_parts, (self._shape, self._fmt, self._mask, self._parts)
 
     def __repr__(self) -> str:
         """Format, shape, size, and how much is kept, in one line."""
@@ -184,6 +189,15 @@ class GatedTensor(WeightsBase):
             f"GatedTensor({self._fmt}, shape={self._shape}, {self.nbytes:,} bytes,"
             f" {kept} of {blocks} blocks of {self.block_k} columns)"
         )
+
+
+def _of_parts(
+    shape: tuple[int, int], fmt: str, mask: BlockMask, parts: list[PackedTensor | None]
+) -> GatedTensor:
+    """What a pickle becomes."""
+    gated = GatedTensor.__new__(GatedTensor)
+    gated._shape, gated._fmt, gated._mask, gated._parts = shape, fmt, mask.frozen(), parts
+    return gated
 
 
 def _kept_columns(weights: QTensor, keep: NDArray[np.bool_], block_k: int) -> QTensor | None:
@@ -196,6 +210,8 @@ def _kept_columns(weights: QTensor, keep: NDArray[np.bool_], block_k: int) -> QT
     runs = list(zip(edges[::2], edges[1::2], strict=True))
     if not runs:
         return None
-    kept = np.concatenate([data[:, a * width : b * width] for a, b in runs], axis=1)
+    pieces = [data[:, a * width : b * width] for a, b in runs]
+    # Where rows repeat one another, concatenate() would lay out columns.
+    kept = np.ascontiguousarray(np.concatenate(pieces, axis=1))
     depth = sum(min(b * block_k, k) - a * block_k for a, b in runs)
     return QTensor(kept, weights.fmt, (n, depth))

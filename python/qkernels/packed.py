@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import _threads
+from . import _core, _threads
 from ._base import WeightsBase
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from . import _core
     from .tensor import QTensor
 
 
@@ -26,6 +25,10 @@ class PackedTensor(WeightsBase):
     __slots__ = ("_shape", "_weights")
 
     def __init__(self, weights: _core.Weights) -> None:
+        if not isinstance(weights, _core.Weights):
+            raise TypeError(
+                f"a PackedTensor is what QTensor.pack() returns, not made of {weights!r:.80}"
+            )
         if weights.isa is None:
             raise ValueError("the weights are not packed; QTensor.pack() packs them")
         self._weights = weights
@@ -75,10 +78,15 @@ class PackedTensor(WeightsBase):
         dense: np.ndarray[Any, Any] = dequantize(self)
         return dense
 
-    def __reduce__(self) -> Any:
-        """Refused: a panel is of use to one ISA only, and the file has the blocks."""
-        raise TypeError("packed weights are not pickled; pickle .unpack() instead")
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the blocks, which are packed again for the ISA where they arrive."""
+        return _packed, (self.unpack(),)
 
     def __repr__(self) -> str:
         """Format, shape, size and ISA in one line."""
         return f"PackedTensor({self.fmt}, shape={self._shape}, {self.nbytes:,} bytes, {self.isa})"
+
+
+def _packed(weights: QTensor) -> PackedTensor:
+    """What a pickle becomes."""
+    return weights.pack()

@@ -44,7 +44,7 @@ class QTensor(WeightsBase):
         ValueError: an unknown format, or a shape that the data does not have.
     """
 
-    __slots__ = ("_data", "_shape", "_weights")
+    __slots__ = ("_data", "_shape", "_source", "_weights")
 
     def __init__(
         self, data: Array, fmt: str | GGMLQuantizationType, shape: tuple[int, ...]
@@ -61,6 +61,8 @@ class QTensor(WeightsBase):
             )
         self._data = data
         self._shape = dims
+        # (file, name) of a whole tensor of a GGUFFile, which pickles as that.
+        self._source: tuple[Any, str] | None = None
 
     @property
     def data(self) -> Array:
@@ -279,14 +281,22 @@ class QTensor(WeightsBase):
             ) from None
         return QTensor(data, self.fmt, dims)
 
-    def __reduce__(self) -> tuple[type[QTensor], tuple[Any, ...]]:
-        """Pickle the bytes themselves, not the file they are mapped from."""
-        data = self._data.clone() if is_torch(self._data) else np.array(self._data)  # type: ignore[union-attr]
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the file and the name, where a whole tensor came from one, or else the bytes."""
+        if self._source is not None and not self._source[0].closed:
+            return _of_file, self._source
+        # A tensor takes its whole storage along, an array only what it shows.
+        data = self._data.clone() if is_torch(self._data) else np.ascontiguousarray(self._data)  # type: ignore[union-attr]
         return QTensor, (data, self.fmt, self._shape)
 
     def __repr__(self) -> str:
         """Format, shape and size in one line."""
         return f"QTensor({self.fmt}, shape={self._shape}, {self.nbytes:,} bytes)"
+
+
+def _of_file(file: Any, name: str) -> Any:
+    """A tensor of a GGUFFile, as it lies there."""
+    return file.unpacked(name)
 
 
 def _view(data: Array, shape: tuple[int, ...]) -> Array:

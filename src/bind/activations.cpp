@@ -6,6 +6,7 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/sealed.h"
 #include "bind/text.h"
 #include "dispatch/dispatch.h"
 #include "ops/shapes.h"
@@ -68,8 +69,20 @@ void bind_activations(py::module_& m) {
       .def_property_readonly(
           "nbytes", [](const Activations& a) { return a.memory.capacity(); },
           "The memory it takes, in bytes.")
+      .def("__copy__", [](const py::object& self) { return self; })
+      .def(
+          "__deepcopy__", [](const py::object& self, const py::object&) { return self; },
+          py::arg("memo"))
+      .def(
+          "__reduce__",
+          [](const Activations& self) -> py::object {
+            throw py::type_error(std::string("activations are laid out for the kernels of ") +
+                                 self.view.kernels->isa + " and not pickled; pickle x itself");
+          },
+          "Refused: another process may have another ISA.")
       .def_readwrite("framework", &Activations::framework,
                      "What products with it return: 'numpy' or 'torch' arrays.");
+  seal<Activations>();
   m.def("quantize_activations", &make_activations, py::arg("x"), py::arg("act"), py::arg("threads"),
         "Quantises x, of shape (..., k).");
 }

@@ -2,7 +2,9 @@
 #include <atomic>
 #include <mutex>
 #include <optional>
+#include <pybind11/numpy.h>
 #include <pybind11/stl.h>  // IWYU pragma: keep (a scale or none)
+#include <pybind11/typing.h>
 #include <shared_mutex>
 #include <string>
 
@@ -11,6 +13,7 @@
 #include "bind/attention_call.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/sealed.h"
 #include "bind/text.h"
 #include "core/aligned.h"
 #include "dispatch/dispatch.h"
@@ -160,6 +163,20 @@ class KvCache {
     return call.result();
   }
 
+  // Copies of the keys and values of all positions, float32 (heads, length, head_dim).
+  py::typing::Tuple<py::array, py::array> contents() {
+    for (;;) {
+      const HeadShape now = shape();
+      const int64_t extents[] = {now.heads, now.tokens, now.head_dim};
+      py::array keys = new_float_array(extents, 3);
+      py::array values = new_float_array(extents, 3);
+      if (copy_to(static_cast<float*>(keys.mutable_data()),
+                  static_cast<float*>(values.mutable_data()), now.tokens)) {
+        return py::make_tuple(keys, values);
+      }
+    }
+  }
+
   int64_t length() const { return length_; }
   int64_t capacity() const { return capacity_; }
   int64_t heads() const { return cache_.heads; }
@@ -169,6 +186,20 @@ class KvCache {
 
  private:
   HeadShape shape() const { return {cache_.heads, length_, cache_.head_dim}; }
+
+  // False where there are fewer positions by now.
+  bool copy_to(float* keys, float* values, int64_t tokens) {
+    const py::gil_scoped_release unlocked;
+    const std::shared_lock lock(mutex_);
+    if (length_ < tokens) return false;
+    for (int64_t head = 0; head < cache_.heads; ++head) {
+      for (int64_t token = 0; token < tokens; ++token) {
+        const int64_t at = (head * tokens + token) * cache_.head_dim;
+        load_head(cache_, head, token, keys + at, values + at);
+      }
+    }
+    return true;
+  }
 
   Status add(const Parallel& parallel, const KernelTable& kernels, int64_t tokens,
              const ArrayView& k, const ArrayView& v) {
@@ -202,12 +233,14 @@ void bind_attention(py::module_& m) {
            "Forgets the positions from `length` on.")
       .def("attend", &KvCache::attend, py::arg("q"), py::arg("scale"), py::arg("causal"),
            py::arg("out"), py::arg("threads"), "Attention of queries (heads, m, head_dim).")
+      .def("contents", &KvCache::contents, "Copies of its keys and values, in float32.")
       .def_property_readonly("length", &KvCache::length)
       .def_property_readonly("capacity", &KvCache::capacity)
       .def_property_readonly("kv_heads", &KvCache::heads)
       .def_property_readonly("head_dim", &KvCache::head_dim)
       .def_property_readonly("nbytes", &KvCache::nbytes)
       .def_property_readonly("dtype", &KvCache::dtype);
+  seal<KvCache>();
   m.def("attention", &py_attention, py::arg("q"), py::arg("k"), py::arg("v"), py::arg("scale"),
         py::arg("causal"), py::arg("out"), py::arg("threads"),
         "softmax(scale * q @ k.T) @ v by heads.");

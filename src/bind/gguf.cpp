@@ -10,6 +10,7 @@
 
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/sealed.h"
 #include "gguf/reader.h"
 #include "gguf/types.h"
 
@@ -260,6 +261,7 @@ void bind_tensor(const py::module_& m) {
       .def_readonly("fmt", &GgufTensor::fmt)
       .def_readonly("nbytes", &GgufTensor::nbytes)
       .def_readonly("offset", &GgufTensor::offset);
+  seal<GgufTensor>();
 }
 
 }  // namespace
@@ -289,6 +291,7 @@ void bind_gguf(py::module_& m) {
            "The blocks of a tensor's rows, uint8 (n, row_bytes) or (experts, n, row_bytes).")
       .def("elements", &elements, py::arg("index"),
            "A tensor of a scalar type in its own shape and dtype; bf16 as uint16.");
+  seal<GgufFile>();
 }
 
 }  // namespace qk::bind

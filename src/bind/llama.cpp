@@ -13,6 +13,7 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/sealed.h"
 #include "bind/weights.h"
 #include "dispatch/dispatch.h"
 #include "llama/model.h"
@@ -277,6 +278,7 @@ void bind_llama(const py::module_& m) {
           py::arg("token"), "Enters a token into the window of the repetition penalty.")
       .def("choose", &choose_from, py::arg("logits"),
            "A token for logits of shape (vocabulary,); ValueError where they hold NaN.");
+  seal<Sampler>();
   py::class_<PyLlama>(m, "Llama", "A model, its cache of keys and values, and its workspace.")
       .def(py::init<const Named&, const Named&, const std::string&, int64_t, py::handle, int>(),
            py::arg("config"), py::arg("tensors"), py::arg("cache"), py::arg("context"),
@@ -302,6 +304,7 @@ void bind_llama(const py::module_& m) {
       .def_property_readonly("position",
                              [](const PyLlama& self) { return self.model().position(); })
       .def_property_readonly("batch", [](const PyLlama&) { return Model::kBatch; });
+  seal<PyLlama>();
 }
 
 }  // namespace qk::bind

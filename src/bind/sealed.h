@@ -7,22 +7,17 @@
 
 namespace qk::bind {
 
-// tp_new of a class T: constructs by T's __init__, which pybind11 ignores when the interpreter
-// calls it once more on what is constructed already, or refuses where T has none.
+// tp_new of a class T: constructs by T's __init__, which raises where T has no constructor, and
+// which pybind11 ignores when the interpreter calls it once more on what is constructed already.
 template <class T>
 PyObject* new_sealed(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   namespace py = pybind11;
   try {
     const py::type sealed = py::type::of<T>();
-    const py::object members = sealed.attr("__dict__");
-    if (!members.contains("__init__")) {
-      throw py::type_error("a " + py::cast<std::string>(sealed.attr("__name__")) +
-                           " is not made by its type: there is nothing in it to work with");
-    }
     auto self = py::reinterpret_steal<py::object>(py::detail::make_new_instance(type));
     const auto arguments = py::reinterpret_borrow<py::tuple>(args);
     const auto named = kwargs == nullptr ? py::dict() : py::reinterpret_borrow<py::dict>(kwargs);
-    members["__init__"](self, *arguments, **named);
+    sealed.attr("__init__")(self, *arguments, **named);
     return self.release().ptr();
   } catch (py::error_already_set& error) {
     error.restore();
@@ -32,13 +27,22 @@ PyObject* new_sealed(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   return nullptr;
 }
 
-// Called when T has all of its constructors. T.__new__ is then a TypeError for anyone but the
-// interpreter's own call of the type.
+// To be called when T has all of its methods. T.__new__ is then a TypeError for anyone but the
+// interpreter's own call of the type, and so is pickling where T does not say otherwise: the old
+// protocols would make an object of pybind11's base, which ends the process.
 template <class T>
-void seal(const pybind11::class_<T>& type) {
+void seal() {
+  namespace py = pybind11;
+  const py::type type = py::type::of<T>();
   auto* object = reinterpret_cast<PyTypeObject*>(type.ptr());
   object->tp_new = &new_sealed<T>;
   PyType_Modified(object);
+  if (type.attr("__dict__").contains("__reduce__")) return;
+  const auto refuse = [](const py::object& self) -> py::object {
+    throw py::type_error("cannot pickle '" +
+                         py::cast<std::string>(py::type::of(self).attr("__name__")) + "' object");
+  };
+  type.attr("__reduce__") = py::cpp_function(refuse, py::name("__reduce__"), py::is_method(type));
 }
 
 }  // namespace qk::bind

@@ -11,6 +11,7 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/sealed.h"
 #include "bind/text.h"
 #include "core/aligned.h"
 #include "core/array.h"
@@ -164,6 +165,7 @@ void bind_weights(py::module_& m) {
       .def("pack", &pack_weights, py::arg("threads"), py::arg("huge_pages"),
            "The same weights in this ISA's panels.")
       .def("unpack", &unpack_weights, py::arg("threads"), "The native blocks, (n, row_bytes).");
+  seal<Weights>();
   m.def(
       "formats",
       [] {

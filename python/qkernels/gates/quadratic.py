@@ -181,8 +181,8 @@ def _checked_weights(w: object) -> QTensor | Array:
     if isinstance(w, PackedTensor):
         raise TypeError("w is packed, and gates take blocks: .unpack(), or file.unpacked(name)")
     if isinstance(w, QTensor):
-        if w.ndim != 2:
-            raise ValueError(f"gates take a matrix, not {w.shape[0]} experts; w[e] is one of them")
+        if w.ndim != 2 or not w.size:
+            raise ValueError(f"gates take a matrix, not weights of shape {w.shape}; see w[e]")
         return w
     array = _real(w, "w")
     if array.ndim != 2 or not array.size:
