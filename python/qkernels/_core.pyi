@@ -14,6 +14,8 @@ class Weights:
     """
     def __init__(self, data: typing.Any, fmt: typing.Any, k: typing.SupportsIndex | None) -> None:
         ...
+    def __reduce__(self) -> typing.Any:
+        ...
     def pack(self, threads: typing.SupportsIndex, huge_pages: bool) -> Weights:
         """
         The same weights in this ISA's panels.
@@ -93,6 +95,8 @@ class KVCache:
     """
     def __init__(self, kv_heads: typing.SupportsIndex, head_dim: typing.SupportsIndex, capacity: typing.SupportsIndex, dtype: typing.Any) -> None:
         ...
+    def __reduce__(self) -> typing.Any:
+        ...
     def append(self, k: typing.Any, v: typing.Any, threads: typing.SupportsIndex) -> None:
         """
         Appends keys and values of shape (kv_heads, tokens, head_dim).
@@ -131,6 +135,8 @@ class GGUFTensor:
     """
     An entry of a GGUF file's tensor table.
     """
+    def __reduce__(self) -> typing.Any:
+        ...
     @property
     def fmt(self) -> str | None:
         ...
@@ -154,6 +160,8 @@ class GGUF:
     An open GGUF file: keys and tensors by index.
     """
     def __init__(self, path: typing.Any, mmap: bool) -> None:
+        ...
+    def __reduce__(self) -> typing.Any:
         ...
     def elements(self, index: typing.SupportsIndex) -> numpy.ndarray[typing.Any, typing.Any]:
         """
@@ -206,6 +214,8 @@ class Sampler:
     """
     def __init__(self, temperature: typing.SupportsFloat | typing.SupportsIndex, top_k: typing.SupportsIndex, top_p: typing.SupportsFloat | typing.SupportsIndex, min_p: typing.SupportsFloat | typing.SupportsIndex, repetition_penalty: typing.SupportsFloat | typing.SupportsIndex, repeat_last: typing.SupportsIndex, seed: typing.SupportsIndex) -> None:
         ...
+    def __reduce__(self) -> typing.Any:
+        ...
     def accept(self, token: typing.SupportsIndex) -> None:
         """
         Enters a token into the window of the repetition penalty.
@@ -219,6 +229,8 @@ class Llama:
     A model, its cache of keys and values, and its workspace.
     """
     def __init__(self, config: dict[str, typing.Any], tensors: dict[str, typing.Any], cache: str, context: typing.SupportsIndex, act: typing.Any, threads: typing.SupportsIndex) -> None:
+        ...
+    def __reduce__(self) -> typing.Any:
         ...
     def cache_bytes(self, position: typing.SupportsIndex) -> int:
         """
