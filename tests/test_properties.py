@@ -154,12 +154,10 @@ def test_a_qtensor_is_made_or_refused(fmt: str, data: st.DataObject) -> None:
 @given(st.data())
 def test_a_slice_is_the_same_slice_of_the_weights_or_refused(data: st.DataObject) -> None:
     w = data.draw(weights_of())
+    rows, row = st.slices(w.shape[0]), st.integers(-w.shape[0], w.shape[0] - 1)
+    columns = st.slices(w.shape[1])
     index = data.draw(
-        st.one_of(
-            st.slices(w.shape[0]),
-            st.tuples(st.slices(w.shape[0]), st.slices(w.shape[1])),
-            st.tuples(st.integers(-2, 2), st.slices(w.shape[1])),
-        )
+        st.one_of(rows, row, st.tuples(rows, columns), st.tuples(row, columns)),
     )
     part = result_or_refusal(lambda: w[index])
     if part is not None:
