@@ -5,9 +5,15 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from types import EllipsisType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from . import _core
+from ._frameworks import is_torch
+
+if TYPE_CHECKING:
+    from ._frameworks import Array
 
 Item = int | slice | EllipsisType
 Index = Item | tuple[Item, ...]
@@ -70,6 +76,19 @@ def reshaped(shape: Sequence[Any], old: tuple[int, ...]) -> tuple[int, ...]:
             f"reshaping {old} into {wanted} would cut rows: the last dimension stays {old[-1]}"
         )
     return tuple(dims)
+
+
+def viewed(data: Array, shape: tuple[int, ...]) -> Array:
+    """Data in another shape; AttributeError, RuntimeError or ValueError where that is no view."""
+    if is_torch(data):
+        return data.view(shape)
+    array = np.asarray(data)
+    try:
+        return array.reshape(shape, copy=False)
+    except TypeError:  # NumPy before 2.1, where an assigned shape is what never copies
+        view = array.view()
+        view.shape = shape
+        return view
 
 
 def dimensions(shape: Sequence[Any]) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from . import _core, _threads
 from ._base import WeightsBase
 from ._frameworks import is_torch, plain
-from ._indexing import dimensions, reshaped, select
+from ._indexing import dimensions, reshaped, select, viewed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -273,7 +273,7 @@ class QTensor(WeightsBase):
         """
         dims = reshaped(shape, self._shape)
         try:
-            data = _view(self._data, (*dims[:-1], self.row_bytes))
+            data = viewed(self._data, (*dims[:-1], self.row_bytes))
         except (AttributeError, RuntimeError, ValueError):
             raise ValueError(
                 f"reshaping weights of shape {self._shape} into {dims} would copy them: their rows"
@@ -297,16 +297,3 @@ class QTensor(WeightsBase):
 def _of_file(file: Any, name: str) -> Any:
     """A tensor of a GGUFFile, as it lies there."""
     return file.unpacked(name)
-
-
-def _view(data: Array, shape: tuple[int, ...]) -> Array:
-    """Data in another shape; AttributeError, RuntimeError or ValueError where that is no view."""
-    if is_torch(data):
-        return data.view(shape)
-    array = np.asarray(data)
-    try:
-        return array.reshape(shape, copy=False)
-    except TypeError:  # NumPy before 2.1, where an assigned shape is what never copies
-        view = array.view()
-        view.shape = shape
-        return view
