@@ -14,6 +14,8 @@ class Weights:
     """
     def __init__(self, data: typing.Any, fmt: typing.Any, k: typing.SupportsIndex | None) -> None:
         ...
+    def __reduce__(self) -> typing.Any:
+        ...
     def pack(self, threads: typing.SupportsIndex, huge_pages: bool) -> Weights:
         """
         The same weights in this ISA's panels.
@@ -93,6 +95,8 @@ class KVCache:
     """
     def __init__(self, kv_heads: typing.SupportsIndex, head_dim: typing.SupportsIndex, capacity: typing.SupportsIndex, dtype: typing.Any) -> None:
         ...
+    def __reduce__(self) -> typing.Any:
+        ...
     def append(self, k: typing.Any, v: typing.Any, threads: typing.SupportsIndex) -> None:
         """
         Appends keys and values of shape (kv_heads, tokens, head_dim).
@@ -131,6 +135,11 @@ class GGUFTensor:
     """
     An entry of a GGUF file's tensor table.
     """
+    def __reduce__(self) -> typing.Any:
+        ...
+    @property
+    def fault(self) -> str | None:
+        ...
     @property
     def fmt(self) -> str | None:
         ...
@@ -144,16 +153,24 @@ class GGUFTensor:
     def shape(self) -> tuple[int, ...]:
         ...
     @property
+    def stored(self) -> tuple[int, ...]:
+        ...
+    @property
     def type_id(self) -> int:
         ...
     @property
     def type_name(self) -> str | None:
+        ...
+    @property
+    def unread(self) -> str | None:
         ...
 class GGUF:
     """
     An open GGUF file: keys and tensors by index.
     """
     def __init__(self, path: typing.Any, mmap: bool) -> None:
+        ...
+    def __reduce__(self) -> typing.Any:
         ...
     def elements(self, index: typing.SupportsIndex) -> numpy.ndarray[typing.Any, typing.Any]:
         """
@@ -169,17 +186,25 @@ class GGUF:
         """
     def keys(self) -> list[str]:
         ...
+    def raw_tensor(self, index: typing.SupportsIndex) -> numpy.ndarray[typing.Any, typing.Any]:
+        """
+        The bytes of a tensor of any type; of an unknown one, up to the next tensor.
+        """
+    def raw_value(self, key: typing.SupportsIndex) -> numpy.ndarray[typing.Any, typing.Any]:
+        """
+        A metadata value as the file has it, from the id of its type on.
+        """
     def rows(self, index: typing.SupportsIndex) -> numpy.ndarray[typing.Any, typing.Any]:
         """
-        The blocks of a tensor's rows, uint8 (n, row_bytes) or (experts, n, row_bytes).
+        The blocks of a tensor's rows, uint8 (..., row_bytes).
         """
     def tensor(self, index: typing.SupportsIndex) -> GGUFTensor:
         ...
     def tensor_names(self) -> list[str]:
         ...
-    def value(self, key: typing.SupportsIndex) -> typing.Any:
+    def value(self, key: typing.SupportsIndex, most: typing.SupportsIndex | None = None) -> typing.Any:
         """
-        A metadata value: str, int, float, bool, or a list of one of them.
+        A metadata value: str, int, float, bool, or a list of one of them or of lists; at most so many elements of an array.
         """
     def value_type(self, key: typing.SupportsIndex) -> tuple[str, int | None, int]:
         """
@@ -187,6 +212,9 @@ class GGUF:
         """
     @property
     def alignment(self) -> int:
+        ...
+    @property
+    def data_begin(self) -> int:
         ...
     @property
     def key_count(self) -> int:
@@ -206,6 +234,8 @@ class Sampler:
     """
     def __init__(self, temperature: typing.SupportsFloat | typing.SupportsIndex, top_k: typing.SupportsIndex, top_p: typing.SupportsFloat | typing.SupportsIndex, min_p: typing.SupportsFloat | typing.SupportsIndex, repetition_penalty: typing.SupportsFloat | typing.SupportsIndex, repeat_last: typing.SupportsIndex, seed: typing.SupportsIndex) -> None:
         ...
+    def __reduce__(self) -> typing.Any:
+        ...
     def accept(self, token: typing.SupportsIndex) -> None:
         """
         Enters a token into the window of the repetition penalty.
@@ -219,6 +249,8 @@ class Llama:
     A model, its cache of keys and values, and its workspace.
     """
     def __init__(self, config: dict[str, typing.Any], tensors: dict[str, typing.Any], cache: str, context: typing.SupportsIndex, act: typing.Any, threads: typing.SupportsIndex) -> None:
+        ...
+    def __reduce__(self) -> typing.Any:
         ...
     def cache_bytes(self, position: typing.SupportsIndex) -> int:
         """
