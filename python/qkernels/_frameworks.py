@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     Array: TypeAlias = np.ndarray[Any, Any] | torch.Tensor
 
 
+FLOAT_VECTORS = ("gains", "bias")  # arguments that models keep in their files
+
+
 def is_torch(x: object) -> bool:
     """Whether x is a torch tensor; False whenever nobody has imported torch."""
     if isinstance(x, np.ndarray):
@@ -32,13 +35,15 @@ def wants_torch(x: object) -> bool:
 
 
 def plain(x: Any, what: str) -> Any:
-    """X as the core takes it: a torch tensor without its autograd history, anything else as is.
+    """X as the core takes it: a torch tensor without its autograd history, floats decoded.
 
     Raises:
         TypeError: a tensor that is not dense, not on the CPU, or asks for a gradient.
     """
     if not is_torch(x):
-        return x
+        # A file's vector of bfloat16, which NumPy does not have, is a QTensor.
+        is_bfloats = what in FLOAT_VECTORS and getattr(x, "fmt", None) == "bf16"
+        return x.dequantize() if is_bfloats else x
     from . import torch as qk_torch
 
     return qk_torch.plain(x, what)

@@ -78,6 +78,8 @@ def collect(file: qk.GGUFFile, config: LlamaConfig) -> Tensors:
 
 def _matrix(file: qk.GGUFFile, name: str, shape: tuple[int, int]) -> Matrix:
     tensor = _look_up(file, name, shape)
+    if isinstance(tensor, qk.UnreadTensor):
+        raise ValueError(tensor.reason)
     if not isinstance(tensor, Matrix):
         raise ValueError(f"{name} is a plain array, expected weights of shape {shape}")
     return tensor
@@ -85,6 +87,8 @@ def _matrix(file: qk.GGUFFile, name: str, shape: tuple[int, int]) -> Matrix:
 
 def _vector(file: qk.GGUFFile, name: str, length: int) -> NDArray[np.float32]:
     tensor = _look_up(file, name, (length,))
+    if isinstance(tensor, qk.QTensor):  # of bf16, or in blocks
+        tensor = np.asarray(tensor.dequantize())
     if not isinstance(tensor, np.ndarray) or tensor.dtype.kind != "f":
         raise ValueError(f"{name} is not a vector of floats")
     return np.ascontiguousarray(tensor, np.float32)
