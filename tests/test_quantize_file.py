@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import qkernels as qk
 from gguf_contents import matrix_of
-from gguf_files import UNKNOWN, Tensor, image
+from gguf_files import UNKNOWN, Tensor, f32, image
 from qkernels import cli_tools, quantize_file
 from qkernels.cli import app
 from qkernels.imatrix import Imatrix
@@ -236,11 +236,22 @@ def test_a_part_of_a_model_is_refused(tmp_path: Path, out: Path) -> None:
     assert "is one of 3 parts; merge them first" in result.stderr
 
 
-def test_a_tensor_of_an_unknown_type_is_refused(tmp_path: Path, out: Path) -> None:
-    (tmp_path / "a.gguf").write_bytes(image(tensors=[Tensor("odd", (7,), UNKNOWN, bytes(7))]))
+def test_a_tensor_of_an_unknown_type_is_copied(tmp_path: Path, out: Path) -> None:
+    raw = bytes(range(96))
+    tensors = [Tensor("odd", (7,), UNKNOWN, raw), f32("v")]
+    (tmp_path / "a.gguf").write_bytes(image(tensors=tensors))
     result = invoke(tmp_path / "a.gguf", out, "--type", "q8_0")
-    assert result.exit_code == 1
-    assert "tensor 'odd' is type 777, which is not read" in result.stderr
+    assert result.exit_code == 0, result.stderr
+    odd = qk.load_gguf(out)["odd"]
+    assert isinstance(odd, qk.UnreadTensor)
+    assert (odd.type_id, odd.shape, odd.data.tobytes()) == (UNKNOWN, (7,), raw)
+
+
+def test_a_tensor_at_fault_is_refused(tmp_path: Path, out: Path) -> None:
+    (tmp_path / "a.gguf").write_bytes(image(tensors=[f32("v"), f32("odd", offset=1 << 40)]))
+    result = invoke(tmp_path / "a.gguf", out, "--type", "q8_0")
+    assert (result.exit_code, out.exists()) == (1, False)
+    assert "tensor 'odd' has offset 1099511627776 into the data" in result.stderr
 
 
 def test_a_weight_that_is_not_finite_is_named_and_the_old_file_stays(

@@ -15,10 +15,13 @@ from . import _core
 from ._ops import dequantize
 from ._quantize import quantize
 from .gguf_file import GGUFFile
+from .gguf_metadata import DEPTH_KEY, SPLIT_KEYS
 from .imatrix import Imatrix
+from .metadata_values import encode_value
+from .parts import part_of
 from .quantize_types import EMBEDDING, FILE_TYPES, FLOATS, OUTPUT, Rule, choose
-from .save import DEPTH_KEY, whole_blocks
-from .save_format import TensorEntry, alignment_of, encode_metadata, encode_value, write_file
+from .save_format import Encoded, TensorEntry, encode_metadata, write_file
+from .save_tensors import whole_blocks
 from .tensor import QTensor
 
 NDArray = np.ndarray[Any, Any]
@@ -127,8 +130,8 @@ def quantize_file(
         advance: told of weights as they are written.
 
     Raises:
-        ValueError: `path` is the source itself; a file that is one of several parts; a tensor of a
-            type that is not read, or with weights that have no place in the format; an importance
+        ValueError: `path` is the source itself; a file that is one of several parts; a tensor whose
+            entry is at fault, or with weights that have no place in the format; an importance
             matrix of another model.
         OSError: the file cannot be written.
     """
@@ -139,7 +142,7 @@ def quantize_file(
     entries = [writer.plan(i, name) for i, name in enumerate(source)]
     writer.check_importance()
     expect(sum(tensor.weights for tensor in writer.done))
-    alignment = alignment_of(source.metadata)
+    alignment = source._source.opened().alignment
     for _ in write_file(path, writer.keys(), entries, alignment):
         advance(writer.count_written())
     size = path.stat().st_size
@@ -149,9 +152,10 @@ def quantize_file(
 def _check_files(source: GGUFFile, path: Path) -> None:
     if path.exists() and path.samefile(source.path):
         raise ValueError(f"{path} is the file that is read; write to another")
-    parts = source.metadata.get("split.count", 0)
-    if isinstance(parts, int) and parts > 1:
-        raise ValueError(f"{source.path} is one of {parts} parts; merge them first")
+    if (part := part_of(source.metadata)) is not None:
+        raise ValueError(
+            f"{source.path} is one of {part.count} parts; merge them first (this is {part})"
+        )
 
 
 class _Writer:
@@ -172,19 +176,21 @@ class _Writer:
     def plan(self, index: int, name: str) -> TensorEntry:
         """What becomes of a tensor."""
         entry = self.core.tensor(index)
-        if entry.nbytes is None:
-            kind = entry.type_name or f"type {entry.type_id}"
-            raise ValueError(f"{self.source.path}: tensor {name!r} is {kind}, which is not read")
+        nbytes = self.core.raw_tensor(index).nbytes  # which raises where the entry is at fault
         before = entry.type_name or entry.fmt or f"type {entry.type_id}"
-        chosen = None if entry.fmt is None else choose(name, entry.shape, self.rule)
+        chosen = None
+        if entry.fmt is not None and nbytes > 0:
+            chosen = choose(name, entry.shape, self.rule)
         after = before if chosen is None else chosen.fmt
-        tensor = Quantized(name, list(entry.shape), before, after, entry.nbytes, entry.nbytes)
+        tensor = Quantized(name, list(entry.shape), before, after, nbytes, nbytes)
         self.done.append(tensor)
         if chosen is None or after == before:
             return self._copy(index, tensor, entry)
         tensor.instead_of = chosen.instead_of
-        factors = None if self.imatrix is None else self.imatrix.factors(name, entry.shape)
-        tensor.importance = factors is not None and after not in FLOATS
+        factors = None
+        if self.imatrix is not None and after not in FLOATS:  # which have no use for it
+            factors = self.imatrix.factors(name, entry.shape)
+        tensor.importance = factors is not None
         made = whole_blocks(name, after, entry.shape, lambda: self._convert(tensor, factors))
         tensor.bytes_after = made.nbytes
         tensor.padded = made.shape[-1] != entry.shape[-1]
@@ -193,19 +199,14 @@ class _Writer:
         return made
 
     def _copy(self, index: int, tensor: Quantized, entry: _core.GGUFTensor) -> TensorEntry:
-        shape = entry.shape
-        if entry.fmt is not None:
-            block = _core.format_info(entry.fmt)[2]
-            shape = (*shape[:-1], -(-shape[-1] // block) * block)
-            if shape != entry.shape:
-                self.depths[tensor.name] = entry.shape[-1]
-        is_blocks = entry.fmt is not None and _core.format_info(entry.fmt)[2] > 1
+        if entry.stored != entry.shape:
+            self.depths[tensor.name] = entry.shape[-1]
 
         def pieces() -> Iterator[NDArray]:
             self._written = tensor.weights
-            yield self.core.rows(index) if is_blocks else self.core.elements(index)
+            yield self.core.raw_tensor(index)
 
-        return TensorEntry(tensor.name, shape, entry.type_id, tensor.bytes_before, pieces)
+        return TensorEntry(tensor.name, entry.stored, entry.type_id, tensor.bytes_before, pieces)
 
     def _convert(self, tensor: Quantized, factors: NDArray | None) -> Iterator[NDArray]:
         weights = self.source.unpacked(tensor.name)
@@ -250,12 +251,13 @@ class _Writer:
             " is quantised"
         )
 
-    def keys(self) -> list[bytes]:
+    def keys(self) -> list[Encoded]:
         """The metadata of the file that is written."""
-        keys = encode_metadata(self.source.metadata)
-        for name in [key for key in keys if key.startswith(DEPTH_KEY)]:
-            if name.removeprefix(DEPTH_KEY) in self.source:
-                del keys[name]
+        keys = {
+            name: encoded
+            for name, encoded in encode_metadata(self.source.metadata).items()
+            if not name.startswith((DEPTH_KEY, SPLIT_KEYS))
+        }
         own: dict[str, tuple[object, str]] = {
             "general.file_type": (FILE_TYPES[self.rule.fmt], "uint32")
         }
@@ -271,5 +273,5 @@ class _Writer:
             if self.imatrix.chunks > 0:
                 own["quantize.imatrix.chunks_count"] = (self.imatrix.chunks, "uint32")
         for name, (value, kind) in own.items():
-            keys[name] = encode_value(name, value, kind)
+            keys[name] = (encode_value(name, value, kind),)
         return list(keys.values())
