@@ -236,8 +236,8 @@ class PyLlama {
   std::mutex mutex_;
 };
 
-std::unique_ptr<Sampler> make_sampler(float temperature, int64_t top_k, float top_p, float min_p,
-                                      float repetition_penalty, int64_t repeat_last,
+std::unique_ptr<Sampler> make_sampler(double temperature, int64_t top_k, double top_p, double min_p,
+                                      double repetition_penalty, int64_t repeat_last,
                                       uint64_t seed) {
   auto sampler = std::make_unique<Sampler>();
   raise_if_failed(Sampler::make({.temperature = temperature,

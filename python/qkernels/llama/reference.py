@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import qkernels as qk
 from qkernels.llama.config import LlamaConfig
-from qkernels.llama.tensors import EMBEDDING, ROPE_FACTORS, collect
+from qkernels.llama.tensors import EMBEDDING, ROPE_FACTORS, collect, without_ones
 
 Array = NDArray[Any]
 
@@ -201,6 +201,6 @@ class Reference:
 
     def _blocks(self, name: str) -> qk.QTensor:
         """A matrix as it lies in the file, packed or not."""
-        weights = self._file.unpacked(name)
+        weights = without_ones(self._file.unpacked(name), 2)
         assert isinstance(weights, qk.QTensor)  # collect() saw to it
         return weights
