@@ -159,7 +159,7 @@ def _errors(command: str) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default", UserWarning)
-            warnings.showwarning = show  # type: ignore[assignment]
+            warnings.showwarning = show
             yield
     except BrokenPipeError:
         raise  # typer ends quietly where nobody reads on

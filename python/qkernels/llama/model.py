@@ -104,6 +104,7 @@ class Model:
             **{"act": act, "threads": threads},
         }
         self.path = find_file(path)
+        self._file = os.path.abspath(self.path)
         # A vocabulary takes Python as long as the matrices of a small model take the core.
         with qk.load_gguf(self.path) as file, ThreadPoolExecutor(1) as aside:
             self.config = LlamaConfig.from_metadata(file.metadata)
@@ -282,7 +283,7 @@ class Model:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by the path of the file and the options; the sequence is not kept."""
         self._opened()
-        return _load, (os.path.abspath(self.path), self._options)
+        return _load, (self._file, self._options)
 
     def __repr__(self) -> str:
         """Architecture and sizes in one line."""

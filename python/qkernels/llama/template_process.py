@@ -86,7 +86,8 @@ def _started() -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        _send(_process, marshal.dumps([path for path in sys.path if isinstance(path, str)]))
+        paths = [path for path in sys.path if isinstance(path, str)]
+        _send(_process, marshal.dumps((paths, worker.SECONDS)))
     return _process
 
 

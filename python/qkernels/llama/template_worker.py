@@ -1,8 +1,9 @@
 """The process in which chat templates run; see `template_process`, which starts it.
 
 It reads requests from standard input and answers each on standard output, until nobody asks any
-more. A request is its length and (source, names) as `marshal` writes them, or (source, None) where
-a template is only to be compiled. An answer is a letter, a length and a text in UTF-8.
+more. The first says where modules are and how many seconds a template may take. A request is its
+length and (source, names) as `marshal` writes them, or (source, None) where a template is only to
+be compiled. An answer is a letter, a length and a text in UTF-8.
 
 It imports nothing of this package, so that it starts in some hundredths of a second.
 """
@@ -162,7 +163,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asked
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     with open(os.devnull, "w") as nowhere:
-        sys.path[:] = _read(requests)
+        sys.path[:], seconds = _read(requests)
         fault = jinja_fault()
         _environment() if not fault else None
         _limit_memory()
@@ -172,7 +173,7 @@ def main() -> None:
             request = _read(requests)
             if request is None:
                 return
-            faulthandler.dump_traceback_later(SECONDS, exit=True, file=nowhere)
+            faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
             kind, text = (NO_JINJA, fault) if fault else answer(*request)
             faulthandler.dump_traceback_later(PATIENCE, exit=True, file=nowhere)
             _write(answers, kind, text)
