@@ -105,7 +105,14 @@ def test_switches_of_encoding_reach_a_conversation(tmp_path: Path) -> None:
 def test_a_warning_is_a_line_of_the_standard_error(random_model_path: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text(f"<|im_start|>{TEXT}")
-    begun = ["generate", random_model_path, "<|im_start|>The", "--bos", "--max-tokens", "2"]
+    begun: list[str | Path] = [
+        "generate",
+        random_model_path,
+        "<|im_start|>The",
+        "--bos",
+        "--max-tokens",
+        "2",
+    ]
     for arguments in (begun, ["perplexity", random_model_path, text, "--context", "64", "--bos"]):
         result = invoke(*arguments)
         assert result.exit_code == 0

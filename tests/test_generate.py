@@ -290,7 +290,12 @@ def test_a_model_is_pickled_and_copied_by_its_path_and_options(
     random_model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(random_model_path.parent)
-    options = {"pack": False, "max_context": 64, "cache_dtype": "float32", "act": "int8"}
+    options: dict[str, Any] = {
+        "pack": False,
+        "max_context": 64,
+        "cache_dtype": "float32",
+        "act": "int8",
+    }
     with Model(random_model_path.name, threads=1, **options) as model:
         expected = text_of(model)
         pickled = pickle.dumps(model)

@@ -11,12 +11,24 @@ import pytest
 
 import qkernels as qk
 from qkernels.llama import Tokenizer
-from tokenizer_files import TEXTS, UNMERGED, VOCABULARIES, byte_level, sentence_piece, write
+from qkernels.llama.byte_level import PRE_TOKENIZERS
+from tokenizer_files import (
+    SPECIAL_TEXTS,
+    SPECIALS,
+    SPLITS,
+    TEXTS,
+    UNMERGED,
+    VOCABULARIES,
+    byte_level,
+    sentence_piece,
+    write,
+)
 
 # scripts/make_tokenizer_ids.py has llama.cpp write it, from the files that `write` makes.
-EXPECTED: dict[str, list[list[int]]] = json.loads(
+EXPECTED: dict[str, Any] = json.loads(
     (Path(__file__).parent / "data" / "tokenizer_ids.json").read_text()
 )
+ALIKE: dict[str, tuple[str, bool]] = EXPECTED["alike"]
 SPACED = sentence_piece()
 
 
@@ -85,31 +97,23 @@ def test_tokens_without_scores_are_all_alike() -> None:
     assert [tokenizer.spelling(i) for i in ids] == ["▁ab", "a"]  # of equals, the leftmost pair
 
 
-# By the split that each has, with llama.cpp's (whether merges are ignored, whether BOS is added).
-SPLITS = {
-    ("gpt-2", False, False): "olmo mpt phi-2 jina-v2-es jina-v2-de gigachat roberta-bpe exaone4"
-    " a.x-4.0 mellum trillion modern-bert granite-docling jais",
-    ("smollm", False, False): "refact command-r starcoder exaone minerva-7b codeshell",
-    ("llama-bpe", True, True): "llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2",
-    ("llama-bpe", False, False): "dbrx smaug-bpe chatglm-bpe glm4",
-    ("qwen2", False, False): "deepseek-r1-qwen stablelm2 hunyuan megrez kormo grok-2 bailingmoe2",
-}
-
-
-@pytest.mark.parametrize(
-    ("pre", "base", "ignored", "bos"),
-    [(pre, *key) for key, names in SPLITS.items() for pre in names.split()],
-)
-def test_pre_tokenizers_of_other_names_split_as_one_that_is_known(
-    pre: str, base: str, ignored: bool, bos: bool
-) -> None:
-    tokenizer = Tokenizer.from_metadata(byte_level(pre))
+@pytest.mark.parametrize("pre", sorted(PRE_TOKENIZERS.keys() - set(SPLITS)))
+def test_pre_tokenizers_of_other_names_split_as_one_that_is_known(pre: str) -> None:
+    base, bos = ALIKE[pre]
+    tokenizer, known = (Tokenizer.from_metadata(byte_level(name)) for name in (pre, base))
     assert tokenizer.add_bos == bos
-    first = 1 if base == "llama-bpe" else 0  # the BOS of what llama.cpp made
-    for text, ids in zip(TEXTS, EXPECTED[base], strict=True):
-        if "baba" not in text:
-            assert tokenizer.encode(text, bos=False) == ids[first:], text
-    assert (len(tokenizer.encode(" baba", bos=False)) == 1) == ignored
+    for text in TEXTS:
+        assert tokenizer.encode(text, bos=False) == known.encode(text, bos=False), text
+
+
+@pytest.mark.parametrize("name", SPECIALS)
+def test_special_tokens_and_ends_are_llama_cpps_whatever_their_types(name: str) -> None:
+    tokenizer = Tokenizer.from_metadata(SPECIALS[name])
+    *rows, ends = EXPECTED[name]
+    for text, (parsed, plain) in zip(SPECIAL_TEXTS, rows, strict=True):
+        assert tokenizer.encode(text, bos=False) == parsed, text
+        assert tokenizer.encode(text, bos=False, parse_special=False) == plain, text
+    assert sorted(tokenizer.eos_ids) == ends
 
 
 @pytest.mark.parametrize(

@@ -86,11 +86,11 @@ def retype(
     for token in (ids[s] for s in _SHOWN if s in ids):
         kinds[token] = USER_DEFINED
     # An end inside an answer of several parts.
-    found = {s for s in _ENDS if ids.get(s) in ends}
+    found = {s for s in (*_ENDS, "<|plamo:eos|>") if ids.get(s) in ends}
     if "<|end|>" in found and any(found & a and found & b for a, b in _RETURNS):
         ends.discard(ids["<|end|>"])
         kinds[ids["<|end|>"]] = USER_DEFINED
-    if {"<|tool_response>", "</s>"} <= found:
+    if "</s>" in found and found & {"<|tool_response>", "<|plamo:eos|>"}:
         ends.discard(ids["</s>"])
         kinds[ids["</s>"]] = NORMAL
     return frozenset(token for token in ends if token is not None)
