@@ -320,6 +320,34 @@ def test_a_packed_model_keeps_no_map_of_its_file(
     assert text_of(model, PROMPT, 2)
 
 
+def test_a_model_whose_tensors_are_stored_oddly_runs(
+    random_model: qk.GGUFFile, tmp_path: Path
+) -> None:
+    """Norms as a row, in blocks, or in half precision; the embedding as a stack of one."""
+    tensors: dict[str, Any] = dict(random_model.items())
+    embedding = tensors["token_embd.weight"]
+    stack = qk.QTensor(embedding.data[None], embedding.fmt, (1, *embedding.shape))
+    gains = {
+        name: array_of(random_model, f"blk.{name}.weight")
+        for name in ("0.attn_norm", "1.ffn_norm", "2.attn_norm", "3.ffn_norm")
+    }
+    stored = (
+        qk.quantize(gains["0.attn_norm"][None], "q8_0"),
+        gains["1.ffn_norm"].astype(np.float16),
+        gains["2.attn_norm"][None],
+        qk.quantize(gains["3.ffn_norm"][None], "bf16"),
+    )
+    tensors |= {"token_embd.weight": stack}
+    tensors |= {f"blk.{name}.weight": odd for name, odd in zip(gains, stored, strict=True)}
+    qk.save_gguf(tmp_path / "odd.gguf", tensors, random_model.metadata)
+    with Model(random_model.path) as plain:
+        expected = plain.logits(PROMPT)
+    for pack in (True, False):
+        with Model(tmp_path / "odd.gguf", pack=pack) as model:
+            found = model.logits(PROMPT)
+            assert np.linalg.norm(found - expected) < 0.02 * np.linalg.norm(expected)
+
+
 def test_parts_of_a_model_are_refused_as_what_they_are(
     random_model: qk.GGUFFile, tmp_path: Path
 ) -> None:
@@ -511,6 +539,7 @@ def test_logits_are_of_tokens_that_fit(model: Model, tokens: list[int]) -> None:
         ({"max_context": 0}, r"max_context=0 is outside 1\.\.512"),
         ({"max_context": 513}, r"max_context=513 is outside 1\.\.512"),
         ({"cache_dtype": "int8"}, "the cache is 'int8', expected 'float16' or 'float32'"),
+        ({"cache_dtype": "x" * 99}, r"the cache is 'xxx.*\.\.\., expected 'float16' or 'float32'"),
         ({"act": "int3"}, "int3"),
         ({"threads": 0}, r"threads=0 is outside 1\.\.256"),
     ],
@@ -519,4 +548,20 @@ def test_wrong_options_of_a_model_are_named(
     random_model_path: Path, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
+        Model(random_model_path, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cache_dtype": None}, "cache_dtype is 'float16' or 'float32', not NoneType"),
+        ({"cache_dtype": np.float16}, "cache_dtype is 'float16' or 'float32', not type"),
+        ({"max_context": 64.0}, "max_context is an integer, not float"),
+        ({"max_context": True}, "max_context is an integer, not True"),
+    ],
+)
+def test_options_of_another_kind_are_type_errors(
+    random_model_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
         Model(random_model_path, **options)

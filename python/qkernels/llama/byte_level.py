@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from qkernels.llama.special import BYTE, USER_DEFINED, VISIBLE, WholeTokens
 from qkernels.llama.vocabulary import Vocabulary, strings, supported
@@ -145,7 +145,7 @@ def _build(
     from tokenizers import pre_tokenizers as splits
 
     def model(vocabulary: dict[str, int], pairs: list[str]) -> models.BPE:
-        rules = [(merge[:at], merge[at + 1 :]) for merge in pairs for at in (merge.find(" ", 1),)]
+        rules = cast("list[tuple[str, str]]", [tuple(merge.split(" ", 1)) for merge in pairs])
         return models.BPE(vocab=vocabulary, merges=rules, ignore_merges=pre.ignore_merges)
 
     spelt_out: dict[int, list[int]] = {}
@@ -171,8 +171,7 @@ def _missing(ids: dict[str, int], merges: Iterable[str]) -> list[str]:
     """Spellings that are no tokens, though merging passes through them."""
     through = dict.fromkeys(_bytes_by_character())
     for merge in merges:
-        at = merge.find(" ", 1)
-        left, right = merge[:at], merge[at + 1 :]
+        left, right = merge.split(" ", 1)
         through |= {left: None, right: None, left + right: None}
     return [text for text in through if text not in ids]
 
@@ -204,7 +203,7 @@ def _bytes_by_character() -> dict[str, int]:
 def _merges(metadata: Mapping[str, object], notes: list[str]) -> list[str]:
     """The merges, each once: two spellings with a space in between."""
     merges = list(dict.fromkeys(strings(metadata, MERGES)))
-    wrong = [merge for merge in merges if " " not in merge[1:-1]]
+    wrong = [merge for merge in merges if " " not in merge[1:-1] or merge[0] == " "]
     if wrong:
         notes.append(f"{MERGES} holds {wrong[0]!r}, which is no two tokens: it is ignored")
         ignored = frozenset(wrong)

@@ -21,6 +21,7 @@ from qkernels.llama.config import LlamaConfig
 from qkernels.llama.inputs import Text, count_of, ids_of, shown
 from qkernels.llama.options import (
     Sampling,
+    checked_cache,
     checked_context,
     checked_sampling,
     checked_seed,
@@ -99,6 +100,7 @@ class Model:
         `Tokenizer.from_metadata` and `LlamaConfig.from_metadata`.
         """
         self._threads = _threads.resolve(threads)
+        checked_cache(cache_dtype)
         self._options = {
             **{"pack": pack, "cache_dtype": cache_dtype, "max_context": max_context},
             **{"act": act, "threads": threads},

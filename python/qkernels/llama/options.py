@@ -41,6 +41,15 @@ def find_file(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
     return find_model()
 
 
+def checked_cache(cache_dtype: str) -> str:
+    """The type of keys and values."""
+    if not isinstance(cache_dtype, str):
+        raise TypeError(f"cache_dtype is 'float16' or 'float32', not {type(cache_dtype).__name__}")
+    if cache_dtype not in ("float16", "float32"):
+        raise ValueError(f"the cache is {shown(cache_dtype)}, expected 'float16' or 'float32'")
+    return cache_dtype
+
+
 def checked_context(config: LlamaConfig, most: int | None) -> int | None:
     """The most tokens of a sequence, where they are asked for; see `fitting_context`."""
     if most is None:

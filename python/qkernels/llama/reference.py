@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import qkernels as qk
 from qkernels.llama.config import LlamaConfig
+from qkernels.llama.inputs import ids_of
 from qkernels.llama.tensors import EMBEDDING, ROPE_FACTORS, collect, without_ones
 
 Array = NDArray[Any]
@@ -83,8 +84,9 @@ class Reference:
 
         Raises:
             ValueError: no tokens, an id outside the vocabulary, or more tokens than the context.
+            TypeError: `tokens` are not integers.
         """
-        tokens = [int(token) for token in tokens]
+        tokens = ids_of(tokens, "tokens")
         if not tokens or not all(0 <= token < self.vocabulary for token in tokens):
             raise ValueError(f"tokens {tokens} are not ids below {self.vocabulary}")
         if self.position + len(tokens) > self.config.context:

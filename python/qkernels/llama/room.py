@@ -15,7 +15,7 @@ _UNLIMITED = 1 << 60
 
 def cache_bytes(config: LlamaConfig, cache_dtype: str, positions: int) -> int:
     """What keys and values of so many tokens take; the core rounds it up to whole panels."""
-    element = _ELEMENT_BYTES.get(cache_dtype, 4)
+    element = _ELEMENT_BYTES[cache_dtype]
     return 2 * config.layers * config.kv_heads * config.head_dim * element * positions
 
 
