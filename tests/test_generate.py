@@ -429,7 +429,7 @@ def test_weights_that_are_not_finite_are_said(random_model_path: Path, tmp_path:
         ({"min_p": float("inf")}, "min_p=inf is not finite"),
         ({"temperature": -1e300}, r"temperature=-1e\+300, expected 0 or more"),
         ({"top_p": 1e300}, r"top_p=1e\+300 and min_p=0.05, expected 0 to 1"),
-        ({"top_p": 1 + 2**-40}, r"top_p=1 and min_p=0.05, expected 0 to 1"),
+        ({"top_p": 1 + 2**-40}, r"top_p=1\.0000000000009095 and min_p=0.05, expected 0 to 1"),
         ({"top_k": -1}, "top_k=-1 is below 0"),
         ({"top_p": 1.5}, "top_p=1.5 and min_p=0.05, expected 0 to 1"),
         ({"min_p": -0.5}, "top_p=0.95 and min_p=-0.5, expected 0 to 1"),

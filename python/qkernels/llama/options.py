@@ -104,21 +104,18 @@ def checked_sampling(
         ValueError: one is out of range, or not finite.
         TypeError: one is no number.
     """
-    numbers = {
-        "temperature": number_of(temperature, "temperature"),
-        "top_p": number_of(top_p, "top_p"),
-        "min_p": number_of(min_p, "min_p"),
-        "repetition_penalty": number_of(repetition_penalty, "repetition_penalty"),
-    }
+    temperature = number_of(temperature, "temperature")
+    top_p, min_p = number_of(top_p, "top_p"), number_of(min_p, "min_p")
+    repetition_penalty = number_of(repetition_penalty, "repetition_penalty")
+    if temperature < 0:
+        raise ValueError(f"temperature={temperature!r}, expected 0 or more")
+    if not (0 <= top_p <= 1 and 0 <= min_p <= 1):
+        raise ValueError(f"top_p={top_p!r} and min_p={min_p!r}, expected 0 to 1")
+    if repetition_penalty <= 0:
+        raise ValueError(f"repetition_penalty={repetition_penalty!r}, expected more than 0")
     # More than any vocabulary has is all of it.
     kept = min(count_of(top_k, "top_k"), 1 << 62)
-    return (
-        numbers["temperature"],
-        kept,
-        numbers["top_p"],
-        numbers["min_p"],
-        numbers["repetition_penalty"],
-    )
+    return temperature, kept, top_p, min_p, repetition_penalty
 
 
 def checked_seed(seed: int | None) -> int:
