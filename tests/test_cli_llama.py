@@ -136,7 +136,7 @@ def test_options_of_a_draw_without_one_are_refused(random_model_path: Path) -> N
         (["a", "--stop", ""], "stop=[''] holds what is no string or an empty one"),
         (["The " * 600], "tokens are more than the context of 512"),
         (["a", "--chat"], "the file has no tokenizer.chat_template"),
-        (["a", "--temperature", "-1"], "temperature=-1, expected 0 or more"),
+        (["a", "--temperature", "-1"], "temperature=-1.0, expected 0 or more"),
         (["a", "--act", "int3"], "int3"),
         (["a", "--context", "4096"], "max_context=4096 is outside 1..512"),
     ],

@@ -181,10 +181,11 @@ def test_control_c_is_not_for_the_process() -> None:
     assert template_process._process is process
 
 
+@pytest.mark.parametrize("executable", ["", None, "/usr/bin/uwsgi"])
 def test_a_program_without_an_interpreter_to_start_renders_too(
-    monkeypatch: pytest.MonkeyPatch,
+    executable: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "executable", "")
+    monkeypatch.setattr(sys, "executable", executable)
     monkeypatch.setattr(template_process, "_started", Any)
     assert ChatTemplate("{{ messages[0].content }}").render([USER]) == "Hi"
     assert "division by zero" in refused("{{ 1 / 0 }}")

@@ -52,8 +52,7 @@ def run_template(source: str, names: dict[str, Any] | None) -> str:
 
 
 def _ask(request: bytes) -> tuple[bytes, str]:
-    if not sys.executable or getattr(sys, "frozen", False):
-        # A program with Python inside has no interpreter to start: it goes without limits.
+    if not _has_interpreter():
         fault = worker.jinja_fault()
         return (worker.NO_JINJA, fault) if fault else worker.answer(*marshal.loads(request))
     with _lock:
@@ -73,6 +72,12 @@ def _ask(request: bytes) -> tuple[bytes, str]:
             if fresh:
                 break  # otherwise it may have ended before it was asked
     return worker.REFUSED, "it ended the process that it ran in"
+
+
+def _has_interpreter() -> bool:
+    """Whether there is a Python to start; programs with one inside go without, and its limits."""
+    name = os.path.basename(sys.executable or "").lower()
+    return name.startswith(("python", "pypy")) and not getattr(sys, "frozen", False)
 
 
 def _started() -> subprocess.Popen[bytes]:
