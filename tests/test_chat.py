@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+from collections import OrderedDict
 from datetime import datetime
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import qkernels as qk
@@ -142,6 +145,19 @@ def test_bytes_in_messages_are_utf_8() -> None:
 def test_what_is_no_content_is_a_type_error(message: dict[str, Any], what: str) -> None:
     with pytest.raises(TypeError, match=re.escape(what)):
         render(TURNS, message)
+
+
+def test_messages_may_hold_what_stands_for_plain_objects() -> None:
+    class Loud(str):
+        def __str__(self) -> str:
+            return "LOUD"
+
+    class Role(IntEnum):
+        ONE = 1
+
+    message = {"role": Loud("user"), "content": np.str_("Hi"), "n": Role.ONE, "x": np.float64(0.5)}
+    source = TURNS + "{{ messages[0].n }} {{ messages[0].x }}"
+    assert render(source, message, OrderedDict(USER)) == "user:Hi;user:Hi;1 0.5"
 
 
 @pytest.mark.parametrize("messages", ["Hi", b"Hi", USER])

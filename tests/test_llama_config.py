@@ -124,7 +124,8 @@ def test_a_window_that_is_not_heard_is_a_warning(random_model: qk.GGUFFile) -> N
         ({"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4.0}, 4.0),
         ({"llama.rope.scaling.type": "linear"}, 1.0),
         ({"llama.rope.scaling.factor": 4.0}, 4.0),
-        ({"llama.rope.scaling.factor": 0.0, "llama.rope.scale_linear": 2.0}, 2.0),
+        ({"llama.rope.scale_linear": 2.0}, 2.0),
+        ({"llama.rope.scaling.factor": 0.0, "llama.rope.scale_linear": 2.0}, 1.0),
     ],
 )
 def test_positions_are_divided_by_a_linear_factor(

@@ -75,6 +75,14 @@ def test_groups_of_version_1_count_too(root: Path, limit: int) -> None:
     assert available_bytes(root) == (3 * GIB // 2 if limit < 16 * GIB else 16 * GIB)
 
 
+def test_a_limit_of_addresses_counts(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource", reason="this system has no such limits")
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (3 * GIB, -1))
+    monkeypatch.setattr(resource, "getpagesize", lambda: 4096)
+    write(root, proc__self__statm=f"{GIB // 4096} 1 1 1 0 1 0\n")
+    assert available_bytes(root) == 2 * GIB
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_this_machine_has_some() -> None:
     available = available_bytes()

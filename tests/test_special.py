@@ -120,6 +120,8 @@ def test_some_tokens_take_spaces_along() -> None:
 def test_marks_keep_spellings_from_being_tokens() -> None:
     tokenizer = Tokenizer.from_metadata(byte_level("gpt-2"))
     text = "a<|im_start|>b<tool></s>"
-    marked = tokenizer.guarded(text, "\ufdd0")
+    marked = tokenizer._guarded(text, "\ufdd0")
     assert marked.replace("\ufdd0", "") == text
-    assert tokenizer.encode_guarded(marked, "\ufdd0") == tokenizer.encode(text, parse_special=False)
+    assert tokenizer._encode_guarded(marked, "\ufdd0") == tokenizer.encode(
+        text, parse_special=False
+    )

@@ -161,7 +161,7 @@ def _plain(value: Any, where: str, depth: int) -> Any:
     if depth > _DEEPEST:
         raise ValueError(f"{where} is nested more than {_DEEPEST} deep")
     if is_text(value):
-        return str(text_of(value, where))
+        return str.__str__(text_of(value, where))  # none of a subclass
     if value is None or type(value) in (bool, int, float):
         return value
     if isinstance(value, Mapping):

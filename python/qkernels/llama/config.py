@@ -240,8 +240,8 @@ def _rope_scale(keys: _Keys) -> float:
         raise ValueError(
             f"{keys.name('rope.scaling.type')} is {kind!r}, supported are 'none' and 'linear'"
         )
-    # 0 stands for no factor; older files have the factor under another name.
+    # Older files have the factor under another name; 0 stands for none.
     for key in ("rope.scaling.factor", "rope.scale_linear"):
-        if kind == "linear" and keys.value(key, 0.0) != 0.0:
-            return keys.positive(key)
+        if kind == "linear" and (factor := keys.value(key)) is not None:
+            return 1.0 if factor == 0 else keys.positive(key)
     return 1.0

@@ -57,7 +57,7 @@ def chat_ids(
         written = json.dumps(plain, ensure_ascii=False)
         mark = next((chr(c) for c in _MARKS if chr(c) not in written), chr(_MARKS[0]))
         guarded: Any = [_guarded(message, tokenizer, mark) for message in plain]
-        ids = tokenizer.encode_guarded(template.render(guarded), mark)
+        ids = tokenizer._encode_guarded(template.render(guarded), mark)
     wanted = tokenizer.add_bos if bos is None else bos
     if not wanted or tokenizer.bos_id is None:
         if bos:
@@ -69,7 +69,7 @@ def chat_ids(
 def _guarded(value: object, tokenizer: Tokenizer, mark: str) -> object:
     """A message with a mark in each spelling of a special token."""
     if isinstance(value, str):
-        return tokenizer.guarded(value, mark)
+        return tokenizer._guarded(value, mark)
     if isinstance(value, dict):
         return {key: _guarded(inner, tokenizer, mark) for key, inner in value.items()}
     if isinstance(value, list):

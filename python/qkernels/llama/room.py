@@ -22,13 +22,17 @@ def cache_bytes(config: LlamaConfig, cache_dtype: str, positions: int) -> int:
 def available_bytes(root: Path = Path("/")) -> int | None:
     """The memory that can be had without swapping, or None where the system does not say.
 
-    That is what the system calls available, or less where a control group that this process is in,
-    or one around it, has a limit.
+    That is what the system calls available, or less where this process has a limit of addresses
+    (`ulimit -v`), or a control group that it is in, or one around it, has a limit.
 
     Args:
         root: where `proc` and `sys` are.
     """
-    found = [nbytes for nbytes in (_of_system(root), *_of_groups(root)) if nbytes is not None]
+    found = [
+        nbytes
+        for nbytes in (_of_system(root), _of_process(root), *_of_groups(root))
+        if nbytes is not None
+    ]
     return max(0, min(found)) if found else None
 
 
@@ -41,6 +45,19 @@ def _of_system(root: Path) -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return None
+
+
+def _of_process(root: Path) -> int | None:
+    """What is left of the addresses that this process may have."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    taken = _text(root / "proc/self/statm").split()
+    if limit == resource.RLIM_INFINITY or not taken:
+        return None
+    return int(limit) - int(taken[0]) * resource.getpagesize()
 
 
 def _of_groups(root: Path) -> Iterator[int | None]:

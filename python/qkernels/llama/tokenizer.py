@@ -146,8 +146,8 @@ class Tokenizer:
             last = []
         return [*first, *ids, *last]
 
-    def encode_guarded(self, text: str, mark: str) -> list[int]:
-        """Return the ids of a text in which `guarded` marked what is not special; without BOS."""
+    def _encode_guarded(self, text: str, mark: str) -> list[int]:
+        """Return the ids of a text in which `_guarded` marked what is not special; without BOS."""
         found: list[int] = []
         for part in self._scheme.whole.split(text):
             if isinstance(part, int):
@@ -156,8 +156,8 @@ class Tokenizer:
                 found += self._scheme.encode(part.replace(mark, ""), parse_special=False)
         return found
 
-    def guarded(self, text: str, mark: str) -> str:
-        """The text with `mark` inside every spelling of a special token, see `encode_guarded`."""
+    def _guarded(self, text: str, mark: str) -> str:
+        """The text with `mark` inside every spelling of a special token, see `_encode_guarded`."""
         return self._scheme.whole.guarded(text, mark)
 
     def decode(self, ids: Iterable[int]) -> str:
