@@ -487,6 +487,7 @@ def test_arguments_of_another_kind_are_type_errors(
         np.array(PROMPT, np.uint16)[::-1][::-1],
         torch.tensor(PROMPT),
         array("i", PROMPT),
+        memoryview(array("i", PROMPT)),
         iter(PROMPT),
         [np.int32(token) for token in PROMPT],
     ],

@@ -19,7 +19,7 @@ GIB = 1 << 30
 def made_for(context: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have models believe that they were made for so many tokens."""
     config = replace(CONFIG, context=context)
-    monkeypatch.setattr(LlamaConfig, "from_metadata", classmethod(lambda *_: config))
+    monkeypatch.setattr(LlamaConfig, "_read", classmethod(lambda *_: config))
 
 
 def write(root: Path, **files: str) -> None:
@@ -111,13 +111,14 @@ def test_a_context_that_does_not_fit_is_cut_with_a_warning(
 def test_a_context_that_fits_is_the_models_own(monkeypatch: pytest.MonkeyPatch) -> None:
     needed = cache_bytes(CONFIG, "float16", CONFIG.context)
     monkeypatch.setattr(options, "available_bytes", lambda: 2 * needed)
-    assert fitting_context(CONFIG, "float16") == CONFIG.context
+    assert fitting_context(CONFIG, "float16", []) == CONFIG.context
     monkeypatch.setattr(options, "available_bytes", lambda: None)
-    assert fitting_context(CONFIG, "float16") == CONFIG.context
+    assert fitting_context(CONFIG, "float16", []) == CONFIG.context
     for available in (2 * needed - 1, needed // 8, 1, 0):
         monkeypatch.setattr(options, "available_bytes", lambda available=available: available)
-        with pytest.warns(UserWarning, match="the context is "):
-            context = fitting_context(CONFIG, "float16")
+        notes: list[str] = []
+        context = fitting_context(CONFIG, "float16", notes)
+        assert [note.split(" tokens")[0] for note in notes] == [f"the context is {context:,}"]
         assert 1 <= context < CONFIG.context
         assert context == 1 or 2 * cache_bytes(CONFIG, "float16", context) <= available
 

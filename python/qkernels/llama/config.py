@@ -60,6 +60,15 @@ class LlamaConfig:
                 not supported, or a key that is missing, of the wrong type or out of range; the
                 message names the key and its value.
         """
+        notes: list[str] = []
+        config = cls._read(metadata, notes)
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
+        return config
+
+    @classmethod
+    def _read(cls, metadata: Mapping[str, object], notes: list[str]) -> LlamaConfig:
+        """As `from_metadata`, which leaves it to the caller to warn of what goes to `notes`."""
         refuse_part(metadata)
         architecture = metadata.get("general.architecture")
         if not isinstance(architecture, str) or architecture not in _VARIANTS:
@@ -71,7 +80,7 @@ class LlamaConfig:
         heads, kv_heads, head_dim = _heads(keys)
         rope, qkv_bias, qk_norm = _VARIANTS[architecture]
         context = keys.count("context_length")
-        _pass_over_window(keys, context)
+        _pass_over_window(keys, context, notes)
         return cls(
             architecture=architecture,
             layers=keys.count("block_count"),
@@ -198,14 +207,14 @@ def _refuse_other_attention(keys: _Keys) -> None:
         )
 
 
-def _pass_over_window(keys: _Keys, context: int) -> None:
-    """Warn of a window that is not heard: no layer of these architectures has one in llama.cpp."""
+def _pass_over_window(keys: _Keys, context: int, notes: list[str]) -> None:
+    """Note a window that is not heard: no layer of these architectures has one in llama.cpp."""
     key = "attention.sliding_window"
-    if (window := keys.value(key)) is not None and keys.count(key, default=context) < context:
-        warnings.warn(
+    # 0 stands for none.
+    if (window := keys.value(key, 0)) != 0 and keys.count(key) < context:
+        notes.append(
             f"{keys.name(key)} is {window}, and is ignored, as by llama.cpp: in longer texts tokens"
-            " see more than they did in training",
-            stacklevel=4,
+            " see more than they did in training"
         )
 
 

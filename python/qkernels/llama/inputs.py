@@ -9,6 +9,7 @@ from typing import Any
 Text = str | bytes | bytearray | memoryview
 
 _BYTES = (bytes, bytearray, memoryview)
+_BYTE_FORMATS = ("B", "b", "c")  # of a memoryview; any other is of numbers
 _SHOWN = 40  # characters of a value in a message
 
 
@@ -23,6 +24,8 @@ def shown(value: object) -> str:
 
 def is_text(value: object) -> bool:
     """Whether a value is text, or bytes of it."""
+    if isinstance(value, memoryview):
+        return value.format in _BYTE_FORMATS
     return isinstance(value, (str, *_BYTES))
 
 
@@ -33,7 +36,7 @@ def text_of(value: object, name: str) -> str:
         TypeError: it is neither.
         ValueError: it cannot be written as UTF-8, or is not UTF-8.
     """
-    if isinstance(value, _BYTES):
+    if isinstance(value, _BYTES) and is_text(value):
         try:
             return bytes(value).decode()
         except UnicodeDecodeError as error:

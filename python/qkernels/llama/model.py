@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import qkernels as qk
 from qkernels import _core, _threads
-from qkernels._packing import pack_all
 from qkernels.llama import chat
 from qkernels.llama.config import LlamaConfig
-from qkernels.llama.inputs import Text, count_of, ids_of, shown
+from qkernels.llama.inputs import Text, count_of, ids_of
+from qkernels.llama.loading import Loaded
 from qkernels.llama.options import (
     Sampling,
     checked_cache,
-    checked_context,
     checked_sampling,
     checked_seed,
     checked_stops,
     find_file,
-    fitting_context,
-    no_room,
 )
-from qkernels.llama.prompts import chat_ids, text_ids
-from qkernels.llama.room import cache_bytes
+from qkernels.llama.prompts import chat_ids, checked_ids, prompt_ids
 from qkernels.llama.session import REPEAT_LAST, Session
 from qkernels.llama.stats import Stats
 from qkernels.llama.stop import before_stop
-from qkernels.llama.tensors import Tensors, collect
 from qkernels.llama.tokenizer import Tokenizer
 from qkernels.llama.turns import Turns
 
@@ -107,35 +98,12 @@ class Model:
         }
         self.path = find_file(path)
         self._file = os.path.abspath(self.path)
-        # A vocabulary takes Python as long as the matrices of a small model take the core.
-        with qk.load_gguf(self.path) as file, ThreadPoolExecutor(1) as aside:
-            self.config = LlamaConfig.from_metadata(file.metadata)
-            tensors = collect(file, self.config)
-            context = checked_context(self.config, max_context)
-            tokenizer = aside.submit(Tokenizer._read, file.metadata)
-            if pack:
-                tensors = _packed(tensors, threads)
-            self.tokenizer = tokenizer.result()
-            self._templates = {
-                key: file.metadata[key] for key in file.metadata if key.startswith(chat.KEY)
-            }
-        for note in self.tokenizer.notes:
+        loaded = Loaded.from_file(self.path, pack=pack, max_context=max_context, threads=threads)
+        core = loaded.core(cache_dtype, act, self._threads)
+        for note in loaded.notes:
             warnings.warn(note, stacklevel=2)
-        if len(self.tokenizer) != tensors.vocabulary:
-            raise ValueError(
-                f"tokenizer.ggml.tokens has {len(self.tokenizer)} tokens,"
-                f" token_embd.weight {tensors.vocabulary} rows"
-            )
-        if context is None:
-            context = fitting_context(self.config, cache_dtype)
-        if cache_bytes(self.config, cache_dtype, context) > sys.maxsize:
-            raise no_room(self.config, cache_dtype, context)
-        try:
-            core = _core.Llama(
-                asdict(self.config), tensors.core(), cache_dtype, context, act, self._threads
-            )
-        except MemoryError:
-            raise no_room(self.config, cache_dtype, context) from None
+        self.config, self.tokenizer = loaded.config, loaded.tokenizer
+        self._templates = loaded.templates
         self._session: Session | None = Session(core)
         self._template: chat.ChatTemplate | None = None
         self._turns = Turns()
@@ -305,26 +273,11 @@ class Model:
     def _prompt_ids(
         self, prompt: Text | Sequence[int], bos: bool | None, parse_special: bool
     ) -> list[int]:
-        if isinstance(prompt, (str, bytes, bytearray, memoryview)):
-            ids = text_ids(self.tokenizer, prompt, bos=bos, parse_special=parse_special)
-            return self._checked(ids)
-        if bos is not None or not parse_special:
-            given = f"bos={bos}" if bos is not None else f"parse_special={parse_special}"
-            raise ValueError(f"{given} says how a text is encoded, and the prompt is token ids")
-        return self._checked(ids_of(prompt, "the prompt"))
+        ids = prompt_ids(self.tokenizer, prompt, bos=bos, parse_special=parse_special)
+        return self._checked(ids)
 
     def _checked(self, ids: list[int]) -> list[int]:
-        vocabulary, context = len(self.tokenizer), self.context
-        if not ids:
-            raise ValueError("there are no tokens")
-        if len(ids) > context:
-            raise ValueError(f"{len(ids)} tokens are more than the context of {context}")
-        for token in ids:
-            if not 0 <= token < vocabulary:
-                raise ValueError(
-                    f"token id {shown(token)} is outside the vocabulary of {vocabulary}"
-                )
-        return ids
+        return checked_ids(ids, len(self.tokenizer), self.context)
 
     def _pieces(
         self,
@@ -347,8 +300,3 @@ class Model:
 def _load(path: str, options: dict[str, Any]) -> Model:
     """A model from what was pickled of one."""
     return Model(path, **options)
-
-
-def _packed(tensors: Tensors, threads: int | None) -> Tensors:
-    blocks = {n: w for n, w in tensors.matrices.items() if isinstance(w, qk.QTensor)}
-    return Tensors({**pack_all(blocks, threads)}, tensors.vectors, tensors.head)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 import os
 import random
-import warnings
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
@@ -62,10 +61,10 @@ def checked_context(config: LlamaConfig, most: int | None) -> int | None:
     return context
 
 
-def fitting_context(config: LlamaConfig, cache_dtype: str) -> int:
+def fitting_context(config: LlamaConfig, cache_dtype: str, notes: list[str]) -> int:
     """All tokens that the model was made for, or as many as there is memory for.
 
-    Keys and values may take half of what is available; a UserWarning says where that is less.
+    Keys and values may take half of what is available; a note says where that is less.
     """
     available = available_bytes()
     most = config.context
@@ -73,11 +72,10 @@ def fitting_context(config: LlamaConfig, cache_dtype: str) -> int:
         return most
     fitting = available // 2 // cache_bytes(config, cache_dtype, 1)
     context = max(1, min(most, fitting // _STEP * _STEP or fitting))
-    warnings.warn(
+    notes.append(
         f"the context is {context:,} tokens: keys and values of the {most:,} that the model was"
         f" made for would take {_gib(cache_bytes(config, cache_dtype, most))}, more than half of"
-        f" the {_gib(available)} that are available; max_context (--context) asks for another",
-        stacklevel=3,
+        f" the {_gib(available)} that are available; max_context (--context) asks for another"
     )
     return context
 

@@ -7,25 +7,48 @@ from collections.abc import Sequence
 from typing import Any
 
 from qkernels.llama.chat import ChatTemplate, Message, plain_messages
-from qkernels.llama.inputs import Text, text_of
+from qkernels.llama.inputs import Text, ids_of, is_text, shown, text_of
 from qkernels.llama.tokenizer import Tokenizer
 
 # Where marks begin: characters that Unicode has no use for, of which a conversation lacks some.
 _MARKS = range(0xFDD0, 0xFDF0)
 
 
-def text_ids(
-    tokenizer: Tokenizer, text: Text, *, bos: bool | None, parse_special: bool
+def prompt_ids(
+    tokenizer: Tokenizer, prompt: Text | Sequence[int], *, bos: bool | None, parse_special: bool
 ) -> list[int]:
-    """The ids of a text that is to be continued, so without EOS.
+    """The ids of what is to be continued: of a text, so without EOS; ids are taken as they are.
 
     Raises:
-        ValueError: it is empty, and no BOS is asked for; and as `Tokenizer.encode`.
-        TypeError: as `Tokenizer.encode`.
+        ValueError: a text is empty, and no BOS is asked for; `bos` or `parse_special` is given for
+            ids; and as `Tokenizer.encode`.
+        TypeError: it is neither text nor ids.
     """
-    if not text_of(text, "the text") and not bos:
-        raise ValueError("the prompt is empty")
-    return tokenizer.encode(text, bos=bos, eos=False, parse_special=parse_special)
+    if is_text(prompt):
+        text = text_of(prompt, "the text")
+        if not text and not bos:
+            raise ValueError("the prompt is empty")
+        return tokenizer.encode(text, bos=bos, eos=False, parse_special=parse_special)
+    if bos is not None or not parse_special:
+        given = f"bos={bos}" if bos is not None else f"parse_special={parse_special}"
+        raise ValueError(f"{given} says how a text is encoded, and the prompt is token ids")
+    return ids_of(prompt, "the prompt")
+
+
+def checked_ids(ids: list[int], vocabulary: int, context: int) -> list[int]:
+    """The ids themselves.
+
+    Raises:
+        ValueError: there are none, one is outside the vocabulary, or more than the context.
+    """
+    if not ids:
+        raise ValueError("there are no tokens")
+    if len(ids) > context:
+        raise ValueError(f"{len(ids)} tokens are more than the context of {context}")
+    for token in ids:
+        if not 0 <= token < vocabulary:
+            raise ValueError(f"token id {shown(token)} is outside the vocabulary of {vocabulary}")
+    return ids
 
 
 def chat_ids(
