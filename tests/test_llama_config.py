@@ -82,6 +82,8 @@ def test_keys_with_a_default_may_be_missing(random_model: qk.GGUFFile) -> None:
         ({"llama.attention.head_count_kv": 4}, r"attn_k.weight has shape \(128, 256\), expected"),
         ({"llama.rope.dimension_count": 32}, "llama.rope.dimension_count is 32, supported"),
         ({"llama.rope.freq_base": float("nan")}, "llama.rope.freq_base is nan, expected"),
+        ({"llama.rope.freq_base": 0.0}, r"llama.rope.freq_base is 0\.0, expected a positive"),
+        ({"llama.attention.layer_norm_rms_epsilon": -1e-5}, "rms_epsilon is -1e-05, expected"),
     ],
 )
 def test_a_model_that_does_not_fit_is_refused(
@@ -109,6 +111,11 @@ def test_what_changes_nothing_is_no_fault(
 ) -> None:
     expected = LlamaConfig.from_metadata(random_model.metadata)
     assert LlamaConfig.from_metadata({**random_model.metadata, **change}) == expected
+
+
+def test_norms_may_have_no_epsilon(random_model: qk.GGUFFile) -> None:
+    metadata = {**random_model.metadata, "llama.attention.layer_norm_rms_epsilon": 0.0}
+    assert LlamaConfig.from_metadata(metadata).rms_epsilon == 0
 
 
 def test_a_window_that_is_not_heard_is_a_warning(random_model: qk.GGUFFile) -> None:
@@ -206,12 +213,16 @@ def test_a_vector_may_be_stored_in_any_float_type_and_as_a_row(
 def test_a_matrix_may_be_a_stack_of_one(random_model: qk.GGUFFile) -> None:
     expected = Reference(random_model).forward([1, 2, 3])
     altered = Altered(random_model)
+    embedding = altered["token_embd.weight"]
     for name in ("token_embd.weight", "blk.0.attn_q.weight"):
         w = altered[name]
         altered[name] = qk.QTensor(w.data[None], w.fmt, (1, *w.shape))
     for precision in ("qkernels", "float64"):
         found = Reference(cast(qk.GGUFFile, altered), precision).forward([1, 2, 3])
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    altered["token_embd.weight"] = embedding.dequantize()[None, None]
+    found = Reference(cast(qk.GGUFFile, altered)).forward([1, 2, 3])
+    np.testing.assert_allclose(found, expected, rtol=0.05, atol=0.05)
     altered[name] = qk.QTensor(np.repeat(w.data[None], 2, axis=0), w.fmt, (2, *w.shape))
     with pytest.raises(ValueError, match=r"attn_q.weight has shape \(2, 256, 256\), expected"):
         Reference(cast(qk.GGUFFile, altered))

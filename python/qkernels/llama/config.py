@@ -90,7 +90,7 @@ class LlamaConfig:
             kv_heads=kv_heads,
             head_dim=head_dim,
             context=context,
-            rms_epsilon=keys.positive("attention.layer_norm_rms_epsilon"),
+            rms_epsilon=keys.positive("attention.layer_norm_rms_epsilon", or_zero=True),
             # GGUF lets a file omit the base; Llama 2 was trained with this one.
             rope_base=keys.positive("rope.freq_base", default=10000.0),
             rope=rope,
@@ -179,8 +179,10 @@ class _Keys:
             )
         return _Keys({self.name(key): values[0]}, self._prefix[:-1]).count(key)
 
-    def positive(self, key: str, default: float | None = None) -> float:
+    def positive(self, key: str, default: float | None = None, *, or_zero: bool = False) -> float:
         value = self._required(key, default)
+        if or_zero and value == 0.0:
+            return 0.0
         # The comparison is false for a NaN.
         if not isinstance(value, float) or not 0 < value < float("inf"):
             raise ValueError(f"{self.name(key)} is {shown(value)}, expected a positive number")

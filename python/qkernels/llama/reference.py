@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import qkernels as qk
 from qkernels.llama.config import LlamaConfig
 from qkernels.llama.inputs import ids_of
-from qkernels.llama.tensors import EMBEDDING, ROPE_FACTORS, collect, without_ones
+from qkernels.llama.tensors import EMBEDDING, ROPE_FACTORS, as_matrix, collect
 
 Array = NDArray[Any]
 
@@ -204,6 +204,6 @@ class Reference:
 
     def _blocks(self, name: str) -> qk.QTensor:
         """A matrix as it lies in the file, packed or not."""
-        weights = without_ones(self._file.unpacked(name), 2)
+        weights = as_matrix(self._file.unpacked(name))
         assert isinstance(weights, qk.QTensor)  # collect() saw to it
         return weights

@@ -16,6 +16,7 @@ OUTPUT = "output.weight"
 ROPE_FACTORS = "rope_freqs.weight"
 
 Matrix = qk.QTensor | qk.PackedTensor
+_FLOATS = {"float32": "f32", "float16": "f16"}
 # Architectures whose RoPE llama.cpp divides by factors of the file; in the others nobody knows what
 # such a tensor is for.
 _WITH_ROPE_FACTORS = ("llama",)
@@ -61,7 +62,7 @@ def collect(file: qk.GGUFFile, config: LlamaConfig) -> Tensors:
             f"{config.architecture}.block_count is {config.layers},"
             f" the file has {len(file)} tensors"
         )
-    embedding = without_ones(file.get(EMBEDDING), 2)
+    embedding = as_matrix(file.get(EMBEDDING))
     if not isinstance(embedding, Matrix) or not embedding.shape[0]:
         raise ValueError(f"{EMBEDDING} is missing or is no matrix with rows")
     vocabulary = int(embedding.shape[0])
@@ -79,17 +80,23 @@ def collect(file: qk.GGUFFile, config: LlamaConfig) -> Tensors:
     return Tensors(matrices, vectors, head)
 
 
-def without_ones(tensor: Any, ndim: int) -> Any:
-    """A tensor without leading dimensions of 1 past `ndim`, which say nothing; or None."""
-    while tensor is not None and len(tensor.shape) > ndim and tensor.shape[0] == 1:
+def as_matrix(tensor: Any) -> Any:
+    """A tensor without leading dimensions of 1 past two, which say nothing; or None."""
+    stacked = tensor is not None and len(tensor.shape) > 2
+    while stacked and len(tensor.shape) > 2 and tensor.shape[0] == 1:
         tensor = tensor[0]
+    # Floats come as arrays where they have more dimensions than weights do.
+    is_array = stacked and isinstance(tensor, np.ndarray) and tensor.ndim == 2
+    if is_array and (fmt := _FLOATS.get(tensor.dtype.name)) is not None:
+        rows = np.ascontiguousarray(tensor).view(np.uint8)
+        return qk.QTensor(rows, fmt, tensor.shape)
     return tensor
 
 
 def _matrix(file: qk.GGUFFile, name: str, shape: tuple[int, int]) -> Matrix:
     tensor = _look_up(file, name)
     found = tuple(tensor.shape)
-    tensor = without_ones(tensor, 2)
+    tensor = as_matrix(tensor)
     if tuple(tensor.shape) != shape:
         raise ValueError(f"{name} has shape {found}, expected {shape}")
     if not isinstance(tensor, Matrix):
