@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'attention', 'attention_scores', 'can_quantize', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'kept_columns', 'linear', 'quantize', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'stream_gemv', 'stream_layouts', 'swiglu_ffn', 'swiglu_proj', 'threads']
+__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'attention', 'attention_scores', 'can_quantize', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'kept_columns', 'linear', 'quantize', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'stream_gemv', 'stream_layouts', 'swiglu_ffn', 'swiglu_proj', 'takes_importance', 'threads']
 class Weights:
     """
     A view of quantised weights: (n, k) or (experts, n, k).
@@ -300,7 +300,7 @@ def linear(weights: Weights, x: typing.Any, bias: typing.Any, act: typing.Any, o
     """
     x @ weights.T + bias for x of shape (..., k), or (k,) alone when `vector`.
     """
-def quantize(a: typing.Any, fmt: typing.Any, imatrix: typing.Any, pad: bool, threads: typing.SupportsIndex) -> numpy.typing.NDArray[numpy.uint8]:
+def quantize(a: typing.Any, fmt: typing.Any, imatrix: typing.Any, pad: bool, threads: typing.SupportsIndex, first_row: typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.uint8]:
     """
     The blocks of weights (..., k), uint8 (..., row_bytes).
     """
@@ -354,6 +354,10 @@ def swiglu_ffn(gate: Weights, up: Weights, down: Weights, x: typing.Any, gains: 
 def swiglu_proj(gate: Weights, up: Weights, x: typing.Any, act: typing.Any, out: typing.Any, threads: typing.SupportsIndex) -> typing.Any:
     """
     silu(x @ gate.T) * (x @ up.T) for x of shape (..., k).
+    """
+def takes_importance(fmt: typing.Any) -> bool:
+    """
+    Whether a format's blocks depend on an importance matrix.
     """
 def threads() -> int:
     """
