@@ -58,6 +58,17 @@ def real(x: object, what: str) -> float:
         raise ValueError(f"{what} is an integer past the floats") from None
 
 
+def flag(x: object, what: str) -> bool:
+    """A switch as a bool; `what` names it in messages.
+
+    Raises:
+        TypeError: anything else, such as a text that is "no".
+    """
+    if isinstance(x, (bool, np.bool_)):
+        return bool(x)
+    raise TypeError(f"{what} must be a bool, not {type(x).__name__}")
+
+
 def empty(shape: tuple[int, ...], like_torch: bool, dtype: str = "float32") -> Array:
     """A new array of the framework asked for, uninitialised."""
     if like_torch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ import typer
 from .cli_tools import Json, Threads, errors, progress, to_json, visible
 
 if TYPE_CHECKING:
-    from qkernels.quantize_file import Summary
+    from qkernels.quantize_file import Quantized, Summary
 
 EXAMPLE = "Example: qkernels quantize model-f16.gguf model-q4_k.gguf --type q4_k"
 
@@ -121,7 +122,26 @@ def notes(summary: Summary) -> list[str]:
         lines.append(f"{padded} with rows filled up with zeros: only qkernels reads them")
     if again := sum(t.before not in ("f32", "f16", "bf16") for t in made):
         lines.append(f"{again} were quantised before; the error is what this time added")
+    lines += [
+        f"{t.name}: {t.vanished} of {math.prod(t.shape[:-1])} rows became zeros, as their weights"
+        f" are too small for the scales of {t.after}"
+        for t in made
+        if t.vanished
+    ]
+    return lines + importance_notes(summary, made)
+
+
+def importance_notes(summary: Summary, made: list[Quantized]) -> list[str]:
+    """What of an importance matrix was used."""
     known = sum(t.importance for t in made)
-    if known and known < len(made):
-        lines.append(f"{len(made) - known} of {len(made)} have no importance in the matrix")
+    if not known:
+        return []
+    lines = []
+    if known < len(made):
+        lines.append(f"{len(made) - known} of {len(made)} are quantised without importance")
+    if unused := summary.importance_entries - known:
+        lines.append(
+            f"{unused} of the matrix's {summary.importance_entries} entries are of no tensor that"
+            " is quantised by importance"
+        )
     return lines

@@ -13,10 +13,19 @@ import numpy as np
 
 from . import _core
 from ._ops import dequantize
-from ._quantize import quantize
+from ._quantize import can_quantize, quantize_part
 from .gguf_file import GGUFFile
 from .imatrix import Imatrix
-from .quantize_types import EMBEDDING, FILE_TYPES, FLOATS, OUTPUT, Rule, choose
+from .quantize_types import (
+    EMBEDDING,
+    FILE_TYPES,
+    FLOATS,
+    OUTPUT,
+    Rule,
+    check_keep,
+    choose,
+    is_matrix,
+)
 from .save import DEPTH_KEY, whole_blocks
 from .save_format import TensorEntry, alignment_of, encode_metadata, encode_value, write_file
 from .tensor import QTensor
@@ -42,6 +51,8 @@ class Quantized:
     """The format that its rows did not fit."""
     padded: bool = False
     importance: bool = False
+    vanished: int = 0
+    """Rows whose weights are all too small for the format's scales, and became zeros."""
     squares: float = 0.0
     """The sum of its squared weights."""
     squared_error: float = 0.0
@@ -80,6 +91,8 @@ class Summary:
     bytes_before: int = 0
     bytes_after: int = 0
     tensors: list[Quantized] = field(default_factory=list)
+    importance_entries: int = 0
+    """How many tensors the importance matrix knows."""
 
     def totals(self) -> list[Total]:
         """By the type that was written, the largest first."""
@@ -128,13 +141,15 @@ def quantize_file(
 
     Raises:
         ValueError: `path` is the source itself; a file that is one of several parts; a tensor of a
-            type that is not read, or with weights that have no place in the format; an importance
-            matrix of another model.
+            type that is not read, or with a weight that its format cannot hold, which is named by
+            tensor, row and column; a rule of `keep` that decides on no tensor; an importance matrix
+            of which nothing is used.
         OSError: the file cannot be written.
     """
     path = Path(path)
     _check_files(source, path)
     rule = Rule(fmt, keep, pad, tied=OUTPUT not in source and EMBEDDING in source)
+    _check_keep(source, rule)
     writer = _Writer(source, rule, imatrix, threads)
     entries = [writer.plan(i, name) for i, name in enumerate(source)]
     writer.check_importance()
@@ -143,7 +158,8 @@ def quantize_file(
     for _ in write_file(path, writer.keys(), entries, alignment):
         advance(writer.count_written())
     size = path.stat().st_size
-    return Summary(str(path), fmt, source._source.opened().nbytes, size, writer.done)
+    known = 0 if imatrix is None else len(imatrix.entries)
+    return Summary(str(path), fmt, source._source.opened().nbytes, size, writer.done, known)
 
 
 def _check_files(source: GGUFFile, path: Path) -> None:
@@ -152,6 +168,12 @@ def _check_files(source: GGUFFile, path: Path) -> None:
     parts = source.metadata.get("split.count", 0)
     if isinstance(parts, int) and parts > 1:
         raise ValueError(f"{source.path} is one of {parts} parts; merge them first")
+
+
+def _check_keep(source: GGUFFile, rule: Rule) -> None:
+    entries = {name: source._source.opened().tensor(i) for i, name in enumerate(source)}
+    matrices = [name for name, e in entries.items() if e.fmt is not None and is_matrix(e.shape)]
+    check_keep(rule.keep, matrices, [name for name in entries if name not in set(matrices)])
 
 
 class _Writer:
@@ -184,7 +206,9 @@ class _Writer:
             return self._copy(index, tensor, entry)
         tensor.instead_of = chosen.instead_of
         factors = None if self.imatrix is None else self.imatrix.factors(name, entry.shape)
-        tensor.importance = factors is not None and after not in FLOATS
+        if not can_quantize(after, imatrix=True):
+            factors = None
+        tensor.importance = factors is not None
         made = whole_blocks(name, after, entry.shape, lambda: self._convert(tensor, factors))
         tensor.bytes_after = made.nbytes
         tensor.padded = made.shape[-1] != entry.shape[-1]
@@ -216,20 +240,35 @@ class _Writer:
             step = max(1, PIECE // matrix.shape[1])
             for begin in range(0, len(matrix), step):
                 dense = np.asarray(dequantize(matrix[begin : begin + step], threads=self.threads))
-                yield self._quantize(tensor, dense, own, begin)
+                try:
+                    yield self._quantize(tensor, dense, own, begin)
+                except ValueError as error:
+                    which = f", expert {e}" if len(experts) > 1 else ""
+                    raise ValueError(self._refusal(tensor, which, str(error))) from None
+
+    def _refusal(self, tensor: Quantized, which: str, message: str) -> str:
+        """What cannot be held, why it was to be, and what can be asked for instead."""
+        message = message.replace("a holds", "it holds", 1)
+        if tensor.instead_of is not None:
+            message += (
+                f", and k={tensor.shape[-1]} is no multiple of the block of {tensor.instead_of}"
+            )
+        advice = f"--keep '{tensor.name}=f32' keeps all of it"
+        return f"{self.source.path}: tensor {tensor.name!r}{which}: {message}; {advice}"
 
     def _quantize(
         self, tensor: Quantized, dense: NDArray, factors: NDArray | None, begin: int
     ) -> NDArray:
-        try:
-            made = quantize(
-                dense, tensor.after, imatrix=factors, pad=tensor.padded, threads=self.threads
-            )
-        except ValueError as error:
-            raise ValueError(
-                f"{self.source.path}: tensor {tensor.name!r}, from row {begin} on: {error}"
-            ) from None
+        made = quantize_part(
+            dense,
+            tensor.after,
+            imatrix=factors,
+            pad=tensor.padded,
+            threads=self.threads,
+            first_row=begin,
+        )
         back = dequantize(made, threads=self.threads)
+        tensor.vanished += int(np.sum(dense.any(axis=1) & ~np.asarray(back).any(axis=1)))
         flat, difference = dense.reshape(-1), np.subtract(back, dense).reshape(-1)
         with np.errstate(all="ignore"):  # floats may hold what is not finite
             tensor.squares += float(np.vdot(flat, flat))
@@ -245,9 +284,15 @@ class _Writer:
         """Refuse an importance matrix that knows none of the tensors."""
         if self.imatrix is None or any(tensor.importance for tensor in self.done):
             return
+        entries = self.imatrix.entries
+        known = [t.after for t in self.done if t.is_quantized and t.name in entries]
+        if known:
+            kinds = ", ".join(dict.fromkeys(known))
+            raise ValueError(
+                f"{self.imatrix.path}: no importance matrix changes anything of {kinds}"
+            )
         raise ValueError(
-            f"{self.imatrix.path}: none of its {len(self.imatrix.entries)} entries is a tensor that"
-            " is quantised"
+            f"{self.imatrix.path}: none of its {len(entries)} entries is a tensor that is quantised"
         )
 
     def keys(self) -> list[bytes]:
