@@ -5,8 +5,12 @@
 add_library(qk_options INTERFACE)
 target_compile_options(
     qk_options
-    INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -ffp-contract=off
+    INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -ffp-contract=off
 )
+# Compilers to come, and flags of others, warn of more; an installation does not end with that.
+if(QK_WERROR)
+    target_compile_options(qk_options INTERFACE -Werror)
+endif()
 target_include_directories(qk_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
 target_link_libraries(qk_options INTERFACE Threads::Threads)
 
