@@ -13,6 +13,7 @@ import typer
 import qkernels as qk
 from qkernels.cli_gate_inputs import Source
 from qkernels.cli_llama import Json, Threads, _errors
+from qkernels.cli_options import refuse_idle
 
 if TYPE_CHECKING:
     from qkernels.gates import GatePath, GateResult
@@ -28,6 +29,7 @@ _MOVED = 1e-3
 
 
 def gate_train(
+    ctx: typer.Context,
     n: Annotated[
         int | None, typer.Option(min=1, help="Rows of random weights; 256 by default.")
     ] = None,
@@ -89,6 +91,10 @@ def gate_train(
         raise typer.BadParameter("--save takes one result, --lambda-path makes several")
     source = Source(n, k, samples, weights, tensor, activations, prompt or [], seed)
     source.check()
+    if lambda_path is not None:
+        refuse_idle(ctx, ("l1", "progress"), "with --lambda-path, which has prices of its own")
+    if not source.is_random:
+        refuse_idle(ctx, ("seed",), "where weights and inputs are given")
     with _errors("gate-train"):
         _check_targets(save, plot)
     with _errors("gate-train"), source.open() as (w, x):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import qkernels as qk
+from qkernels.cli_options import refuse_idle
 
 if TYPE_CHECKING:
     from qkernels.llama import Model, Perplexity, Stats
@@ -31,6 +32,7 @@ Json = Annotated[bool, typer.Option("--json", help="The result as JSON, when all
 
 
 def generate(
+    ctx: typer.Context,
     model: ModelName,
     prompt: Annotated[str, typer.Argument(help="The text to continue; - reads standard input.")],
     max_tokens: Annotated[int, typer.Option(min=0, help="The most tokens to generate.")] = 128,
@@ -60,6 +62,9 @@ def generate(
     """Continue a text, or answer it with --chat; its speed goes to standard error."""
     from qkernels.llama.options import Sampling
 
+    if temperature == 0:
+        chance = ("top_k", "top_p", "min_p", "seed")
+        refuse_idle(ctx, chance, "at --temperature 0, which takes the likeliest token")
     with _errors("generate"):
         text = sys.stdin.read() if prompt == "-" else prompt
         options = Sampling(
