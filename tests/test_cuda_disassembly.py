@@ -1,8 +1,8 @@
 """The machine code of the CUDA kernels: DP4A, wide loads, registers, instructions a weight.
 
 These are facts of the compiler's output, which no GPU is needed for. The shared object is that of
-the installed package; where it was built without a CUDA compiler there is nothing to look at, which
-is a failure only where QKERNELS_REQUIRE_CUDA is set.
+the installed package. Where there is none, as it was built without a CUDA compiler, or nothing that
+takes it apart, the tests are skipped; with QKERNELS_REQUIRE_CUDA that is a failure.
 """
 
 from __future__ import annotations
@@ -66,22 +66,36 @@ SLICES_OF_64 = {"q2_k", "q3_k", "tq1_0", "tq2_0"}
 # A package that is put together for sanitizers has no kernels for a device.
 _REQUIRED = "QKERNELS_REQUIRE_CUDA" in os.environ and "QKERNELS_SANITIZED" not in os.environ
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not LIBRARY.exists() and not _REQUIRED,
-        reason="built without a CUDA compiler",
-    ),
-]
+pytestmark = pytest.mark.slow
+
+
+def what_is_lacking() -> str | None:
+    """Why there is no machine code to read here."""
+    if not LIBRARY.exists():
+        return "built without a CUDA compiler"
+    for tool in ("cuobjdump", "nvdisasm"):
+        if cuda_disassembly.find_tool(tool) is None:
+            return f"no {tool}, of the CUDA toolkit: it takes the kernels' machine code apart"
+    if ARCH not in cuda_disassembly.architectures(LIBRARY):
+        return f"built without machine code for {ARCH}"
+    return None
 
 
 @pytest.fixture(scope="module")
-def usages() -> dict[str, Usage]:
+def readable() -> None:
+    """Skips what reads machine code where that cannot be."""
+    lacking = what_is_lacking()
+    if lacking is not None:
+        (pytest.fail if _REQUIRED else pytest.skip)(lacking)
+
+
+@pytest.fixture(scope="module")
+def usages(readable: None) -> dict[str, Usage]:
     return cuda_disassembly.usages(LIBRARY, ARCH)
 
 
 @pytest.fixture(scope="module")
-def products() -> dict[Gemv, Code]:
+def products(readable: None) -> dict[Gemv, Code]:
     """The code of each kernel that multiplies quantised weights."""
     found = cuda_disassembly.codes(LIBRARY, ARCH)
     return {gemv: code for name, code in found.items() if (gemv := Gemv.of(name)) is not None}
