@@ -45,6 +45,9 @@ def quantize(
     q5_0, q5_k q5_1, q6_k q8_0, iq4_xs iq4_nl, q2_k, q3_k and tq q4_0, and f16
     where k is no multiple of 32; or they are filled up, with --pad.
 
+    A weight that its type cannot hold, a --keep that decides on no matrix, and an
+    --imatrix of which nothing is used are errors.
+
     OUT appears when all of it is written; until then what was there stays. Ends
     with 0, with 1 and one line about what is wrong, with 2 for wrong usage, or
     with 130 after Ctrl-C.
