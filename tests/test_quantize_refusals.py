@@ -158,6 +158,34 @@ def test_wrong_arguments_of_quantize_are_named(
         qk.quantize(given.pop("a"), given.pop("fmt"), **given)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"fmt": "q9_k"}, ValueError, "'q9_k' is none of bf16, f16"),
+        ({"fmt": None}, TypeError, "a format must be a str, not NoneType"),
+        ({"keep": "output=q8_0"}, TypeError, r"keep must be \(pattern, format\) pairs, not str"),
+        ({"keep": {"output.*": "q8_0"}}, TypeError, "pairs, not dict"),
+        ({"keep": [("output.*", None)]}, TypeError, r"pairs of str, not \('output.\*', None\)"),
+        ({"keep": ["ab"]}, TypeError, "pairs of str, not 'ab'"),
+        ({"keep": [("output.*", "q8_ks")]}, ValueError, "'q8_ks' is none of"),
+        ({"keep": [("nothing", "q8_0")]}, ValueError, "nothing=q8_0 changes nothing"),
+        ({"pad": "yes"}, TypeError, "pad must be a bool, not str"),
+    ],
+)
+def test_wrong_arguments_of_quantize_file_are_named(
+    path: Path, out: Path, arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with qk.load_gguf(path) as file, pytest.raises(error, match=message):
+        quantize_file.quantize_file(file, out, **{"fmt": "q4_k", **arguments})
+    assert list(out.parent.iterdir()) == []
+
+
+def test_a_type_that_no_tensor_takes_is_told(path: Path, out: Path) -> None:
+    result = invoke(path, out, "--type", "q4_k", "--keep", "*=q8_0")
+    assert (result.exit_code, "no tensor took q4_k" in result.stdout) == (0, True)
+    assert "no tensor took" not in invoke(path, out, "--type", "q4_k").stdout
+
+
 def test_can_quantize_tells_of_importance_too() -> None:
     assert qk.can_quantize("q4_0", imatrix=True)
     assert not qk.can_quantize("q8_0", imatrix=True)

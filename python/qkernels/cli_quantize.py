@@ -116,8 +116,11 @@ def _print(summary: Summary) -> None:
 def notes(summary: Summary) -> list[str]:
     """What the table does not say."""
     made = [tensor for tensor in summary.tensors if tensor.is_quantized]
+    lines = []
+    if not any(summary.type in (t.after, t.instead_of) for t in summary.tensors):
+        lines.append(f"no tensor took {summary.type}")
     fallbacks = Counter((t.instead_of, t.after, t.shape[-1]) for t in made if t.instead_of)
-    lines = [
+    lines += [
         f"{count} of k={k}, which {wanted}'s blocks do not divide: {got}"
         for (wanted, got, k), count in fallbacks.items()
     ]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
+from ._frameworks import flag
 from ._ops import dequantize
 from ._quantize import can_quantize, quantize_part
 from .gguf_file import GGUFFile
@@ -22,7 +23,9 @@ from .quantize_types import (
     FLOATS,
     OUTPUT,
     Rule,
+    check_format,
     check_keep,
+    check_rules,
     choose,
     is_matrix,
 )
@@ -140,15 +143,17 @@ def quantize_file(
         advance: told of weights as they are written.
 
     Raises:
-        ValueError: `path` is the source itself; a file that is one of several parts; a tensor of a
-            type that is not read, or with a weight that its format cannot hold, which is named by
-            tensor, row and column; a rule of `keep` that decides on no tensor; an importance matrix
-            of which nothing is used.
+        TypeError: an argument of the wrong kind.
+        ValueError: `path` is the source itself; a format that files are not quantised to; a file
+            that is one of several parts; a tensor of a type that is not read, or with a weight that
+            its format cannot hold, which is named by tensor, row and column; a rule of `keep` that
+            decides on no tensor; an importance matrix of which nothing is used.
         OSError: the file cannot be written.
     """
     path = Path(path)
+    fmt, keep = check_format(fmt), check_rules(keep)
     _check_files(source, path)
-    rule = Rule(fmt, keep, pad, tied=OUTPUT not in source and EMBEDDING in source)
+    rule = Rule(fmt, keep, flag(pad, "pad"), tied=OUTPUT not in source and EMBEDDING in source)
     _check_keep(source, rule)
     writer = _Writer(source, rule, imatrix, threads)
     entries = [writer.plan(i, name) for i, name in enumerate(source)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -67,12 +67,32 @@ def check_format(name: str) -> str:
     """A format that files are quantised to, in lower case.
 
     Raises:
+        TypeError: it is no str.
         ValueError: it is none; the message has those that are.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"a format must be a str, not {type(name).__name__}")
     fmt = name.lower()
     if fmt not in FILE_TYPES or not can_quantize(fmt):
         raise ValueError(f"{name!r} is none of {', '.join(sorted(FILE_TYPES))}")
     return fmt
+
+
+def check_rules(keep: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Rules as they are looked up: (pattern of names, format in lower case).
+
+    Raises:
+        TypeError: keep is something else than pairs of str.
+        ValueError: a format that files are not quantised to.
+    """
+    if isinstance(keep, (str, bytes, Mapping)):
+        raise TypeError(f"keep must be (pattern, format) pairs, not {type(keep).__name__}")
+    rules = []
+    for rule in keep:
+        if not isinstance(rule, (tuple, list)) or [type(part) for part in rule] != [str, str]:
+            raise TypeError(f"keep must hold (pattern, format) pairs of str, not {rule!r}")
+        rules.append((rule[0], check_format(rule[1])))
+    return tuple(rules)
 
 
 def parse_keep(text: str) -> tuple[str, str]:
