@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -69,35 +70,38 @@ _REQUIRED = "QKERNELS_REQUIRE_CUDA" in os.environ and "QKERNELS_SANITIZED" not i
 pytestmark = pytest.mark.slow
 
 
-def what_is_lacking() -> str | None:
-    """Why there is no machine code to read here."""
-    if not LIBRARY.exists():
-        return "built without a CUDA compiler"
-    for tool in ("cuobjdump", "nvdisasm"):
-        if cuda_disassembly.find_tool(tool) is None:
-            return f"no {tool}, of the CUDA toolkit: it takes the kernels' machine code apart"
-    if ARCH not in cuda_disassembly.architectures(LIBRARY):
-        return f"built without machine code for {ARCH}"
-    return None
-
-
-@pytest.fixture(scope="module")
-def readable() -> None:
-    """Skips what reads machine code where that cannot be."""
-    lacking = what_is_lacking()
-    if lacking is not None:
+def require(there: object, lacking: str) -> None:
+    """Skip where the machine lacks something; fail where it must not."""
+    if not there:
         (pytest.fail if _REQUIRED else pytest.skip)(lacking)
 
 
 @pytest.fixture(scope="module")
-def usages(readable: None) -> dict[str, Usage]:
-    return cuda_disassembly.usages(LIBRARY, ARCH)
+def library() -> Path:
+    require(LIBRARY.exists(), "built without a CUDA compiler")
+    return LIBRARY
 
 
 @pytest.fixture(scope="module")
-def products(readable: None) -> dict[Gemv, Code]:
+def readable(library: Path) -> Path:
+    """The library, where its machine code can be read."""
+    for tool in ("cuobjdump", "nvdisasm"):
+        why = f"no {tool}, of the CUDA toolkit: it takes the kernels' machine code apart"
+        require(cuda_disassembly.find_tool(tool), why)
+    made = cuda_disassembly.architectures(library)
+    require(ARCH in made, f"built without machine code for {ARCH}")
+    return library
+
+
+@pytest.fixture(scope="module")
+def usages(readable: Path) -> dict[str, Usage]:
+    return cuda_disassembly.usages(readable, ARCH)
+
+
+@pytest.fixture(scope="module")
+def products(readable: Path) -> dict[Gemv, Code]:
     """The code of each kernel that multiplies quantised weights."""
-    found = cuda_disassembly.codes(LIBRARY, ARCH)
+    found = cuda_disassembly.codes(readable, ARCH)
     return {gemv: code for name, code in found.items() if (gemv := Gemv.of(name)) is not None}
 
 
@@ -164,19 +168,20 @@ def test_instructions_a_weight_stay_below_their_ceilings(products: dict[Gemv, Co
     assert too_many == {}
 
 
-def _readelf(*arguments: str) -> str:
-    command = ["readelf", "--wide", *arguments, str(LIBRARY)]
+def _readelf(library: Path, *arguments: str) -> str:
+    require(shutil.which("readelf"), "no readelf in the PATH")
+    command = ["readelf", "--wide", *arguments, str(library)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def test_no_library_of_cuda_is_needed_to_load_it() -> None:
-    needed = set(re.findall(r"\(NEEDED\).*\[(.+?)\]", _readelf("--dynamic")))
+def test_no_library_of_cuda_is_needed_to_load_it(library: Path) -> None:
+    needed = set(re.findall(r"\(NEEDED\).*\[(.+?)\]", _readelf(library, "--dynamic")))
     allowed = r"lib(stdc\+\+|gcc_s|c|m|dl|rt|pthread)\.so\.\d+|ld-linux.*"
     assert {name for name in needed if not re.fullmatch(allowed, name)} == set()
 
 
-def test_it_exports_the_c_interface_and_nothing_else() -> None:
-    symbols = _readelf("--dyn-syms")
+def test_it_exports_the_c_interface_and_nothing_else(library: Path) -> None:
+    symbols = _readelf(library, "--dyn-syms")
     defined = re.findall(r"(?:FUNC|OBJECT)\s+(?:GLOBAL|WEAK)\s+\S+\s+\d+\s+(\S+)", symbols)
     assert "qk_cuda_multiply" in defined
     assert {name for name in defined if not name.startswith("qk_cuda_")} == set()
@@ -190,10 +195,10 @@ class _Error(ctypes.Structure):
     )
 
 
-def test_without_a_device_it_loads_and_says_what_is_missing() -> None:
-    library = ctypes.CDLL(str(LIBRARY))
+def test_without_a_device_it_loads_and_says_what_is_missing(library: Path) -> None:
+    dll = ctypes.CDLL(str(library))
     error = _Error()
-    assert library.qk_cuda_abi() == 1
-    code = library.qk_cuda_available(ctypes.byref(error))
+    assert dll.qk_cuda_abi() == 1
+    code = dll.qk_cuda_available(ctypes.byref(error))
     assert code == error.code
     assert (code == 0) == (error.message == b"")
