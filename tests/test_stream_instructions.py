@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 
 import pytest
 
@@ -13,7 +14,10 @@ pytestmark = [
     pytest.mark.skipif(
         platform.machine() not in ("x86_64", "AMD64"), reason="reads x86 instructions"
     ),
-    pytest.mark.skipif(compiler() is None, reason="no C++ compiler and nm in the PATH"),
+    pytest.mark.skipif(
+        compiler() is None or shutil.which("objdump") is None,
+        reason="no C++ compiler and objdump in the PATH",
+    ),
 ]
 
 # An ISA's multiplication, and the register it is made in.
