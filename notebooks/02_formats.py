@@ -260,7 +260,8 @@ sizes = [fmt for fmt in by_size if bits(fmt) < 10 and fmt != embedding.fmt]
 plain, informed = {}, {}
 for fmt in sizes:
     plain[fmt] = relative(judge @ qk.quantize(real, fmt).dequantize().T, exact)
-    better = qk.quantize(real, fmt, imatrix=importance)
+    heard = importance if qk.can_quantize(fmt, imatrix=True) else None
+    better = qk.quantize(real, fmt, imatrix=heard)
     informed[fmt] = relative(judge @ better.dequantize().T, exact)
 # Blocks of the same integers as the file's lose nothing either, and have no place on this scale.
 sizes = [fmt for fmt in sizes if plain[fmt] > 1e-6]

@@ -296,9 +296,9 @@ plain = rotate(large.pack, whole.nbytes)
 as_in_file = rotate(lambda: qk.QTensor(large.data.copy(), "q4_0", (N, K)), large.nbytes)
 
 
-def gated(copies: Rotation, *gates, **options):  # type: ignore[no-untyped-def, type-arg]
+def gated(copies: Rotation, **options):  # type: ignore[no-untyped-def, type-arg]
     """A call of the gated product with the next copy."""
-    return lambda: qk.gated_gemv(copies.next(), vector, *gates, threads=1, **options)
+    return lambda: qk.gated_gemv(copies.next(), vector, threads=1, **options)
 
 
 candidates = [
@@ -308,7 +308,7 @@ candidates = [
 for share in kept_shares:
     mask = shuffled < share * len(shuffled)
     candidates.append(Candidate(f"packed {share}", gated(packed[share])))
-    candidates.append(Candidate(f"blocks {share}", gated(as_in_file, mask, block_k=WIDE)))
+    candidates.append(Candidate(f"blocks {share}", gated(as_in_file, gates=mask, block_k=WIDE)))
 timings = measure(candidates, rounds=11)
 
 # %%

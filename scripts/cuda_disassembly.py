@@ -11,6 +11,7 @@ PATH or from NVIDIA's packages for Python.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from pathlib import Path
 
 LAYOUTS = ("native", "packed")
 ACTS = ("int16", "float32", "int8")
+TOOLKIT = "/usr/local/cuda/bin"  # where NVIDIA's own installers put it
 
 _FUNCTION = re.compile(r"^\s*Function : (\S+)$")
 _INSTRUCTION = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;")
@@ -101,8 +103,8 @@ def loads(texts: Sequence[str]) -> Counter[str]:
 
 
 def find_tool(name: str) -> str | None:
-    """One of NVIDIA's tools."""
-    if tool := shutil.which(name):
+    """One of NVIDIA's tools: in the PATH, where the toolkit is installed, or of a package."""
+    if tool := shutil.which(name) or shutil.which(name, path=TOOLKIT):
         return tool
     packages = Path(sysconfig.get_paths()["purelib"])
     found = sorted(packages.glob(f"nvidia/*/bin/{name}"))
@@ -113,11 +115,22 @@ def _run(*arguments: str) -> Iterator[str]:
     tool = find_tool("cuobjdump")
     if tool is None:
         raise FileNotFoundError("there is no cuobjdump")
-    with subprocess.Popen([tool, *arguments], stdout=subprocess.PIPE, text=True) as process:
+    # It calls nvdisasm, which need not lie in the PATH either.
+    folders = [os.environ.get("PATH", os.defpath)]
+    folders += [str(Path(path).parent) for path in (find_tool("nvdisasm"),) if path]
+    environment = {**os.environ, "PATH": os.pathsep.join(folders)}
+    with subprocess.Popen(
+        [tool, *arguments], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
         assert process.stdout is not None
         yield from process.stdout
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, tool)
+
+
+def architectures(library: Path) -> set[str]:
+    """Those that there is machine code for, such as sm_90."""
+    return set(re.findall(r"sm_\d+", "".join(_run("--list-elf", str(library)))))
 
 
 def usages(library: Path, arch: str) -> dict[str, Usage]:

@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 build=build/fuzz
 seconds=$(awk -v minutes="$1" 'BEGIN { s = int(minutes * 60); print (s > 0 ? s : 1) }')
 
-cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DQK_PYTHON=OFF -DQK_FUZZ=ON \
+cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DQK_PYTHON=OFF -DQK_WERROR=ON -DQK_FUZZ=ON \
     "-DQK_ONLY_ISAS=scalar;avx2;avx512vnni;amx_emulated;neon;neon_dotprod" \
     -DCMAKE_CXX_COMPILER="${CXX:-clang++-16}" >/dev/null
 cmake --build "$build" --target fuzz_reader fuzz_kernels

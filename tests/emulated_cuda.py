@@ -39,6 +39,19 @@ class Emulator:
         return lines
 
     @contextmanager
+    def capturing(self, strict: bool = False) -> Iterator[None]:
+        """A stream records a graph meanwhile, which nothing may spoil.
+
+        Where it is `strict` nothing is allocated or freed either, whatever the caller says.
+        """
+        self._dll.qk_emulated_set_capture(2 if strict else 1)
+        try:
+            yield
+            assert self._dll.qk_emulated_capture() != 3, "the recording is spoilt"
+        finally:
+            self._dll.qk_emulated_set_capture(0)
+
+    @contextmanager
     def owning_host_memory(self, device: int) -> Iterator[None]:
         """All memory counts as that of a device, so that torch's CPU tensors are on it."""
         self._dll.qk_emulated_set_owner_of_host_memory(device)

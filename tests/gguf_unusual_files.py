@@ -28,6 +28,7 @@ from gguf_files import (
     f32,
     image,
     key,
+    raw_key,
     text,
     u32,
     u64,
@@ -50,9 +51,10 @@ class Matrix(NamedTuple):
     raw: bytes
 
 
-class Refused(NamedTuple):
-    """A tensor that raises ValueError, in a file that opens."""
+class Unread(NamedTuple):
+    """A tensor of a type that is not read: its bytes, and what is said where weights are wanted."""
 
+    raw: bytes
     message: str
 
 
@@ -61,7 +63,7 @@ class Unusual:
     """A file, and what it must be read as."""
 
     raw: bytes
-    tensors: dict[str, Array | Matrix | Refused] = field(default_factory=dict)
+    tensors: dict[str, Array | Matrix | Unread] = field(default_factory=dict)
     metadata: dict[str, object] = field(default_factory=dict)
     version: int = 3
 
@@ -112,10 +114,6 @@ def scalars(type_id: int, dtype: str, size: int) -> Unusual:
     tensors = [Tensor(name, ne, type_id, raw) for name, ne in shapes.items()]
     expected = {name: Array(dtype, ne[::-1], raw) for name, ne in shapes.items()}
     return Unusual(image([], tensors), dict(expected))
-
-
-def bfloats_widened(raw: bytes) -> bytes:
-    return b"".join(b"\0\0" + raw[at : at + 2] for at in range(0, len(raw), 2))
 
 
 def named(*names: str) -> Unusual:
@@ -204,14 +202,16 @@ UNUSUAL = {
         {"t": T, "v": Array("int8", (1,), b"\x05")},
     ),
     "a vector of blocks": Unusual(
-        image([], [Tensor("v", (64,), Q8_0, ROWS)]), {"v": Matrix("q8_0", (1, 64), ROWS)}
+        image([], [Tensor("v", (64,), Q8_0, ROWS)]), {"v": Matrix("q8_0", (64,), ROWS)}
     ),
     "experts": Unusual(
         image([], [Tensor("e", (32, 1, 2), Q8_0, ROWS)]), {"e": Matrix("q8_0", (2, 1, 32), ROWS)}
     ),
-    "blocks in four dimensions": Unusual(
-        image([], [Tensor("q", (32, 1, 1, 2), Q8_0, ROWS), f32()]),
-        {"q": Refused(r"tensor 'q' in q8_0 has shape \(2, 1, 1, 32\)"), "t": T},
+    "blocks in four and five dimensions": Unusual(
+        image(
+            [], [Tensor("q", (32, 1, 1, 2), Q8_0, ROWS), Tensor("r", (32, 1, 1, 1, 2), Q8_0, ROWS)]
+        ),
+        {"q": Matrix("q8_0", (2, 1, 1, 32), ROWS), "r": Matrix("q8_0", (2, 1, 1, 1, 32), ROWS)},
     ),
     **{
         f"padded rows, their depth a {kind}": padded(k, kind)
@@ -241,10 +241,10 @@ UNUSUAL = {
         ),
         {
             "t": T,
-            "new": Refused("tensor 'new' has the unknown type 777"),
-            "old": Refused(r"tensor 'old' has type q4_0_4_4 \(31\), which GGUF has removed"),
-            "other": Refused(r"tensor 'other' has type q1_0 \(41\), which qkernels does not"),
-            "last": Refused("tensor 'last' has the unknown type 4294967295"),
+            "new": Unread(bytes(32), "tensor 'new' has the unknown type 777"),
+            "old": Unread(bytes(32), r"'old' has type q4_0_4_4 \(31\), which GGUF has removed"),
+            "other": Unread(bytes(18), r"'other' has type q1_0 \(41\), which qkernels does not"),
+            "last": Unread(bytes(32), "tensor 'last' has the unknown type 4294967295"),
             "u": T,
         },
     ),
@@ -277,17 +277,124 @@ UNUSUAL = {
             (F64, "float64", 8),
         )
     },
-    "a vector and a stack of bfloats": Unusual(
+    "bfloats of every rank": Unusual(
         image(
             [],
             [
-                Tensor("v", (4,), BF16, bytes(range(8))),
-                Tensor("q", (1, 1, 1, 4), BF16, bytes(range(8))),
+                Tensor(name, ne, BF16, bytes(range(8)))
+                for name, ne in (
+                    ("v", (4,)),
+                    ("m", (2, 2)),
+                    ("q", (1, 1, 1, 4)),
+                    ("f", (4,) + (1,) * 4),
+                )
             ],
         ),
         {
-            "v": Array("float32", (4,), bfloats_widened(bytes(range(8)))),
-            "q": Array("float32", (4, 1, 1, 1), bfloats_widened(bytes(range(8)))),
+            "v": Matrix("bf16", (4,), bytes(range(8))),
+            "m": Matrix("bf16", (2, 2), bytes(range(8))),
+            "q": Matrix("bf16", (4, 1, 1, 1), bytes(range(8))),
+            "f": Matrix("bf16", (1, 1, 1, 1, 4), bytes(range(8))),
+        },
+    ),
+    "scalars of every type": Unusual(
+        image(
+            [],
+            [
+                Tensor("f", (), F32, BYTES_32[4:8]),
+                Tensor("h", (), F16, b"ab"),
+                Tensor("b", (), BF16, b"ab"),
+                Tensor("d", (), F64, bytes(range(8))),
+                Tensor("i", (), I8, b"a"),
+                f32(),
+            ],
+        ),
+        {
+            "f": Array("float32", (), BYTES_32[4:8]),
+            "h": Array("float16", (), b"ab"),
+            "b": Array("float32", (), b"\0\0ab"),
+            "d": Array("float64", (), bytes(range(8))),
+            "i": Array("int8", (), b"a"),
+            "t": T,
+        },
+    ),
+    "tensors without elements, the last at the file's end": Unusual(
+        image(
+            [],
+            [
+                Tensor("a", (0,), F32),
+                Tensor("b", (8, 0, 3), F16),
+                f32(),
+                Tensor("c", (0, 5), I64),
+                Tensor("d", (32, 0), Q8_0),
+                Tensor("e", (0,), Q4_K),
+                Tensor("f", (0, 2), BF16),
+                Tensor("g", (8, 8, 0, 8, 8), F32),
+            ],
+        ),
+        {
+            "a": Array("float32", (0,), b""),
+            "b": Array("float16", (3, 0, 8), b""),
+            "t": T,
+            "c": Array("int64", (5, 0), b""),
+            "d": Matrix("q8_0", (0, 32), b""),
+            "e": Array("float32", (0,), b""),
+            "f": Array("float32", (2, 0), b""),
+            "g": Array("float32", (8, 8, 0, 8, 8), b""),
+        },
+    ),
+    "a tensor without elements far behind the end": Unusual(
+        image([], [f32(), f32("a", ne=(0,), offset=2**64 - 1, data=b"")]),
+        {"t": T, "a": Array("float32", (0,), b"")},
+    ),
+    "nothing but a tensor without elements": Unusual(
+        image([], [f32(ne=(0,), data=b"")]), {"t": Array("float32", (0,), b"")}
+    ),
+    "five and more dimensions": Unusual(
+        image([], [f32(ne=(2,) * 5), f32("u", ne=(32,) + (1,) * 31), f32("i", ne=(2,) * 5)]),
+        {
+            "t": Array("float32", (2,) * 5, BYTES_32),
+            "u": Array("float32", (1,) * 31 + (32,), BYTES_32),
+            "i": Array("float32", (2,) * 5, BYTES_32),
+        },
+    ),
+    "bools of other numbers": Unusual(
+        image([key("a", "bool", 2), key("b", "bool", 255), array_key("c", "bool", [0, 1, 128])]),
+        {},
+        {"a": True, "b": True, "c": [False, True, True]},
+    ),
+    "arrays of arrays": Unusual(
+        image(
+            [
+                raw_key("none", 9, u32(9) + u64(0)),
+                raw_key("empty", 9, u32(9) + u64(2) + (u32(4) + u64(0)) + (u32(8) + u64(0))),
+                raw_key(
+                    "mixed",
+                    9,
+                    u32(9)
+                    + u64(3)
+                    + (u32(5) + u64(2) + u32(1) + u32(2))
+                    + (u32(8) + u64(1) + text("x"))
+                    + (u32(9) + u64(1) + u32(7) + u64(1) + b"\1"),
+                ),
+                key("behind", "uint8", 7),
+            ]
+        ),
+        {},
+        {"none": [], "empty": [[], []], "mixed": [[1, 2], ["x"], [[True]]], "behind": 7},
+    ),
+    "types that a fork has numbers for": Unusual(
+        image([], [Tensor(n, (128,), i, bytes(32)) for n, i in (("a", 36), ("b", 37), ("c", 38))]),
+        {
+            "a": Unread(
+                bytes(32), "type 36, which is i2_s in files of BitNet's fork and was iq4_nl_4_4"
+            ),
+            "b": Unread(
+                bytes(32), "type 37, which is i8_s in files of BitNet's fork and was iq4_nl_4_8"
+            ),
+            "c": Unread(
+                bytes(32), "type 38, which is tl1 in files of BitNet's fork and was iq4_nl_8_8"
+            ),
         },
     ),
     "floats that are not numbers": Unusual(

@@ -63,6 +63,59 @@ def test_a_wrong_option_ends_a_command_with_2(path: tuple[str, ...]) -> None:
     assert "--no-such-option" in result.stderr
 
 
+def typed(option: Any) -> list[str]:
+    """An option as it is typed; what its values have to be is asked later."""
+    spelling = max(option.opts, key=len)
+    return [spelling] if option.is_flag else [spelling, "x"]
+
+
+ONCE = [
+    (path, option)
+    for path, command in COMMANDS.items()
+    for option in command.params
+    if option.param_type_name == "option" and not option.multiple and option.name != "help"
+]
+
+
+@pytest.mark.parametrize(("path", "option"), ONCE, ids=lambda x: getattr(x, "name", None))
+def test_an_option_of_one_value_that_is_given_twice_is_refused(
+    path: tuple[str, ...], option: Any
+) -> None:
+    """Whatever else there is: the last one would win, and nobody hear of the first."""
+    twice = [*typed(option), *typed(option)]
+    result = CliRunner().invoke(app, [*path, *twice], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert f"{max(option.opts, key=len)}" in result.stderr
+    assert "is given 2 times; once is all" in result.stderr
+
+
+def test_switches_that_contradict_each_other_are_one_option_given_twice() -> None:
+    result = CliRunner().invoke(app, ["bench", "gemv", "--cold", "--warm"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--cold / --warm is given 2 times; once is all" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("stream --sweep --kernel dotprod --warm", "--kernel, --cold/--warm change nothing with"),
+        ("stream --sweep --iters 9", "--iters changes nothing with --sweep, which tries all"),
+        ("stream --sweep --prefetch 2 --check", "--prefetch, --check change nothing with --sweep"),
+        ("stream --plot a.png", "--plot changes nothing without --sweep"),
+        ("stream --rounds 30", "--rounds changes nothing without --sweep"),
+        ("generate m x --seed 3", "--seed changes nothing at --temperature 0, which takes the"),
+        ("generate m x --top-k 5 --top-p 1 --min-p 0", "--top-k, --top-p, --min-p change nothing"),
+        ("gate-train --lambda 1 --lambda-path 1,2", "--lambda changes nothing with --lambda-path"),
+        ("gate-train --progress --lambda-path 1,2", "--progress changes nothing with"),
+        ("gate-train --weights w.npy --activations x.npy --seed 1", "--seed changes nothing where"),
+    ],
+)
+def test_an_option_without_a_part_in_what_is_asked_for_is_refused(words: str, message: str) -> None:
+    result = CliRunner().invoke(app, words.split(), env={"COLUMNS": "200"})
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+
+
 def test_the_commands_are_these() -> None:
     assert {path[0] for path in COMMANDS} == {
         *("info", "demo", "bench", "generate", "perplexity"),

@@ -82,13 +82,52 @@ def test_chat_uses_the_template(tmp_path: Path) -> None:
     assert invoke("generate", path, "Hi", "--chat", "--max-tokens", "8").stdout == f"{expected}\n"
 
 
+def test_switches_of_encoding_reach_the_model(random_model_path: Path, model: Model) -> None:
+    text = "<|im_end|>The"
+    for options, choices in (
+        (["--bos"], {"bos": True}),
+        (["--no-bos", "--no-parse-special"], {"bos": False, "parse_special": False}),
+    ):
+        result = invoke("generate", random_model_path, text, "--max-tokens", "5", *options)
+        expected = "".join(model.generate(text, 5, **choices))  # type: ignore[arg-type]
+        assert result.stdout == f"{expected}\n", result.output
+
+
+def test_switches_of_encoding_reach_a_conversation(tmp_path: Path) -> None:
+    path = random_llama(tmp_path / "chat.gguf", chat_template=TEMPLATE)
+    message = {"role": "user", "content": "a<|im_end|>b"}
+    with Model(path) as model:
+        expected = "".join(model.chat([message], 8, parse_special=False))
+    options = ["--chat", "--max-tokens", "8", "--no-parse-special"]
+    assert invoke("generate", path, "a<|im_end|>b", *options).stdout == f"{expected}\n"
+
+
+def test_a_warning_is_a_line_of_the_standard_error(random_model_path: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text(f"<|im_start|>{TEXT}")
+    begun: list[str | Path] = [
+        "generate",
+        random_model_path,
+        "<|im_start|>The",
+        "--bos",
+        "--max-tokens",
+        "2",
+    ]
+    for arguments in (begun, ["perplexity", random_model_path, text, "--context", "64", "--bos"]):
+        result = invoke(*arguments)
+        assert result.exit_code == 0
+        line = result.stderr.splitlines()[0]
+        assert line.startswith(f"qkernels {arguments[0]}: warning: the text begins with BOS itself")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ([""], "the prompt is empty"),
+        (["a", "--stop", ""], "stop=[''] holds what is no string or an empty one"),
         (["The " * 600], "tokens are more than the context of 512"),
         (["a", "--chat"], "the file has no tokenizer.chat_template"),
-        (["a", "--temperature", "-1"], "temperature=-1, expected 0 or more"),
+        (["a", "--temperature", "-1"], "temperature=-1.0, expected 0 or more"),
         (["a", "--act", "int3"], "int3"),
         (["a", "--context", "4096"], "max_context=4096 is outside 1..512"),
     ],
@@ -153,6 +192,19 @@ def test_windows_do_not_overlap_and_all_begin_alike(
     assert windows_of(model, text, 2) == [ids[:2], ids[2:4]]
     monkeypatch.setattr(model.tokenizer, "add_bos", True)
     assert windows_of(model, text, 3) == [[1, *ids[:2]], [1, *ids[2:4]], [1, ids[4]]]
+
+
+def test_windows_have_one_begin_each_and_heed_the_switches(model: Model) -> None:
+    text = "<|im_start|>the capital of"
+    the = windows_of(model, "the capital of", 512)[0]
+    assert windows_of(model, text.encode(), 512) == [[1, *the]]
+    assert windows_of(model, "the capital of", 3, bos=True)[1] == [1, *the[2:4]]
+    with pytest.warns(UserWarning, match="begins with BOS itself, so that none is added"):
+        assert windows_of(model, text, 512, bos=True) == [[1, *the]]
+    assert windows_of(model, text, 512, parse_special=False)[0][-5:] == the
+    for wrong in (3, [1, 2]):
+        with pytest.raises(TypeError, match="the text is text, or UTF-8 bytes of it, not "):
+            perplexity(model, wrong, 32)  # type: ignore[arg-type]
 
 
 def test_perplexity_is_that_of_the_reference(random_model: qk.GGUFFile, model: Model) -> None:

@@ -1,8 +1,8 @@
 """The machine code of the CUDA kernels: DP4A, wide loads, registers, instructions a weight.
 
 These are facts of the compiler's output, which no GPU is needed for. The shared object is that of
-the installed package; where it was built without a CUDA compiler there is nothing to look at, which
-is a failure only where QKERNELS_REQUIRE_CUDA is set.
+the installed package. Where there is none, as it was built without a CUDA compiler, or nothing that
+takes it apart, the tests are skipped; with QKERNELS_REQUIRE_CUDA that is a failure.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -66,24 +67,41 @@ SLICES_OF_64 = {"q2_k", "q3_k", "tq1_0", "tq2_0"}
 # A package that is put together for sanitizers has no kernels for a device.
 _REQUIRED = "QKERNELS_REQUIRE_CUDA" in os.environ and "QKERNELS_SANITIZED" not in os.environ
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not LIBRARY.exists() and not _REQUIRED,
-        reason="built without a CUDA compiler",
-    ),
-]
+pytestmark = pytest.mark.slow
+
+
+def require(there: object, lacking: str) -> None:
+    """Skip where the machine lacks something; fail where it must not."""
+    if not there:
+        (pytest.fail if _REQUIRED else pytest.skip)(lacking)
 
 
 @pytest.fixture(scope="module")
-def usages() -> dict[str, Usage]:
-    return cuda_disassembly.usages(LIBRARY, ARCH)
+def library() -> Path:
+    require(LIBRARY.exists(), "built without a CUDA compiler")
+    return LIBRARY
 
 
 @pytest.fixture(scope="module")
-def products() -> dict[Gemv, Code]:
+def readable(library: Path) -> Path:
+    """The library, where its machine code can be read."""
+    for tool in ("cuobjdump", "nvdisasm"):
+        why = f"no {tool}, of the CUDA toolkit: it takes the kernels' machine code apart"
+        require(cuda_disassembly.find_tool(tool), why)
+    made = cuda_disassembly.architectures(library)
+    require(ARCH in made, f"built without machine code for {ARCH}")
+    return library
+
+
+@pytest.fixture(scope="module")
+def usages(readable: Path) -> dict[str, Usage]:
+    return cuda_disassembly.usages(readable, ARCH)
+
+
+@pytest.fixture(scope="module")
+def products(readable: Path) -> dict[Gemv, Code]:
     """The code of each kernel that multiplies quantised weights."""
-    found = cuda_disassembly.codes(LIBRARY, ARCH)
+    found = cuda_disassembly.codes(readable, ARCH)
     return {gemv: code for name, code in found.items() if (gemv := Gemv.of(name)) is not None}
 
 
@@ -150,19 +168,20 @@ def test_instructions_a_weight_stay_below_their_ceilings(products: dict[Gemv, Co
     assert too_many == {}
 
 
-def _readelf(*arguments: str) -> str:
-    command = ["readelf", "--wide", *arguments, str(LIBRARY)]
+def _readelf(library: Path, *arguments: str) -> str:
+    require(shutil.which("readelf"), "no readelf in the PATH")
+    command = ["readelf", "--wide", *arguments, str(library)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def test_no_library_of_cuda_is_needed_to_load_it() -> None:
-    needed = set(re.findall(r"\(NEEDED\).*\[(.+?)\]", _readelf("--dynamic")))
+def test_no_library_of_cuda_is_needed_to_load_it(library: Path) -> None:
+    needed = set(re.findall(r"\(NEEDED\).*\[(.+?)\]", _readelf(library, "--dynamic")))
     allowed = r"lib(stdc\+\+|gcc_s|c|m|dl|rt|pthread)\.so\.\d+|ld-linux.*"
     assert {name for name in needed if not re.fullmatch(allowed, name)} == set()
 
 
-def test_it_exports_the_c_interface_and_nothing_else() -> None:
-    symbols = _readelf("--dyn-syms")
+def test_it_exports_the_c_interface_and_nothing_else(library: Path) -> None:
+    symbols = _readelf(library, "--dyn-syms")
     defined = re.findall(r"(?:FUNC|OBJECT)\s+(?:GLOBAL|WEAK)\s+\S+\s+\d+\s+(\S+)", symbols)
     assert "qk_cuda_multiply" in defined
     assert {name for name in defined if not name.startswith("qk_cuda_")} == set()
@@ -176,10 +195,10 @@ class _Error(ctypes.Structure):
     )
 
 
-def test_without_a_device_it_loads_and_says_what_is_missing() -> None:
-    library = ctypes.CDLL(str(LIBRARY))
+def test_without_a_device_it_loads_and_says_what_is_missing(library: Path) -> None:
+    dll = ctypes.CDLL(str(library))
     error = _Error()
-    assert library.qk_cuda_abi() == 1
-    code = library.qk_cuda_available(ctypes.byref(error))
+    assert dll.qk_cuda_abi() == 1
+    code = dll.qk_cuda_available(ctypes.byref(error))
     assert code == error.code
     assert (code == 0) == (error.message == b"")

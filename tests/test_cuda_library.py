@@ -35,8 +35,9 @@ def said(library: object, code: str = SAY) -> list[str]:
 
 def compiled(tmp_path: Path, source: str) -> Path:
     """A shared object of a few lines of C."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    assert compiler is not None, "the core was compiled with something"
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if compiler is None:
+        pytest.skip("no C compiler in the PATH")
     path = tmp_path / "stub.so"
     text = tmp_path / "stub.c"
     text.write_text(source)

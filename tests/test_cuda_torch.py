@@ -1,6 +1,6 @@
 """torch's tensors. CPU tensors stand for CUDA ones: the emulated device's memory is the host's."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -91,27 +91,94 @@ def test_float32_keeps_its_bound_in_long_sums(runtime: EmulatedRuntime) -> None:
     assert relative_error(y.numpy(), exact(x, weights)) < bound("float32", "q8_0")
 
 
-@pytest.mark.parametrize("allowed", ["tf32", "ieee", "none"])
-def test_tf32_is_off_meanwhile_and_as_before_afterwards(
-    runtime: EmulatedRuntime, monkeypatch: pytest.MonkeyPatch, allowed: str
+Way = Callable[[], object]
+SETTINGS: dict[str, tuple[bool, Way]] = {  # whether TF32 is allowed, and how that is said
+    "nothing": (False, lambda: None),
+    "matmul": (True, lambda: setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32")),
+    "all": (True, lambda: setattr(torch.backends, "fp32_precision", "tf32")),
+    "earlier name": (True, lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True)),
+    "high": (True, lambda: torch.set_float32_matmul_precision("high")),
+    "medium": (True, lambda: torch.set_float32_matmul_precision("medium")),
+    "highest": (False, lambda: torch.set_float32_matmul_precision("highest")),
+}
+
+
+@pytest.fixture
+def precision() -> Iterator[None]:
+    """torch's settings are as before afterwards."""
+    everywhere: Any = torch.backends
+    before = [(s, s.fp32_precision) for s in (everywhere.cuda.matmul, everywhere)]
+    earlier = torch.get_float32_matmul_precision()
+    yield
+    torch.set_float32_matmul_precision(earlier)
+    for settings, value in reversed(before):
+        settings.fp32_precision = value
+
+
+def rounded_to_tf32(x: torch.Tensor) -> torch.Tensor:
+    return ((x.contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.usefixtures("precision")
+def test_bounds_hold_whether_tf32_is_allowed_or_not(
+    runtime: EmulatedRuntime, monkeypatch: pytest.MonkeyPatch, act: str, setting: str
 ) -> None:
+    """And the setting, which is the process's, stays what the caller made it."""
+    allowed, say = SETTINGS[setting]
+    say()
     settings: Any = torch.backends.cuda.matmul
-    before = settings.fp32_precision
-    seen = []
-    product = _large._product
+    before = (settings.fp32_precision, torch.backends.fp32_precision)  # type: ignore[attr-defined]
+    assert _large.tf32_is_allowed() == allowed
+    product = torch.mm
+    add = torch.Tensor.addmm_
 
-    def spy(x: torch.Tensor, weights: torch.Tensor, depth: int) -> torch.Tensor:
-        seen.append(settings.fp32_precision)
-        return product(x, weights, depth)
+    def taken(x: torch.Tensor) -> torch.Tensor:
+        """What a device makes of an operand."""
+        assert (settings.fp32_precision, torch.backends.fp32_precision) == before  # type: ignore[attr-defined]
+        return rounded_to_tf32(x) if allowed and x.dtype == torch.float32 else x
 
-    monkeypatch.setattr(_large, "_product", spy)
-    try:
-        settings.fp32_precision = allowed
-        qk.cuda.gemm(tensor("q4_k", N, K).to(0), draw(9))
-        assert seen == ["ieee"]
-        assert settings.fp32_precision == allowed
-    finally:
-        settings.fp32_precision = before
+    monkeypatch.setattr(torch, "mm", lambda x, y: product(taken(x), taken(y)))
+    monkeypatch.setattr(torch.Tensor, "addmm_", lambda t, x, y: add(t, taken(x), taken(y)))
+    weights, x = tensor("q8_0", 16, 4352), draw(32, 4352)
+    reference = exact(x, weights)
+    y = qk.cuda.gemm(weights.to(0), x, act=act)
+    assert relative_error(y.numpy(), reference) < bound(act, "q8_0")
+    if allowed and act != "int8":  # such a product would not do by itself
+        plain = torch.mm(x, torch.from_numpy(dense(weights).astype(np.float32)).T)
+        assert relative_error(plain.numpy(), reference) > bound(act, "q8_0")
+
+
+@pytest.mark.usefixtures("precision")
+def test_tf32_that_another_thread_allows_during_a_product_does_not_reach_it(
+    runtime: EmulatedRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product = torch.mm
+
+    def interrupted(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        torch.backends.cuda.matmul.allow_tf32 = True
+        return product(rounded_to_tf32(x), rounded_to_tf32(y))
+
+    monkeypatch.setattr(torch, "mm", interrupted)
+    weights, x = tensor("q8_0", N, K), draw(12)
+    y = qk.cuda.gemm(weights.to(0), x)
+    assert relative_error(y.numpy(), exact(x, weights)) < bound("int16", "q8_0")
+
+
+def test_the_variable_of_cublas_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    assert _large.tf32_is_allowed()
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    assert not _large.tf32_is_allowed()
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_two_parts_of_a_float_keep_22_bits_and_each_is_exact_in_tf32(size: float) -> None:
+    x = draw(20) * size
+    high, low = _large._parts(x)
+    for part in (high, low):
+        assert torch.equal(part, rounded_to_tf32(part))
+    assert ((high.double() + low.double() - x.double()).abs() <= x.abs().double() * 2**-21).all()
 
 
 @pytest.mark.parametrize("m", [3, 20])

@@ -83,14 +83,21 @@ def test_rows_are_copied_in_pieces(
 def test_weights_with_strides_are_taken(emulator: Emulator, pack: bool) -> None:
     raw = random_weights("q8_0", N, 2 * K)
     columns = qk.QTensor(raw, "q8_0", (N, 2 * K))[:, 256:512]
-    for weights in (columns, columns[::3], qk.QTensor(torch.from_numpy(raw), "q8_0", (N, 2 * K))):
+    tensors = qk.QTensor(torch.from_numpy(raw), "q8_0", (N, 2 * K))
+    single = qk.QTensor(raw[0][None], "q8_0", (1, 2 * K))  # whose rows have a stride of 0
+    repeated = qk.QTensor(np.broadcast_to(raw[0], raw.shape), "q8_0", (N, 2 * K))
+    for weights in (columns, columns[::3], tensors, single, repeated):
         assert (decoded(weights.to(0, pack=pack)) == np.asarray(weights.dequantize())).all()
 
 
 def test_a_stack_is_moved_matrix_by_matrix(emulator: Emulator) -> None:
     stack = qk.QTensor(random_weights("q8_0", 6, 64).reshape(2, 3, -1), "q8_0", (2, 3, 64))
-    with pytest.raises(ValueError, match=r"\(2, 3, 64\) are a stack; move its matrices"):
+    with pytest.raises(ValueError, match=r"\(2, 3, 64\) are no matrix; move the matrices"):
         stack.to("cuda")
+    with pytest.raises(ValueError, match=r"\(64,\) are no matrix; .* w\.reshape\(1, -1\)"):
+        stack[0, 0].to("cuda")
+    with pytest.raises(ValueError, match=r"\(0, 64\) are empty"):
+        stack[0, :0].to("cuda")
     assert stack[1].to("cuda").shape == (3, 64)
 
 

@@ -18,7 +18,7 @@ from gguf_contents import matrix_of
 from gguf_files import F32, Q4_K, Q8_0, Tensor, f32, image
 from qkernels.cli import app
 from qkernels.extract import extract, parse_rows
-from qkernels.extract_files import whole_files
+from qkernels.whole_files import whole_files
 from weights import random_weights
 
 NDArray = np.ndarray[Any, Any]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-import pickle
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,7 @@ def test_blocks_give_the_bits_of_x_with_zeros(fmt: str, isa: str) -> None:
         for w, act in itertools.product(both, ACTS):
             expected = qk.gemv(w, np.where(columns, x, 0), act=act)
             for own in (x, spoilt(x, columns)):
-                y = qk.gated_gemv(w, own, keep, block_k=width, act=act)
+                y = qk.gated_gemv(w, own, gates=keep, block_k=width, act=act)
                 same_bits(y, expected, k, block_k, act, w)
 
 
@@ -129,7 +129,7 @@ def test_groups_of_rows_take_the_columns_of_their_own_gates(fmt: str) -> None:
         keep = np.stack([some(6, seed) for seed in range(groups)])
         keep[-1] = groups == 1
         gates = trained(keep, n, k, block_k, row_group)
-        blocks = qk.gated_gemv(weights, x, gates, bias=bias)
+        blocks = qk.gated_gemv(weights, x, gates=gates, bias=bias)
         panels = qk.gated_gemv(weights.pack(gates=gates), x, bias=bias)
         for group in range(groups):
             rows = slice(group * row_group, (group + 1) * row_group)
@@ -167,10 +167,74 @@ def test_nothing_is_written_where_an_argument_is_wrong() -> None:
         with pytest.raises(ValueError):  # noqa: PT011 (each says something else)
             qk.gated_gemv(packed, vector(k), out=out, **options)
         assert (out == 7).all()
-    lists: list[dict[str, Any]] = [{"out": [0.0] * n}, {"bias": [0.0] * n}]
-    for wrong in lists:
-        with pytest.raises(TypeError, match="must be a NumPy array or a torch tensor, not list"):
+    kinds: list[dict[str, Any]] = [{"out": [0.0] * n}, {"bias": "abc"}, {"act": 3}]
+    for wrong in kinds:
+        with pytest.raises(TypeError, match=r"^(out|bias|act) must be"):
             qk.gated_gemv(packed, vector(k), **wrong)
+
+
+def by_rows(kept: bool) -> tuple[qk.QTensor, GateResult]:
+    """Weights with groups of one row, of which all but the first keep one block or nothing."""
+    gates = np.zeros((8, 2))
+    gates[0] = 1
+    gates[:, 1] = kept
+    return tensor("q4_0", 8, 64), trained(gates, 8, 64, 32, 1)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_call_by_groups_is_checked_as_a_whole(packed: bool, kept: bool) -> None:
+    weights, gates = by_rows(kept)
+    x, bias = vector(64), vector(8)
+    raw = np.array(weights.data)
+    own = qk.QTensor(raw, "q4_0", (8, 64))
+    call = functools.partial(qk.gated_gemv, x=x)
+    if packed:
+        call = functools.partial(call, weights.pack(gates=gates))
+    else:
+        call = functools.partial(call, own, gates=gates)
+    shared = np.concatenate([bias, bias])
+    read_only = np.zeros(8, np.float32)
+    read_only.flags.writeable = False
+    wrong: list[tuple[type[Exception], str, dict[str, Any]]] = [
+        (ValueError, "out shares memory with bias", {"bias": shared[:8], "out": shared[1:9]}),
+        (ValueError, "out is read-only", {"out": read_only}),
+        (ValueError, r"out has shape \(9,\)", {"out": np.zeros(9, np.float32)}),
+        (ValueError, "out has a negative stride", {"out": np.zeros(8, np.float32)[::-1]}),
+        (TypeError, "out has dtype float64", {"out": np.zeros(8)}),
+        (ValueError, r"bias has shape \(9,\)", {"bias": np.zeros(9, np.float32)}),
+        (TypeError, "bias has dtype <c16", {"bias": np.zeros(8, complex)}),
+        (ValueError, "act='int4'", {"act": "int4"}),
+        (TypeError, "act must be a str", {"act": 8}),
+        (ValueError, "threads=0", {"threads": 0}),
+    ]
+    if not packed:
+        over = raw.reshape(-1)[-32:].view(np.float32)
+        wrong.append((ValueError, "out shares memory with weights", {"out": over}))
+    for error, message, options in wrong:
+        before = [np.array(a) for a in (*options.values(), raw, x, bias, shared)]
+        with pytest.raises(error, match=message):
+            call(**options)
+        for array, was in zip((*options.values(), raw, x, bias, shared), before, strict=True):
+            np.testing.assert_array_equal(np.array(array), was)
+    expected = call(bias=bias)
+    for dtype in (np.float16, np.float32):
+        out = np.zeros((8, 2), dtype)[:, 1]
+        assert call(bias=bias, out=out) is out
+        np.testing.assert_array_equal(out, expected.astype(dtype))
+    tensor_out = torch.zeros(8)
+    assert call(bias=torch.from_numpy(bias), out=tensor_out) is tensor_out
+    np.testing.assert_array_equal(tensor_out.numpy(), expected)
+    assert tensor_out._version == 1
+
+
+def test_out_of_another_framework_is_returned_as_it_is() -> None:
+    weights, gates = by_rows(kept=True)
+    mask = np.array([True, False])
+    for options in ({"gates": gates}, {"gates": mask, "block_k": 32}):
+        out = np.zeros(8, np.float32)
+        y = qk.gated_gemv(weights, torch.from_numpy(vector(64)), out=out, **options)
+        assert y is out
 
 
 def test_without_a_single_block_the_result_is_the_bias() -> None:
@@ -181,9 +245,9 @@ def test_without_a_single_block_the_result_is_the_bias() -> None:
     assert packed.nbytes == 0
     for w, gates in ((weights, none), (packed, None)):
         width = None if gates is None else 256
-        y = qk.gated_gemv(w, vector(512), gates, block_k=width, bias=bias)
+        y = qk.gated_gemv(w, vector(512), gates=gates, block_k=width, bias=bias)
         np.testing.assert_array_equal(y, bias)
-        y = qk.gated_gemv(w, vector(512) * np.nan, gates, block_k=width)
+        y = qk.gated_gemv(w, vector(512) * np.nan, gates=gates, block_k=width)
         np.testing.assert_array_equal(y, 0)
 
 
@@ -201,7 +265,7 @@ def test_tensors_give_tensors_and_x_stays_as_it_is(dtype: str) -> None:
     x = torch.from_numpy(vector(256)).to(getattr(torch, dtype))[::2]
     before = x.clone()
     zeroed = x * torch.from_numpy(np.repeat(keep, 32))
-    y = qk.gated_gemv(weights, x, keep, block_k=32)
+    y = qk.gated_gemv(weights, x, gates=keep, block_k=32)
     assert isinstance(y, torch.Tensor)
     np.testing.assert_array_equal(bits(y), bits(qk.gemv(weights, zeroed)))
     y = qk.gated_gemv(weights.pack(gates=keep, block_k=32), x)
@@ -216,7 +280,7 @@ def test_strides_raw_bytes_masks_of_columns_and_out_are_taken() -> None:
     x = vector(256)[::-2].astype(np.float16)
     expected = qk.gemv(raw, np.where(keep, x, np.float16(0)), "q8_0")
     out = np.zeros(19, np.float32)
-    assert qk.gated_gemv(raw, x, keep, "q8_0", out=out, threads=1) is out
+    assert qk.gated_gemv(raw, x, "q8_0", gates=keep, out=out, threads=1) is out
     np.testing.assert_array_equal(bits(out), bits(expected))
 
 
@@ -225,8 +289,8 @@ def test_out_may_be_x_since_x_is_read_first() -> None:
     weights = tensor("q4_0", n, k)
     gates = trained(np.array([[1, 0], [0, 1]]), n, k, 32, 32)
     x = vector(k)
-    expected = qk.gated_gemv(weights, x, gates)
-    np.testing.assert_array_equal(qk.gated_gemv(weights, x, gates, out=x), expected)
+    expected = qk.gated_gemv(weights, x, gates=gates)
+    np.testing.assert_array_equal(qk.gated_gemv(weights, x, gates=gates, out=x), expected)
 
 
 def test_trained_gates_are_those_under_their_threshold() -> None:
@@ -238,7 +302,9 @@ def test_trained_gates_are_those_under_their_threshold() -> None:
     found = qk.gates.train(weights, x, block_k=256, lr="auto", steps=200, l1=0.02)
     assert 0 < found.active < 8
     zeroed = np.where(found.columns(), x[0], 0)
-    np.testing.assert_array_equal(qk.gated_gemv(weights, x[0], found), qk.gemv(weights, zeroed))
+    np.testing.assert_array_equal(
+        qk.gated_gemv(weights, x[0], gates=found), qk.gemv(weights, zeroed)
+    )
     packed = weights.pack(gates=found)
     np.testing.assert_array_equal(packed @ x[0], weights.pack() @ zeroed)
 
@@ -253,20 +319,23 @@ PACKED = W.pack(gates=KEEP, block_k=256)
     ("arguments", "options", "error", "message"),
     [
         ((W, X), {}, TypeError, "gates are missing"),
-        ((W, X, [1.0, 0.0]), {"block_k": 256}, TypeError, "array of bool, not of float64"),
-        ((W, X, KEEP), {}, ValueError, r"a mask of shape \(2,\); k=512 has 512 blocks of 1"),
-        ((W, X, KEEP), {"block_k": 100}, ValueError, "k=512 has 6 blocks of 100"),
-        ((W, X, KEEP), {"block_k": 0}, ValueError, r"block_k=0 is outside 1\.\.512"),
-        ((W, X, KEEP[None]), {"block_k": 256}, ValueError, r"a mask of shape \(1, 2\)"),
-        ((W, X[1:], KEEP), {"block_k": 256}, ValueError, "x has k=511"),
-        ((W, X[None], KEEP), {"block_k": 256}, ValueError, "one vector x"),
-        ((W, list(X), KEEP), {"block_k": 256}, TypeError, "not list"),
-        ((W, qk.quantize_activations(X), KEEP), {}, TypeError, "not Activations"),
-        ((W.data, X, KEEP), {"block_k": 256}, TypeError, "raw weights need fmt"),
-        ((W, X, KEEP), {"block_k": 256, "fmt": "q8_0"}, ValueError, "disagrees"),
-        ((W, X, KEEP), {"block_k": 256, "bias": X}, ValueError, "bias"),
-        ((W, X, KEEP), {"block_k": 256, "act": "int4"}, ValueError, "int4"),
-        ((PACKED, X, KEEP), {"block_k": 256}, TypeError, "give neither"),
+        ((W, X, None, KEEP), {}, TypeError, "positional"),
+        ((W, X, KEEP), {}, TypeError, "the third argument is fmt; give gates by name"),
+        ((W, X), {"gates": np.ma.masked_array(KEEP, KEEP), "block_k": 256}, TypeError, "masked"),
+        ((W, X), {"gates": [1.0, 0.0], "block_k": 256}, TypeError, "array of bool, not of float64"),
+        ((W, X), {"gates": KEEP}, ValueError, r"a mask of shape \(2,\); k=512 has 512 blocks of 1"),
+        ((W, X), {"gates": KEEP, "block_k": 100}, ValueError, "k=512 has 6 blocks of 100"),
+        ((W, X), {"gates": KEEP, "block_k": 0}, ValueError, r"block_k=0 is outside 1\.\.512"),
+        ((W, X), {"gates": KEEP[None], "block_k": 256}, ValueError, r"a mask of shape \(1, 2\)"),
+        ((W, X[1:]), {"gates": KEEP, "block_k": 256}, ValueError, "x has k=511"),
+        ((W, X[None]), {"gates": KEEP, "block_k": 256}, ValueError, "one vector x"),
+        ((W, "abc"), {"gates": KEEP, "block_k": 256}, TypeError, "not str"),
+        ((W, qk.quantize_activations(X)), {"gates": KEEP}, TypeError, "not Activations"),
+        ((W.data, X), {"gates": KEEP, "block_k": 256}, TypeError, "raw weights need fmt"),
+        ((W, X), {"gates": KEEP, "block_k": 256, "fmt": "q8_0"}, ValueError, "disagrees"),
+        ((W, X), {"gates": KEEP, "block_k": 256, "bias": X}, ValueError, "bias"),
+        ((W, X), {"gates": KEEP, "block_k": 256, "act": "int4"}, ValueError, "int4"),
+        ((PACKED, X), {"gates": KEEP, "block_k": 256}, TypeError, "give neither"),
         ((PACKED, X[1:]), {}, ValueError, "x has k=511, the weights have k=512"),
     ],
 )
@@ -280,16 +349,16 @@ def test_what_is_wrong_is_said_with_its_value(
 def test_trained_gates_are_refused_for_other_weights() -> None:
     gates = trained(np.array([1, 0]), 4, 512, 256, None)
     with pytest.raises(ValueError, match=r"gates for weights of \(4, 512\)"):
-        qk.gated_gemv(tensor("q4_k", 4, 256), X[:256], gates)
+        qk.gated_gemv(tensor("q4_k", 4, 256), X[:256], gates=gates)
     with pytest.raises(TypeError, match="block_k=256 is for a mask"):
-        qk.gated_gemv(W, X, gates, block_k=256)
+        qk.gated_gemv(W, X, gates=gates, block_k=256)
     by_rows = trained(np.array([[1, 0], [0, 1]]), 4, 512, 256, 2)
     with pytest.raises(ValueError, match="gates for weights of"):
-        qk.gated_gemv(tensor("q4_k", 5, 512), X, by_rows)
+        qk.gated_gemv(tensor("q4_k", 5, 512), X, gates=by_rows)
     with pytest.raises(TypeError, match="gates by rows take a QTensor"):
-        qk.gated_gemv(W.pack(), X, by_rows)
-    with pytest.raises(ValueError, match=r"bias has shape \(3,\), expected \(4,\)"):
-        qk.gated_gemv(W, X, by_rows, bias=X[:3])
+        qk.gated_gemv(W.pack(), X, gates=by_rows)
+    with pytest.raises(ValueError, match=r"bias has shape \(3,\), the result has n=4"):
+        qk.gated_gemv(W, X, gates=by_rows, bias=X[:3])
 
 
 def test_gates_that_cut_a_formats_blocks_are_not_packed(fmt: str) -> None:
@@ -305,16 +374,14 @@ def test_gates_that_cut_a_formats_blocks_are_not_packed(fmt: str) -> None:
 
 def test_packing_refuses_stacks_and_widths_without_a_mask() -> None:
     stack = qk.QTensor(np.asarray(W.data)[None], "q4_k", (1, 4, 512))
-    with pytest.raises(ValueError, match="pack takes a matrix, not 1 experts"):
+    with pytest.raises(ValueError, match=r"gates take a matrix, not weights of shape \(1,"):
         stack.pack(gates=KEEP, block_k=256)
     with pytest.raises(TypeError, match="block_k=256 is for a mask, and gates are None"):
         W.pack(block_k=256)  # type: ignore[call-overload]
 
 
-def test_packed_gates_are_neither_pickled_nor_inflated() -> None:
-    with pytest.raises(TypeError, match="not pickled"):
-        pickle.dumps(PACKED)
-    with pytest.raises(TypeError, match="do not turn into an array"):
+def test_packed_gates_are_not_inflated() -> None:
+    with pytest.raises(TypeError, match="do not turn into an array; the QTensor has all"):
         np.asarray(PACKED)
 
 

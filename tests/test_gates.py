@@ -268,7 +268,7 @@ def test_what_is_wrong_is_said_with_its_value(
 
 def test_weights_of_other_kinds_are_refused() -> None:
     w = qk.QTensor(tensor("q4_0", 2, 64).data[None], "q4_0", (1, 2, 64))
-    with pytest.raises(ValueError, match="gates take a matrix, not 1 experts"):
+    with pytest.raises(ValueError, match="gates take a matrix, not weights of shape"):
         train(w, np.ones((1, 64)))
     with pytest.raises(TypeError, match="w is packed, and gates take blocks"):
         train(w[0].pack(), np.ones((1, 64)))  # type: ignore[arg-type]

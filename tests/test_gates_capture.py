@@ -110,6 +110,6 @@ def test_gates_of_a_real_matrix_drop_blocks_that_its_activations_do_not_need(
         assert 0.2 < found.sparsity < 0.9
         assert found.relative_error < 0.5
         y = x.astype(np.float64) @ weights.dequantize().astype(np.float64).T  # type: ignore[union-attr]
-        kept = np.stack([qk.gated_gemv(weights, row, found) for row in x])
+        kept = np.stack([qk.gated_gemv(weights, row, gates=found) for row in x])
         error = float(np.linalg.norm(kept - y) / np.linalg.norm(y))
         assert error == pytest.approx(found.relative_error, rel=1e-3)

@@ -21,13 +21,9 @@ SAMPLE = [
     "100,000 times one key",
     "a string past the metadata",
     "an array of 2^63 string values",
-    "arrays in arrays, 10,000 deep",
-    "a product that wraps to 32",
-    "float32 whose bytes wrap to 128",
-    "an alignment that moves the data behind the end",
-    "a depth of 2^63 - 1",
+    "arrays in arrays, 10,000 deep, the last one missing",
 ]
-MOST = 262144  # keys, and tensors
+MANY = 300_000  # keys, and tensors
 
 # Opens files under a limit of 64 MiB beyond what the process has and the file's size. An allocation
 # past it is a MemoryError.
@@ -76,14 +72,14 @@ def test_wrong_files_are_refused_within_64_mib_beyond_their_size(tmp_path: Path)
     assert open_under_limits(*paths) == ["refused"] * 2 * len(SAMPLE)
 
 
-def test_as_many_keys_and_tensors_as_may_be_open_within_the_limits(tmp_path: Path) -> None:
+def test_many_keys_and_tensors_open_within_the_limits(tmp_path: Path) -> None:
     keys, tensors = tmp_path / "keys.gguf", tmp_path / "tensors.gguf"
-    keys.write_bytes(image([key(str(i), "bool", 1) for i in range(MOST)]))
-    table = [f32("0"), *(Tensor(str(i), (1,), F32, b"", offset=0) for i in range(1, MOST))]
+    keys.write_bytes(image([key(str(i), "bool", 1) for i in range(MANY)]))
+    table = [f32("0"), *(Tensor(str(i), (1,), F32, b"", offset=0) for i in range(1, MANY))]
     tensors.write_bytes(image([], table))
     assert processor_time(keys) < 1
     assert processor_time(tensors) < 1
-    assert open_under_limits(keys, tensors) == [f"0 {MOST}"] * 2 + [f"{MOST} 0"] * 2
+    assert open_under_limits(keys, tensors) == [f"0 {MANY}"] * 2 + [f"{MANY} 0"] * 2
 
 
 @pytest.mark.parametrize("last", [b"same", b"%04d"])

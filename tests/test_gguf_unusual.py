@@ -8,16 +8,18 @@ import pytest
 
 import qkernels as qk
 from gguf_files import BLOCKS
-from gguf_unusual_files import UNUSUAL, Array, Matrix, Refused
+from gguf_unusual_files import UNUSUAL, Array, Matrix, Unread
 from weights import block_of
 
 
-def check(file: qk.GGUFFile, name: str, expected: Array | Matrix | Refused) -> None:
-    if isinstance(expected, Refused):
-        with pytest.raises(ValueError, match=expected.message):
-            file[name]
-        return
+def check(file: qk.GGUFFile, name: str, expected: Array | Matrix | Unread) -> None:
     tensor = file[name]
+    if isinstance(expected, Unread):
+        assert isinstance(tensor, qk.UnreadTensor)
+        assert tensor.data.tobytes() == expected.raw
+        with pytest.raises(ValueError, match=expected.message):
+            tensor.dequantize()
+        return
     if isinstance(expected, Matrix):
         assert isinstance(tensor, qk.QTensor)
         assert (tensor.fmt, tensor.shape) == (expected.fmt, expected.shape)

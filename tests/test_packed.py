@@ -1,6 +1,5 @@
 """Packed weights: the same blocks come back, the same bounds hold, and refusals are clear."""
 
-import pickle
 import re
 from typing import Any
 
@@ -214,15 +213,13 @@ def test_what_packed_weights_cannot_do_is_refused() -> None:
         qk.dequantize(packed, rows=slice(0, 2))
     with pytest.raises(TypeError, match="the weights are packed already"):
         packed._weights.pack(1, False)
-    with pytest.raises(TypeError, match=re.escape("call qkernels.dequantize()")):
+    with pytest.raises(TypeError, match=re.escape("call .dequantize()")):
         np.asarray(packed)
-    with pytest.raises(TypeError, match=re.escape("pickle .unpack() instead")):
-        pickle.dumps(packed)
     with pytest.raises(ValueError, match="x has k=63, weights have k=64"):
         qk.gemv(packed, x[:63])
     with pytest.raises(ValueError, match="fmt='q8_0' disagrees with the weights, which are q4_0"):
         qk.gemv(packed, x, "q8_0")
-    with pytest.raises(ValueError, match="pack takes a matrix, not 2 experts"):
+    with pytest.raises(ValueError, match="a stack of 2 matrices; select one"):
         qk.QTensor(np.zeros((2, 4, 36), np.uint8), "q4_0", (2, 4, 64)).pack()
     with pytest.raises(ValueError, match="threads=0 is outside"):
         tensor("q4_0", 4, 64).pack(threads=0)

@@ -97,8 +97,8 @@ def test_a_product_is_right_or_refused(call: tuple[qk.QTensor, NDArray, dict[str
     out = options.get("out")
     before = None if out is None else out.copy()
     y = result_or_refusal(lambda: qk.gemm(w, x, **options))
-    right = x.dtype in FLOATS and x.shape[-1] == w.shape[-1]
-    right = right and ("bias" not in options or options["bias"].dtype in FLOATS)
+    right = x.dtype.kind != "c" and x.shape[-1] == w.shape[-1]
+    right = right and ("bias" not in options or options["bias"].dtype.kind != "c")
     right = right and options.get("bias", np.empty(w.shape[0])).shape == (w.shape[0],)
     right = right and (out is None or out.dtype in FLOATS)
     assert (y is not None) == right
@@ -154,12 +154,10 @@ def test_a_qtensor_is_made_or_refused(fmt: str, data: st.DataObject) -> None:
 @given(st.data())
 def test_a_slice_is_the_same_slice_of_the_weights_or_refused(data: st.DataObject) -> None:
     w = data.draw(weights_of())
+    rows, row = st.slices(w.shape[0]), st.integers(-w.shape[0], w.shape[0] - 1)
+    columns = st.slices(w.shape[1])
     index = data.draw(
-        st.one_of(
-            st.slices(w.shape[0]),
-            st.tuples(st.slices(w.shape[0]), st.slices(w.shape[1])),
-            st.tuples(st.integers(-2, 2), st.slices(w.shape[1])),
-        )
+        st.one_of(rows, row, st.tuples(rows, columns), st.tuples(row, columns)),
     )
     part = result_or_refusal(lambda: w[index])
     if part is not None:

@@ -34,7 +34,7 @@ def test_data_is_kept_without_a_copy(fmt: str) -> None:
 def test_slices_are_views_of_the_same_bytes(fmt: str) -> None:
     w = tensor(fmt, 10, 512)
     dense = w.dequantize()
-    for index in (slice(2, 5), slice(None, None, 3), slice(-3, None), slice(9, 100)):
+    for index in (slice(2, 5), slice(None, None, 3), slice(-3, None), slice(9, 100), 4, -1):
         part = w[index]
         assert np.shares_memory(part.data, w.data)
         np.testing.assert_array_equal(part.dequantize(), dense[index])
@@ -69,25 +69,6 @@ def test_experts_are_selected_as_matrices(fmt: str) -> None:
         np.testing.assert_array_equal(stack[e] @ x, qk.gemv(raw[e], x, fmt))
     np.testing.assert_array_equal(stack.dequantize(), reference(raw, fmt))
     np.testing.assert_array_equal(stack[1:, 2:4].dequantize(), reference(raw, fmt)[1:, 2:4])
-    with pytest.raises(ValueError, match=r"weights hold 3 experts; select one, as in weights\[0\]"):
-        qk.gemv(stack, x)
-    with pytest.raises(IndexError, match="expert 3 is outside the 3 experts"):
-        stack[3]
-
-
-@pytest.mark.parametrize(
-    ("index", "error", "message"),
-    [
-        (3, TypeError, r"index 3 in dimension 0 is not a slice: a single row is w\[i:i\+1\]"),
-        (slice(None, None, -1), ValueError, "runs backwards"),
-        (slice(4, 4), ValueError, r"slice slice\(4, 4, None\) of 10 selects nothing"),
-        ((slice(None), slice(None), slice(None)), IndexError, "3 indices for 2 dimensions"),
-        ("a", TypeError, "not a slice"),
-    ],
-)
-def test_wrong_indices_are_refused(index: object, error: type, message: str) -> None:
-    with pytest.raises(error, match=message):
-        tensor("q4_0", 10, 64)[index]  # type: ignore[index]
 
 
 def test_weights_are_never_inflated_by_accident() -> None:
@@ -98,11 +79,12 @@ def test_weights_are_never_inflated_by_accident() -> None:
         np.ones(4, np.float32) @ w
 
 
-def test_copies_and_pickles_hold_the_same_weights(fmt: str) -> None:
+def test_copies_are_the_weights_themselves_and_pickles_hold_their_bytes(fmt: str) -> None:
     w = tensor(fmt, 4, 256)[1:3]
-    for other in (pickle.loads(pickle.dumps(w)), copy.deepcopy(w)):
-        assert (other.fmt, other.shape) == (w.fmt, w.shape)
-        np.testing.assert_array_equal(other.data, w.data)
+    assert copy.copy(w) is copy.deepcopy(w) is w
+    other = pickle.loads(pickle.dumps(w))
+    assert (other.fmt, other.shape) == (w.fmt, w.shape)
+    np.testing.assert_array_equal(other.data, w.data)
 
 
 @pytest.mark.parametrize(
@@ -118,9 +100,10 @@ def test_copies_and_pickles_hold_the_same_weights(fmt: str) -> None:
         (np.zeros((2, 18), np.uint8), "q4_0", (2, 0), ValueError, "k=0; weights need k >= 1"),
         (np.zeros((2, 18), np.uint8), "q4_0", (2, -1), ValueError, "k=-1"),
         (np.zeros((2, 18), np.uint8), "q4_0", (2**62, 2**62), ValueError, "needs|pass"),
-        (np.zeros((2, 18), np.uint8), "q4_0", (32,), ValueError, "has 1 dimensions"),
-        (np.zeros(18, np.uint8), "q4_0", (1, 32), ValueError, r"weights have shape \(18,\)"),
-        (np.zeros((0, 18), np.uint8), "q4_0", (0, 32), ValueError, r"\(0, 18\): empty"),
+        (np.zeros((2, 18), np.uint8), "q4_0", (32,), ValueError, r"data, which holds \(2, 32\)"),
+        (np.zeros(18, np.uint8), "q4_0", (1, 32), ValueError, r"data, which holds \(32,\)"),
+        (np.zeros((2, 18), np.uint8), "q4_0", (), ValueError, r"shape \(\) has no dimensions"),
+        (np.zeros((), np.uint8), "q4_0", (32,), ValueError, "weights have no dimensions"),
         (np.zeros((2, 36), np.uint8)[:, ::2], "q4_0", (2, 32), ValueError, "must be contiguous"),
         (np.zeros((2, 18), np.uint8)[::-1], "q4_0", (2, 32), ValueError, "negative stride"),
         ([[0] * 18], "q4_0", (1, 32), TypeError, "a NumPy array or a torch tensor, not list"),

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import qkernels as qk
 from gguf_contents import matrix_of
-from gguf_files import UNKNOWN, Tensor, image
+from gguf_files import UNKNOWN, Tensor, f32, image
 from qkernels import cli_tools, quantize_file
 from qkernels.cli import app
 from qkernels.imatrix import Imatrix
@@ -137,7 +137,7 @@ def test_importance_weighs_the_columns_of_each_expert(path: Path, out: Path) -> 
     matrix.write_bytes(legacy(entries))
     result = invoke(path, out, "--type", "q4_k", "--imatrix", matrix)
     assert result.exit_code == 0, result.stderr
-    assert "4 of 6 have no importance in the matrix" in result.stdout
+    assert "4 of 6 are quantised without importance" in result.stdout
     with qk.load_gguf(out) as file:
         assert file.metadata["quantize.imatrix.file"] == str(matrix)
         assert file.metadata["quantize.imatrix.entries_count"] == 2
@@ -236,11 +236,22 @@ def test_a_part_of_a_model_is_refused(tmp_path: Path, out: Path) -> None:
     assert "is one of 3 parts; merge them first" in result.stderr
 
 
-def test_a_tensor_of_an_unknown_type_is_refused(tmp_path: Path, out: Path) -> None:
-    (tmp_path / "a.gguf").write_bytes(image(tensors=[Tensor("odd", (7,), UNKNOWN, bytes(7))]))
+def test_a_tensor_of_an_unknown_type_is_copied(tmp_path: Path, out: Path) -> None:
+    raw = bytes(range(96))
+    tensors = [Tensor("odd", (7,), UNKNOWN, raw), f32("v")]
+    (tmp_path / "a.gguf").write_bytes(image(tensors=tensors))
     result = invoke(tmp_path / "a.gguf", out, "--type", "q8_0")
-    assert result.exit_code == 1
-    assert "tensor 'odd' is type 777, which is not read" in result.stderr
+    assert result.exit_code == 0, result.stderr
+    odd = qk.load_gguf(out)["odd"]
+    assert isinstance(odd, qk.UnreadTensor)
+    assert (odd.type_id, odd.shape, odd.data.tobytes()) == (UNKNOWN, (7,), raw)
+
+
+def test_a_tensor_at_fault_is_refused(tmp_path: Path, out: Path) -> None:
+    (tmp_path / "a.gguf").write_bytes(image(tensors=[f32("v"), f32("odd", offset=1 << 40)]))
+    result = invoke(tmp_path / "a.gguf", out, "--type", "q8_0")
+    assert (result.exit_code, out.exists()) == (1, False)
+    assert "tensor 'odd' has offset 1099511627776 into the data" in result.stderr
 
 
 def test_a_weight_that_is_not_finite_is_named_and_the_old_file_stays(
@@ -253,8 +264,8 @@ def test_a_weight_that_is_not_finite_is_named_and_the_old_file_stays(
     result = invoke(tmp_path / "a.gguf", out, "--type", "q4_k")
     assert result.exit_code == 1
     assert (
-        "tensor 'bad.weight', from row 0 on: a holds a NaN or an infinity in row 2, column 7"
-        in (result.stderr)
+        "tensor 'bad.weight': it holds a NaN or an infinity in row 2, column 7; q4_k has none;"
+        " --keep 'bad.weight=f32' keeps all of it" in (result.stderr)
     )
     assert out.read_bytes() == b"old"
     assert list(out.parent.iterdir()) == [out]
@@ -265,7 +276,7 @@ import sys, time
 from qkernels import quantize_file
 from qkernels.cli import app
 
-unhurried = quantize_file.quantize
+unhurried = quantize_file.quantize_part
 
 def slowly(*arguments, **options):
     made = unhurried(*arguments, **options)
@@ -273,7 +284,7 @@ def slowly(*arguments, **options):
     time.sleep(60)
     return made
 
-quantize_file.quantize = slowly
+quantize_file.quantize_part = slowly
 app(sys.argv[1:])
 """
 

@@ -9,7 +9,9 @@ import gguf
 import numpy as np
 import pytest
 
+import qkernels as qk
 from qkernels.imatrix import load_imatrix
+from qkernels.quantize_file import quantize_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,9 +101,6 @@ GOOD = legacy({"w": (1, np.ones(8))})
             struct.pack("<i", 1) + text("w") + struct.pack("<ii", 1, 2**31 - 1),
             r"values of 'w' of 8",
         ),
-        (legacy({"w": (1, np.array([1.0, -1.0]))}), r"'w' holds a value that is negative or not"),
-        (legacy({"w": (1, np.array([np.nan]))}), r"'w' holds a value that is negative or not"),
-        (legacy({"w": (1, np.array([np.inf]))}), r"'w' holds a value that is negative or not"),
     ],
 )
 def test_a_file_at_fault_is_refused(tmp_path: Path, raw: bytes, message: str) -> None:
@@ -111,21 +110,61 @@ def test_a_file_at_fault_is_refused(tmp_path: Path, raw: bytes, message: str) ->
         load_imatrix(path)
 
 
-def test_sums_and_counts_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
-    path = write_gguf(tmp_path / "m.gguf", {"w": (np.ones(8), np.ones(3))})
-    with pytest.raises(ValueError, match="'w' has 8 sums and 3 counts"):
-        load_imatrix(path)
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("form", ["legacy", "gguf"])
+def test_an_entry_at_fault_is_refused_where_its_tensor_asks_for_it(
+    tmp_path: Path, form: str, value: float
+) -> None:
+    bad, good = np.array([1.0, value]), np.ones(2)
+    if form == "legacy":
+        path = tmp_path / "m.dat"
+        path.write_bytes(legacy({"bad": (1, bad), "good": (1, good)}))
+    else:
+        counts = np.ones(1)
+        path = write_gguf(tmp_path / "m.gguf", {"bad": (bad, counts), "good": (good, counts)})
+    found = load_imatrix(path)
+    np.testing.assert_array_equal(found.factors("good", (4, 2)), [1, 1])
+    with pytest.raises(ValueError, match=r"m\..*: entry 'bad' holds a value that is negative or"):
+        found.factors("bad", (4, 2))
 
 
-def test_sums_without_counts_are_refused(tmp_path: Path) -> None:
+def test_sums_and_counts_that_do_not_belong_together_are_refused_when_used(
+    tmp_path: Path,
+) -> None:
+    one = (np.ones(8), np.ones(1))
+    path = write_gguf(tmp_path / "m.gguf", {"w": (np.ones(8), np.ones(3)), "good": one})
+    found = load_imatrix(path)
+    assert found.factors("good", (4, 8)) is not None
+    with pytest.raises(ValueError, match=r"m\.gguf: 'w' has 8 sums and 3 counts"):
+        found.factors("w", (4, 8))
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_matrix_that_is_kept_in_floats_asks_for_no_importance(tmp_path: Path, keep: bool) -> None:
+    matrix = np.ones((4, 32), np.float32)
+    qk.save_gguf(tmp_path / "a.gguf", {"blk.0.w.weight": matrix, "blk.1.w.weight": matrix})
+    (tmp_path / "m.dat").write_bytes(
+        legacy({"blk.0.w.weight": (1, np.full(32, np.nan)), "blk.1.w.weight": (1, np.ones(32))})
+    )
+    kept = (("blk.0.*", "f16"),) if keep else ()
+    with qk.load_gguf(tmp_path / "a.gguf") as file:
+        arguments: dict[str, Any] = {"imatrix": load_imatrix(tmp_path / "m.dat"), "keep": kept}
+        if keep:
+            quantize_file(file, tmp_path / "b.gguf", "q4_0", **arguments)
+        else:
+            with pytest.raises(ValueError, match=r"entry 'blk.0.w.weight' holds a value"):
+                quantize_file(file, tmp_path / "b.gguf", "q4_0", **arguments)
+
+
+def test_sums_without_counts_are_refused_when_used(tmp_path: Path) -> None:
     writer = gguf.GGUFWriter(tmp_path / "m.gguf", "")
     writer.add_tensor("w.in_sum2", np.ones(8, np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with pytest.raises(ValueError, match=r"has 'w.in_sum2' and no 'w.counts'"):
-        load_imatrix(tmp_path / "m.gguf")
+    with pytest.raises(ValueError, match=r"is 'w.in_sum2' and no 'w.counts'"):
+        load_imatrix(tmp_path / "m.gguf").factors("w", (4, 8))
 
 
 def test_a_missing_file_is_an_oserror(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 import qkernels as qk
 from gguf_contents import matrix_of
+from qkernels import _core
 from test_properties import bounded
 from weights import SANITIZED
 
@@ -21,6 +22,9 @@ NDArray = np.ndarray[Any, Any]
 EXAMPLES = 20 if SANITIZED else 120
 FLOATS = ("f32", "f16", "bf16")
 BLOCKS = [fmt for fmt in qk.formats() if qk.can_quantize(fmt) and fmt not in FLOATS]
+SEARCHED = sorted(  # with and without importance
+    {fmt for fmt in BLOCKS if _core.takes_importance(fmt)} - {"q4_0", "q4_1", "q5_0", "q5_1"}
+)
 WITHOUT_MIN = sorted({*BLOCKS} - {"q4_1", "q5_1", "q2_k", "q4_k", "q5_k", "q8_ks"})
 # The largest difference from a weight in units of the superblock's largest weight: half a step
 # between quants, or where the largest is clipped that of the clipped one.
@@ -75,12 +79,10 @@ def test_a_power_of_two_scales_the_result(fmt: str, weights: NDArray, factor: fl
 
 
 @bounded(EXAMPLES)
-@given(st.sampled_from(BLOCKS), rows(), st.booleans())
+@given(st.sampled_from(SEARCHED), rows(), st.booleans())
 def test_importance_of_one_value_is_none_at_all_for_searched_formats(
     fmt: str, weights: NDArray, tiny: bool
 ) -> None:
-    if fmt in ("q4_0", "q4_1", "q5_0", "q5_1"):  # these are searched under importance alone
-        return
     importance = np.full(weights.shape[1], 1e-30 if tiny else 7.0, np.float32)
     np.testing.assert_array_equal(
         qk.quantize(weights, fmt, imatrix=importance).data, qk.quantize(weights, fmt).data

@@ -114,6 +114,38 @@ def test_infinite_logits_are_drawn_or_never_drawn() -> None:
     assert drawn(logits, draws=50)[9] == 1
 
 
+ODD = np.array([np.inf, -np.inf, 3e38, -3e38, 1e-45, -0.0, 0.0, 1.0], np.float32)
+EXTREMES: dict[str, list[Any]] = {
+    "temperature": [0.0, 5e-324, 1e-40, 1.0, 1e300],
+    "top_k": [0, 1, 3, 1 << 62],
+    "top_p": [0.0, 5e-324, 0.9, 1.0],
+    "min_p": [0.0, 5e-324, 0.05, 1.0],
+    "repetition_penalty": [5e-324, 1.0, 1e300],
+}
+
+
+def test_odd_logits_and_extreme_options_give_a_token_of_the_likeliest_kind() -> None:
+    rng = np.random.default_rng(0)
+    for seed in range(400):
+        options = {name: values[rng.integers(len(values))] for name, values in EXTREMES.items()}
+        logits = rng.choice(ODD, rng.integers(1, 40))
+        one = sampler(**options, seed=seed)
+        for token in rng.integers(-1, 50, 8):
+            one.accept(int(token))
+        assert 0 <= one.choose(logits) < len(logits), (options, logits)
+
+
+def test_options_are_heard_in_float64() -> None:
+    logits = np.array([1.0, 1.0 - 2**-23], np.float32)
+    # Of float32 it would be 0 or infinite.
+    assert drawn(logits, draws=200, temperature=1e-300)[0] == 1
+    assert 0.3 < drawn(logits, draws=500, temperature=1e300)[0] < 0.7
+    with pytest.raises(ValueError, match=r"temperature=-1e\+300, expected 0 or more"):
+        sampler(temperature=-1e300)
+    with pytest.raises(ValueError, match="top_p=1 and min_p=0, expected 0 to 1"):
+        sampler(top_p=1 + 2**-50)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import platform
+import shutil
 
 import pytest
 
-from check_isa_symbols import ROOT, compile_object, known_isas
+from check_isa_symbols import ROOT, compile_object, compiler, known_isas
 from count_stream_instructions import KERNELS, Loop, kernels_of
 
-pytestmark = pytest.mark.skipif(
-    platform.machine() not in ("x86_64", "AMD64"), reason="reads x86 instructions"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        platform.machine() not in ("x86_64", "AMD64"), reason="reads x86 instructions"
+    ),
+    pytest.mark.skipif(
+        compiler() is None or shutil.which("objdump") is None,
+        reason="no C++ compiler and objdump in the PATH",
+    ),
+]
 
 # An ISA's multiplication, and the register it is made in.
 MULTIPLIES = {

@@ -33,6 +33,64 @@ def test_the_default_is_the_processors_this_process_may_use() -> None:
     assert result.stdout.strip() == "1", result.stderr
 
 
+FOLLOWS = """
+import os, qkernels as qk, numpy as np
+w = qk.QTensor(np.ones((64, 544), np.uint8), "q8_0", (64, 512))
+x = np.ones(512, np.float32)
+
+def threads_on(processors):
+    os.sched_setaffinity(0, processors)
+    qk.gemv(w, x)
+    return qk.info()["threads"]
+
+every = sorted(os.sched_getaffinity(0))
+print([threads_on(every[:n]) == n for n in (len(every), 1, len(every))])
+"""
+
+
+def test_the_default_follows_the_affinity_mask() -> None:
+    assert run(FOLLOWS).stdout == "[True, True, True]\n"
+
+
+def test_a_forked_child_has_a_default_of_its_own() -> None:
+    code = "if (child := os.fork()) == 0:\n    print(threads_on(every[:1]), flush=True)\n"
+    code += "    os._exit(0)\nos.waitpid(child, 0)\nprint(qk.info()['threads'] == len(every))\n"
+    assert run(FOLLOWS + code).stdout == "[True, True, True]\n1\nTrue\n"
+
+
+def threads_with(**environment: str) -> str:
+    result = run("import qkernels as q; print(q.info()['threads'])", **environment)
+    return result.stdout.strip() or result.stderr
+
+
+@pytest.mark.parametrize(
+    ("own", "of_openmp", "expected"),
+    [
+        ("7", "3", 7), ("", "3", 3), ("", "3,2", 3), ("256", "", 256), ("", "1000", 256),
+    ],
+)  # fmt: skip
+def test_the_environment_sets_the_default(own: str, of_openmp: str, expected: int) -> None:
+    assert threads_with(QKERNELS_THREADS=own, OMP_NUM_THREADS=of_openmp) == str(expected)
+
+
+@pytest.mark.parametrize("value", ["0", "many", "3x"])
+def test_openmps_variable_is_ignored_where_it_is_no_number(value: str) -> None:
+    usual = run("import os; print(len(os.sched_getaffinity(0)))").stdout.strip()
+    assert threads_with(QKERNELS_THREADS="", OMP_NUM_THREADS=value) == usual
+
+
+@pytest.mark.parametrize("value", ["0", "257", "4,2", "9" * 20])
+def test_a_wrong_number_of_threads_is_a_clear_error_at_import(value: str) -> None:
+    error = threads_with(QKERNELS_THREADS=value)
+    message = f"ImportError: QKERNELS_THREADS='{value}' is not a number of threads, 1 to 256"
+    assert message in error
+
+
+def test_set_num_threads_is_heard_before_the_environment() -> None:
+    code = "import qkernels as q; q.set_num_threads(5); print(q.info()['threads'])"
+    assert run(code, QKERNELS_THREADS="7", OMP_NUM_THREADS="3").stdout == "5\n"
+
+
 def test_num_threads_holds_inside_its_block_and_thread() -> None:
     before = _threads.current()
     seen: list[int] = []

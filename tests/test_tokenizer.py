@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,14 +103,13 @@ def test_decoding_refuses_an_unknown_id(tokenizer: Tokenizer, token: int) -> Non
     [
         ("model", "bert", "tokenizer.ggml.model is 'bert', supported is 'gpt2', 'llama'"),
         ("pre", "tekken", "tokenizer.ggml.pre is 'tekken', supported is 'default', 'gpt-2', "),
-        ("pre", None, "tokenizer.ggml.pre is missing, supported is 'default'"),
         ("tokens", None, "tokenizer.ggml.tokens is missing"),
         ("tokens", ["a", "b", "a"], "tokenizer.ggml.tokens holds 'a' more than once"),
-        ("merges", ["ab"], "tokenizer.ggml.merges holds 'ab', expected two tokens"),
-        ("merges", ["q zz"], "tokenizer.ggml.merges does not fit the tokens"),
+        ("merges", None, "tokenizer.ggml.merges is missing"),
         ("token_type", [1, 2], "tokenizer.ggml.token_type is not a list with one value a token"),
         ("add_bos_token", "yes", "tokenizer.ggml.add_bos_token is 'yes', expected true or false"),
-        ("bos_token_id", 1 << 30, "bos_token_id is 1073741824, the vocabulary has"),
+        ("bos_token_id", "1", "bos_token_id is '1', expected the id of a token"),
+        ("eos_token_id", True, "eos_token_id is True, expected the id of a token"),
     ],
 )
 def test_bad_metadata_is_named(
@@ -118,6 +120,97 @@ def test_bad_metadata_is_named(
         metadata[f"tokenizer.ggml.{key}"] = value
     with pytest.raises(ValueError, match=message):
         Tokenizer.from_metadata(metadata)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "note"),
+    [
+        ("pre", None, "tokenizer.ggml.pre is missing: texts are split as by 'default'"),
+        ("pre", "", "tokenizer.ggml.pre is missing: texts are split as by 'default'"),
+        ("merges", ["ab", "q ", " q"], "tokenizer.ggml.merges holds 'ab', which is no two tokens"),
+        ("bos_token_id", 1 << 30, "bos_token_id is 1073741824, and the vocabulary has 290 tokens"),
+        ("eos_token_id", (1 << 32) - 1, "eos_token_id is 4294967295, and the vocabulary has 290"),
+        ("eos_token_id", -1, "eos_token_id is -1, and the vocabulary has 290 tokens"),
+        ("fim_pad_token_id", 290, "fim_pad_token_id is 290, and the vocabulary has 290 tokens"),
+        ("token_type", [1] * 300, "token_type has 300 values for 290 tokens; the rest is ignored"),
+    ],
+)
+def test_what_llama_cpp_passes_over_is_a_warning(
+    metadata: dict[str, object], key: str, value: object, note: str
+) -> None:
+    metadata[f"tokenizer.ggml.{key}"] = value
+    with pytest.warns(UserWarning, match=note):
+        tokenizer = Tokenizer.from_metadata(metadata)
+    assert tokenizer.decode(tokenizer.encode("The capital")) == "The capital"
+
+
+def test_a_begin_that_the_file_does_not_name_is_llama_cpps(metadata: dict[str, object]) -> None:
+    metadata |= {"tokenizer.ggml.bos_token_id": None, "tokenizer.ggml.add_bos_token": True}
+    with pytest.warns(UserWarning, match="there is no tokenizer.ggml.bos_token_id: it is taken to"):
+        assert Tokenizer.from_metadata(metadata).encode("The") == [11, 260]
+    metadata["tokenizer.ggml.pre"] = "chatglm-bpe"
+    with pytest.warns(UserWarning, match="there is no tokenizer.ggml.bos_token_id: they have none"):
+        assert Tokenizer.from_metadata(metadata).encode("The") == [260]
+
+
+def test_tokens_without_a_spelling_are_told_apart(metadata: dict[str, object]) -> None:
+    tokens = list_of(metadata, "tokens")
+    metadata["tokenizer.ggml.tokens"] = [*tokens[:250], "", "", *tokens[252:]]
+    tokenizer = Tokenizer.from_metadata(metadata)
+    assert [tokenizer.spelling(i) for i in (250, 251)] == ["[EMPTY_250]", "[EMPTY_251]"]
+    assert tokenizer.encode("The") == [260]
+
+
+def test_a_token_that_is_not_utf_8_spoils_nothing(metadata: dict[str, object]) -> None:
+    expected = Tokenizer.from_metadata(metadata).encode("The capital of")
+    odd = b"\xff\xfe".decode("utf-8", "surrogateescape")
+    metadata["tokenizer.ggml.tokens"] = [*list_of(metadata, "tokens"), odd]
+    metadata["tokenizer.ggml.token_type"] = [*list_of(metadata, "token_type"), 1]
+    metadata["tokenizer.ggml.merges"] = [*list_of(metadata, "merges"), f"a {odd}"]
+    tokenizer = Tokenizer.from_metadata(metadata)
+    assert tokenizer.encode("The capital of") == expected
+    assert list(tokenizer._bytes_of(len(tokenizer) - 1)) == [0xFF, 0xFE]
+
+
+def test_merges_may_pass_through_what_is_no_token(metadata: dict[str, object]) -> None:
+    plain = Tokenizer.from_metadata(metadata)
+    x, y, z = (plain.encode(letter)[0] for letter in "xyz")
+    metadata["tokenizer.ggml.tokens"] = [*list_of(metadata, "tokens"), "xyz", "yz"]
+    metadata["tokenizer.ggml.token_type"] = [*list_of(metadata, "token_type"), 1, 1]
+    merges = [*list_of(metadata, "merges"), "x y", "y z", "xy z", "Ġ q"]
+    metadata["tokenizer.ggml.merges"] = merges
+    tokenizer = Tokenizer.from_metadata(metadata)
+    assert tokenizer.encode("xyz") == [290]
+    assert tokenizer.encode("yz") == [291]
+    # As in llama.cpp, what is left and is no token is spelled by its bytes, if those are tokens.
+    assert tokenizer.encode("xyx z") == [x, y, x, *plain.encode(" "), z]
+    assert tokenizer.encode(" q") == plain.encode("q")
+
+
+def test_bytes_are_utf_8(tokenizer: Tokenizer) -> None:
+    expected = tokenizer.encode("façade")
+    for value in (b"fa\xc3\xa7ade", bytearray(b"fa\xc3\xa7ade"), memoryview(b"fa\xc3\xa7ade")):
+        assert tokenizer.encode(value) == expected
+    with pytest.raises(ValueError, match="the text is not valid UTF-8"):
+        tokenizer.encode(b"fa\xe7ade")
+
+
+@pytest.mark.parametrize("ids", ["12", b"12", 12, [True], [1.0], ["1"], {1: 2}, {1, 2}, [[1]]])
+def test_what_is_no_sequence_of_ids_is_not_decoded(tokenizer: Tokenizer, ids: Any) -> None:
+    with pytest.raises(TypeError, match="ids "):
+        tokenizer.decode(ids)
+
+
+@pytest.mark.parametrize("text", [3, None, ["a"], True])
+def test_what_is_no_text_is_not_encoded(tokenizer: Tokenizer, text: Any) -> None:
+    with pytest.raises(TypeError, match="the text is text, or UTF-8 bytes of it, not "):
+        tokenizer.encode(text)
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_a_tokenizer_is_copied_and_pickled(tokenizer: Tokenizer, how: Any) -> None:
+    text = "<|im_start|>The capital<|im_end|>"
+    assert how(tokenizer).encode(text) == tokenizer.encode(text)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 from gguf_files import array_key, image, key
 
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
+UNDEFINED, NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(7)
 SPECIAL = {"<s>": CONTROL, "</s>": CONTROL, "<|im_start|>": CONTROL, "<tool>": USER_DEFINED}
 # Merges over every border at which some pre-tokenizer splits. `Ġ` is a space, `Ċ` a line's end.
 MERGES = [
@@ -78,12 +78,53 @@ def sentence_piece(**changes: Any) -> dict[str, Any]:
     }
 
 
+# Spellings of special tokens, and types that do not say so.
+ODD_TYPES = {
+    **{"<|im_end|>": NORMAL, "<|eot_id|>": USER_DEFINED, "<EOT>": UNUSED, "<|end|>": UNDEFINED},
+    **{"[EOS]": BYTE, "<turn|>": NORMAL, "<|fim_prefix|>": NORMAL, "<|fim_pad|>": NORMAL},
+    **{"<a>": CONTROL, "a>b1": USER_DEFINED, "<a>bb": UNKNOWN, "<|channel|>": CONTROL},
+    **{"<c>": NORMAL, "<|return|>": CONTROL, "<|call|>": NORMAL, "bab<a>": CONTROL},
+}
+SPECIAL_TEXTS = [
+    "ab<|im_end|>ab<|eot_id|>",
+    "<EOT><|end|>[EOS]",
+    "<turn|> ab <|fim_prefix|>ab<|fim_pad|>",
+    "<a>bb a>b1 <a>b1 bab<a>bb",
+    "a<a><a>b11bab<a>b1",
+    "<|channel|>a<|return|><|call|><c>",
+    "<|im_end|",
+    "<<a>><s></s> <s>",
+]
+
+
+def with_odd_types(metadata: dict[str, Any], *, typed: bool = True) -> dict[str, Any]:
+    """A vocabulary with special tokens of the wrong types, or of none."""
+    found = dict(metadata)
+    found["tokenizer.ggml.tokens"] = [*metadata["tokenizer.ggml.tokens"], *ODD_TYPES]
+    kinds = found.pop("tokenizer.ggml.token_type")
+    if typed:
+        found["tokenizer.ggml.token_type"] = [*kinds, *ODD_TYPES.values()]
+    if "tokenizer.ggml.scores" in found:
+        scores = metadata["tokenizer.ggml.scores"]
+        found["tokenizer.ggml.scores"] = [*scores, *(0.0 for _ in ODD_TYPES)]
+    return found
+
+
 # What is encoded in tests/data/tokenizer_ids.json, by name.
+SPLITS = ("default", "gpt-2", "smollm", "llama-bpe", "dbrx", "qwen2")
 VOCABULARIES = {
-    **{pre: byte_level(pre) for pre in ("default", "gpt-2", "smollm", "llama-bpe", "qwen2")},
+    **{pre: byte_level(pre) for pre in SPLITS},
     "sentence-piece": sentence_piece(),
     "sentence-piece without a space before": sentence_piece(add_space_prefix=False),
     "sentence-piece with both ends": sentence_piece(add_bos_token=True, add_eos_token=True),
+}
+# Beside SPECIAL_TEXTS, in the same file.
+SPECIALS = {
+    "gpt-2, odd types": with_odd_types(byte_level("gpt-2")),
+    "gpt-2, no types": with_odd_types(byte_level("gpt-2"), typed=False),
+    "llama-bpe, odd types": with_odd_types(byte_level("llama-bpe")),
+    "sentence-piece, odd types": with_odd_types(sentence_piece()),
+    "sentence-piece, no types": with_odd_types(sentence_piece(), typed=False),
 }
 KINDS = {str: "string", int: "int32", float: "float32", bool: "bool"}
 

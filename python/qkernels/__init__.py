@@ -23,6 +23,7 @@ from .gated import GatedTensor
 from .gguf_file import GGUFFile, load_gguf
 from .packed import PackedTensor
 from .tensor import QTensor
+from .unread import UnreadTensor
 
 if TYPE_CHECKING:
     from .save import save_gguf
@@ -36,6 +37,7 @@ __all__ = [
     "KVCache",
     "PackedTensor",
     "QTensor",
+    "UnreadTensor",
     "attention",
     "attention_scores",
     "can_quantize",

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from . import _core, _threads
-from ._frameworks import empty, is_torch, plain, real
+from ._arrays import integers, shown
+from ._base import Made
+from ._frameworks import integer, real
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TypeVar
 
+    import numpy as np
     import torch
 
     from ._frameworks import Array
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     A = TypeVar("A", "np.ndarray[Any, Any]", "torch.Tensor")
 
 
-class KVCache:
+class KVCache(Made):
     """The keys and values of one layer, which grow by appending, as attention reads them.
 
     Args:
@@ -30,6 +30,8 @@ class KVCache:
         capacity: the most positions it will hold. Its memory is reserved at once; the system
             provides it as it is first written.
         dtype: how they are kept: "float16" (rounded to nearest; past 65504 infinite) or "float32".
+
+    Copies and pickles hold the same positions, in memory of their own.
 
     Any number of threads may attend at once; `append` and `truncate` wait for them, and they for
     those.
@@ -51,14 +53,15 @@ class KVCache:
         """Append keys and values for the next positions.
 
         Args:
-            k: shape (kv_heads, tokens, head_dim), in float32, float16 or bfloat16, any strides.
+            k: shape (kv_heads, tokens, head_dim), of real numbers, any strides. In a float16
+                cache what is past 65504 is kept as infinite, and attention with it is NaN.
             v: the same.
 
         Raises:
             TypeError: an argument of the wrong kind or dtype.
             ValueError: a wrong shape, or more positions than the capacity. Nothing is appended.
         """
-        self._cache.append(plain(k, "k"), plain(v, "v"), _threads.resolve(None))
+        self._cache.append(k, v, _threads.resolve(None))
 
     def truncate(self, length: int) -> None:
         """Forget the positions from `length` on.
@@ -97,12 +100,25 @@ class KVCache:
         """The bytes reserved for all positions."""
         return self._cache.nbytes
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the sizes and what was appended."""
+        k, v = (array.astype(self.dtype) for array in self._cache.contents())
+        return _filled, (self.kv_heads, self.head_dim, self.capacity, self.dtype, k, v)
+
     def __repr__(self) -> str:
         """Shape, dtype and size in one line."""
         return (
             f"KVCache(kv_heads={self.kv_heads}, head_dim={self.head_dim}, {len(self)} of "
             f"{self.capacity} positions, {self.dtype}, {self.nbytes:,} bytes)"
         )
+
+
+def _filled(kv_heads: int, head_dim: int, capacity: int, dtype: str, k: Array, v: Array) -> KVCache:
+    """What a pickle becomes."""
+    cache = KVCache(kv_heads, head_dim, capacity, dtype)
+    if k.shape[1] > 0:
+        cache.append(k, v)
+    return cache
 
 
 def _count(value: object, name: str) -> int:
@@ -112,9 +128,9 @@ def _count(value: object, name: str) -> int:
         TypeError: not an integer.
         ValueError: past 2^63.
     """
-    count = operator.index(value)  # type: ignore[arg-type]
+    count = integer(value, name)
     if abs(count) >= 2**63:
-        raise ValueError(f"{name}={count} passes 2^63")
+        raise ValueError(f"{name}={shown(count)} passes 2^63")
     return count
 
 
@@ -135,8 +151,8 @@ def attention(
     result depends on nothing but the query and the keys and values that it sees, to the last bit.
 
     Args:
-        q: queries of shape (heads, m, head_dim), in float32, float16 or bfloat16, with any strides:
-            a NumPy array or a CPU torch tensor. head_dim is at most 256.
+        q: queries of shape (heads, m, head_dim), of real numbers, with any strides: a NumPy array
+            or a CPU torch tensor, as x of `gemv`. head_dim is at most 256.
         k: keys of shape (kv_heads, t, head_dim), or a `KVCache`. heads is a multiple of kv_heads:
             query head h reads key head h // (heads // kv_heads), as in grouped-query attention.
         v: values of the keys' shape; None with a cache.
@@ -158,16 +174,12 @@ def attention(
     factor = None if scale is None else real(scale, "scale")
     if isinstance(k, KVCache) and v is not None:
         raise TypeError("a KVCache has values of its own; v must be None")
-    if out is None and is_torch(q):
-        out = empty(tuple(q.shape), like_torch=True)  # type: ignore[assignment]
-    queries, target = plain(q, "q"), plain(out, "out")
+    result: A
     if isinstance(k, KVCache):
-        result = k._cache.attend(queries, factor, bool(causal), target, count)
+        result = k._cache.attend(q, factor, bool(causal), out, count)
     else:
-        result = _core.attention(
-            queries, plain(k, "k"), plain(v, "v"), factor, bool(causal), target, count
-        )
-    return result if out is None else out
+        result = _core.attention(q, k, v, factor, bool(causal), out, count)
+    return result
 
 
 def attention_scores(
@@ -198,13 +210,8 @@ def attention_scores(
     """
     count = _threads.resolve(threads)
     factor = None if scale is None else real(scale, "scale")
-    keys = plain(k, "k")
-    if out is None and is_torch(q) and q.ndim == 3 and getattr(keys, "ndim", 0) == 3:
-        out = empty((*q.shape[:2], keys.shape[1]), like_torch=True)  # type: ignore[assignment]
-    result = _core.attention_scores(
-        plain(q, "q"), keys, factor, bool(causal), plain(out, "out"), count
-    )
-    return result if out is None else out
+    result: A = _core.attention_scores(q, k, factor, bool(causal), out, count)
+    return result
 
 
 def rope(
@@ -216,6 +223,7 @@ def rope(
     scale: float = 1.0,
     factors: Array | None = None,
     out: A | None = None,
+    threads: int | None = None,
 ) -> A:
     """Turn pairs of values by angles that grow with their position: RoPE (Su et al. 2021).
 
@@ -224,8 +232,7 @@ def rope(
 
     Args:
         x: queries or keys of shape (..., m, head_dim), such as the (heads, m, head_dim) that
-            `attention` takes, in float32, float16 or bfloat16, with any strides. head_dim is even
-            and at most 256.
+            `attention` takes, of real numbers, with any strides. head_dim is even and at most 256.
         positions: m integers, or the first of m that follow one another.
         base: of the angles.
         kind: which values pair i is of: "interleaved", (2i, 2i + 1), as GGUF files store Llama's
@@ -234,6 +241,7 @@ def rope(
         factors: shape (head_dim / 2,), as Llama 3.1's `rope_freqs.weight`.
         out: where the result goes: shape (..., m, head_dim), in float32, float16 or bfloat16. It
             may be x itself, and not overlap it otherwise. It is returned.
+        threads: 1 to 256, instead of the default (`set_num_threads`, `num_threads`).
 
     Returns:
         the shape of x, float32 unless `out` says otherwise; torch where x is.
@@ -242,18 +250,12 @@ def rope(
         TypeError: an argument of the wrong kind or dtype, positions that are not integers.
         ValueError: a wrong shape or range. `out` keeps its contents.
     """
-    places = np.asarray(plain(positions, "positions"))
-    if places.dtype.kind not in "iu" and places.size > 0:
-        raise TypeError(f"positions must be integers, not {places.dtype}")
-    if places.dtype == np.uint64 and places.size > 0 and places.max() >= 2**63:
-        raise ValueError(f"a position of {places.max()} passes 2^63")
+    places = integers(
+        positions, "positions", lambda value: ValueError(f"a position of {value} passes 2^63")
+    )
     if not isinstance(kind, str):
         raise TypeError(f"kind must be a str, not {type(kind).__name__}")
-    numbers = real(base, "base"), real(scale, "scale")
-    if out is None and is_torch(x):
-        out = empty(tuple(x.shape), like_torch=True)  # type: ignore[assignment]
-    result = _core.rope(
-        plain(x, "x"), places.astype(np.int64), numbers[0], kind, numbers[1],
-        plain(factors, "factors"), plain(out, "out"), _threads.resolve(None),
-    )  # fmt: skip
-    return result if out is None else out
+    turn, stretch = real(base, "base"), real(scale, "scale")
+    count = _threads.resolve(threads)
+    result: A = _core.rope(x, places, turn, kind, stretch, factors, out, count)
+    return result

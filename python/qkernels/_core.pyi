@@ -7,12 +7,14 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'attention', 'attention_scores', 'can_quantize', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'kept_columns', 'linear', 'quantize', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'stream_gemv', 'stream_layouts', 'swiglu_ffn', 'swiglu_proj', 'threads']
+__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'as_tensor', 'attention', 'attention_scores', 'can_quantize', 'check_gated', 'check_mapped', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'kept_columns', 'know_torch', 'linear', 'quantize', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'store', 'stream_gemv', 'stream_layouts', 'swiglu_ffn', 'swiglu_proj', 'takes_importance', 'threads']
 class Weights:
     """
-    A view of quantised weights: (n, k) or (experts, n, k).
+    A view of quantised weights, of shape (..., k).
     """
     def __init__(self, data: typing.Any, fmt: typing.Any, k: typing.SupportsIndex | None) -> None:
+        ...
+    def __reduce__(self) -> typing.Any:
         ...
     def pack(self, threads: typing.SupportsIndex, huge_pages: bool) -> Weights:
         """
@@ -34,6 +36,9 @@ class Weights:
     def k(self) -> int:
         ...
     @property
+    def n(self) -> int:
+        ...
+    @property
     def panel_rows(self) -> int:
         """
         Rows that lie together; 1 natively.
@@ -48,6 +53,14 @@ class Activations:
     """
     x quantised once, accepted as x by every product.
     """
+    def __copy__(self) -> typing.Any:
+        ...
+    def __deepcopy__(self, memo: typing.Any) -> typing.Any:
+        ...
+    def __reduce__(self) -> typing.Any:
+        """
+        Refused: another process may have another ISA.
+        """
     @property
     def act(self) -> str:
         """
@@ -58,9 +71,6 @@ class Activations:
         """
         What products with it return: 'numpy' or 'torch' arrays.
         """
-    @framework.setter
-    def framework(self, arg0: str) -> None:
-        ...
     @property
     def isa(self) -> str:
         """
@@ -82,6 +92,8 @@ class KVCache:
     """
     def __init__(self, kv_heads: typing.SupportsIndex, head_dim: typing.SupportsIndex, capacity: typing.SupportsIndex, dtype: typing.Any) -> None:
         ...
+    def __reduce__(self) -> typing.Any:
+        ...
     def append(self, k: typing.Any, v: typing.Any, threads: typing.SupportsIndex) -> None:
         """
         Appends keys and values of shape (kv_heads, tokens, head_dim).
@@ -89,6 +101,10 @@ class KVCache:
     def attend(self, q: typing.Any, scale: typing.SupportsFloat | typing.SupportsIndex | None, causal: bool, out: typing.Any, threads: typing.SupportsIndex) -> typing.Any:
         """
         Attention of queries (heads, m, head_dim).
+        """
+    def contents(self) -> tuple[numpy.ndarray[typing.Any, typing.Any], numpy.ndarray[typing.Any, typing.Any]]:
+        """
+        Copies of its keys and values, in float32.
         """
     def truncate(self, length: typing.SupportsIndex) -> None:
         """
@@ -116,6 +132,11 @@ class GGUFTensor:
     """
     An entry of a GGUF file's tensor table.
     """
+    def __reduce__(self) -> typing.Any:
+        ...
+    @property
+    def fault(self) -> str | None:
+        ...
     @property
     def fmt(self) -> str | None:
         ...
@@ -129,16 +150,24 @@ class GGUFTensor:
     def shape(self) -> tuple[int, ...]:
         ...
     @property
+    def stored(self) -> tuple[int, ...]:
+        ...
+    @property
     def type_id(self) -> int:
         ...
     @property
     def type_name(self) -> str | None:
+        ...
+    @property
+    def unread(self) -> str | None:
         ...
 class GGUF:
     """
     An open GGUF file: keys and tensors by index.
     """
     def __init__(self, path: typing.Any, mmap: bool) -> None:
+        ...
+    def __reduce__(self) -> typing.Any:
         ...
     def elements(self, index: typing.SupportsIndex) -> numpy.ndarray[typing.Any, typing.Any]:
         """
@@ -154,17 +183,25 @@ class GGUF:
         """
     def keys(self) -> list[str]:
         ...
+    def raw_tensor(self, index: typing.SupportsIndex) -> numpy.ndarray[typing.Any, typing.Any]:
+        """
+        The bytes of a tensor of any type; of an unknown one, up to the next tensor.
+        """
+    def raw_value(self, key: typing.SupportsIndex) -> numpy.ndarray[typing.Any, typing.Any]:
+        """
+        A metadata value as the file has it, from the id of its type on.
+        """
     def rows(self, index: typing.SupportsIndex) -> numpy.ndarray[typing.Any, typing.Any]:
         """
-        The blocks of a tensor's rows, uint8 (n, row_bytes) or (experts, n, row_bytes).
+        The blocks of a tensor's rows, uint8 (..., row_bytes).
         """
     def tensor(self, index: typing.SupportsIndex) -> GGUFTensor:
         ...
     def tensor_names(self) -> list[str]:
         ...
-    def value(self, key: typing.SupportsIndex) -> typing.Any:
+    def value(self, key: typing.SupportsIndex, most: typing.SupportsIndex | None = None) -> typing.Any:
         """
-        A metadata value: str, int, float, bool, or a list of one of them.
+        A metadata value: str, int, float, bool, or a list of one of them or of lists; at most so many elements of an array.
         """
     def value_type(self, key: typing.SupportsIndex) -> tuple[str, int | None, int]:
         """
@@ -172,6 +209,9 @@ class GGUF:
         """
     @property
     def alignment(self) -> int:
+        ...
+    @property
+    def data_begin(self) -> int:
         ...
     @property
     def key_count(self) -> int:
@@ -191,6 +231,8 @@ class Sampler:
     """
     def __init__(self, temperature: typing.SupportsFloat | typing.SupportsIndex, top_k: typing.SupportsIndex, top_p: typing.SupportsFloat | typing.SupportsIndex, min_p: typing.SupportsFloat | typing.SupportsIndex, repetition_penalty: typing.SupportsFloat | typing.SupportsIndex, repeat_last: typing.SupportsIndex, seed: typing.SupportsIndex) -> None:
         ...
+    def __reduce__(self) -> typing.Any:
+        ...
     def accept(self, token: typing.SupportsIndex) -> None:
         """
         Enters a token into the window of the repetition penalty.
@@ -204,6 +246,8 @@ class Llama:
     A model, its cache of keys and values, and its workspace.
     """
     def __init__(self, config: dict[str, typing.Any], tensors: dict[str, typing.Any], cache: str, context: typing.SupportsIndex, act: typing.Any, threads: typing.SupportsIndex) -> None:
+        ...
+    def __reduce__(self) -> typing.Any:
         ...
     def cache_bytes(self, position: typing.SupportsIndex) -> int:
         """
@@ -244,6 +288,10 @@ class Llama:
     @property
     def weight_bytes(self) -> int:
         ...
+def as_tensor(array: typing.Any) -> typing.Any:
+    """
+    A torch tensor over an array's memory.
+    """
 def attention(q: typing.Any, k: typing.Any, v: typing.Any, scale: typing.SupportsFloat | typing.SupportsIndex | None, causal: bool, out: typing.Any, threads: typing.SupportsIndex) -> typing.Any:
     """
     softmax(scale * q @ k.T) @ v by heads.
@@ -255,6 +303,15 @@ def attention_scores(q: typing.Any, k: typing.Any, scale: typing.SupportsFloat |
 def can_quantize(fmt: typing.Any) -> bool:
     """
     Whether weights can be quantised to a format.
+    """
+def check_gated(n: typing.SupportsIndex, bias: typing.Any, act: typing.Any, out: typing.Any, weights: collections.abc.Sequence[Weights]) -> typing.Any:
+    """
+    Checks a product of n rows that is made in parts; its bias in float32, or None.
+    """
+def check_mapped(data: numpy.ndarray[typing.Any, typing.Any]) -> None:
+    """
+    ValueError where memory of an array has been cut off the file that it is mapped from: what
+    was read there since were zeros.
     """
 def cpu_info() -> dict[str, typing.Any]:
     """
@@ -296,11 +353,15 @@ def kept_columns(x: typing.Any, keep: typing.Annotated[numpy.typing.ArrayLike, n
     """
     x of shape (k,) in float32, with zeros in the blocks of columns whose `keep` is False, or without those when `gather`.
     """
+def know_torch(tensor: typing.Any, parameter: typing.Any, dtypes: dict[typing.Any, str], forward_ad: typing.Any, is_grad_enabled: typing.Any, from_numpy: typing.Any, count_write: typing.Any) -> None:
+    """
+    Hands over what the core needs to read and make torch tensors.
+    """
 def linear(weights: Weights, x: typing.Any, bias: typing.Any, act: typing.Any, out: typing.Any, threads: typing.SupportsIndex, vector: bool) -> typing.Any:
     """
     x @ weights.T + bias for x of shape (..., k), or (k,) alone when `vector`.
     """
-def quantize(a: typing.Any, fmt: typing.Any, imatrix: typing.Any, pad: bool, threads: typing.SupportsIndex) -> numpy.typing.NDArray[numpy.uint8]:
+def quantize(a: typing.Any, fmt: typing.Any, imatrix: typing.Any, pad: bool, threads: typing.SupportsIndex, first_row: typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.uint8]:
     """
     The blocks of weights (..., k), uint8 (..., row_bytes).
     """
@@ -337,6 +398,10 @@ def set_threads(threads: typing.SupportsIndex) -> None:
     """
     Sets the default number of threads.
     """
+def store(values: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], out: typing.Any) -> None:
+    """
+    Writes a vector of floats to out.
+    """
 def stream_gemv(weights: typing.Any, x: typing.Any, kernel: typing.Any, prefetch: typing.SupportsIndex, first: typing.SupportsIndex, iterations: typing.SupportsIndex) -> tuple[float, numpy.typing.NDArray[numpy.int32]]:
     """
     Multiplies x, int8 (k,), by copy first, first + 1, ... of the weights, int8 (copies,
@@ -354,6 +419,10 @@ def swiglu_ffn(gate: Weights, up: Weights, down: Weights, x: typing.Any, gains: 
 def swiglu_proj(gate: Weights, up: Weights, x: typing.Any, act: typing.Any, out: typing.Any, threads: typing.SupportsIndex) -> typing.Any:
     """
     silu(x @ gate.T) * (x @ up.T) for x of shape (..., k).
+    """
+def takes_importance(fmt: typing.Any) -> bool:
+    """
+    Whether a format's blocks depend on an importance matrix.
     """
 def threads() -> int:
     """

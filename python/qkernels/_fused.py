@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import _core, _threads
-from ._frameworks import empty, is_torch, plain, real
+from ._frameworks import real
 from ._ops import _resolve
 
 if TYPE_CHECKING:
@@ -21,19 +21,6 @@ if TYPE_CHECKING:
 
     Weights = QTensor | PackedTensor | Array
     A = TypeVar("A", "np.ndarray[Any, Any]", "torch.Tensor")
-
-
-def _depth(x: Any) -> int | None:
-    """k of x, where it has dimensions; what else x may be is for the core to refuse."""
-    shape = getattr(x, "shape", None)
-    return int(shape[-1]) if shape else None
-
-
-def _result(x: Any, n: int, out: Any) -> Any:
-    """`out`, or for tensors a new one of shape (..., n); None where the core makes an array."""
-    if out is None and is_torch(x) and x.ndim > 0:
-        return empty((*x.shape[:-1], n), like_torch=True)
-    return out
 
 
 def rmsnorm_linear(
@@ -57,9 +44,9 @@ def rmsnorm_linear(
     quantised as it is made and never stored.
 
     Args:
-        x: shape (..., k), in float32, float16 or bfloat16, with any strides: a NumPy array or a CPU
-            torch tensor. The mean is over k.
-        gains: shape (k,), in those dtypes.
+        x: shape (..., k), of real numbers, with any strides: a NumPy array or a CPU torch tensor,
+            as for `gemv`. The mean is over k.
+        gains: shape (k,), of real numbers.
         weights: a QTensor or PackedTensor of shape (n, k), or raw uint8 blocks (n, row_bytes) with
             `fmt`.
         fmt: the format of raw weights: a name such as "q4_k", or a `gguf.GGMLQuantizationType`.
@@ -78,16 +65,14 @@ def rmsnorm_linear(
         TypeError: an argument of the wrong kind or dtype.
         ValueError: a wrong shape, format or range. `out` keeps its contents.
     """
-    view = _resolve(weights, fmt, _depth(x))
+    view = _resolve(weights, fmt, x)
     count = _threads.resolve(threads)
     if gains is None:
         raise TypeError("gains must be a NumPy array or a torch tensor, not None; see gemm")
-    out = _result(x, view.shape[-2], out)
-    result = _core.rmsnorm_linear(
-        view, plain(x, "x"), plain(gains, "gains"), real(eps, "eps"), plain(bias, "bias"),
-        plain(residual, "residual"), act, plain(out, "out"), count,
-    )  # fmt: skip
-    return result if out is None else out
+    result: A = _core.rmsnorm_linear(
+        view, x, gains, real(eps, "eps"), bias, residual, act, out, count
+    )
+    return result
 
 
 def swiglu_proj(
@@ -106,8 +91,8 @@ def swiglu_proj(
     quantised once and both products are made in one pass over it. silu(-infinity) is 0.
 
     Args:
-        x: shape (..., k), in float32, float16 or bfloat16, with any strides: a NumPy array or a CPU
-            torch tensor.
+        x: shape (..., k), of real numbers, with any strides: a NumPy array or a CPU torch tensor,
+            as for `gemv`.
         gate: a QTensor or PackedTensor of shape (hidden, k), or raw uint8 blocks with `fmt`.
         up: the same; its format may be another. Where one of both is of floats, both are
             multiplied in float32.
@@ -123,12 +108,9 @@ def swiglu_proj(
         TypeError: an argument of the wrong kind or dtype.
         ValueError: a wrong shape, format or range. `out` keeps its contents.
     """
-    depth = _depth(x)
-    gates, ups = _resolve(gate, fmt, depth), _resolve(up, fmt, depth)
-    count = _threads.resolve(threads)
-    out = _result(x, gates.shape[-2], out)
-    result = _core.swiglu_proj(gates, ups, plain(x, "x"), act, plain(out, "out"), count)
-    return result if out is None else out
+    gates, ups = _resolve(gate, fmt, x), _resolve(up, fmt, x)
+    result: A = _core.swiglu_proj(gates, ups, x, act, out, _threads.resolve(threads))
+    return result
 
 
 def swiglu_ffn(
@@ -151,8 +133,8 @@ def swiglu_ffn(
     that of `rmsnorm_linear`.
 
     Args:
-        x: shape (..., k), in float32, float16 or bfloat16, with any strides: a NumPy array or a CPU
-            torch tensor.
+        x: shape (..., k), of real numbers, with any strides: a NumPy array or a CPU torch tensor,
+            as for `gemv`.
         gate: a QTensor or PackedTensor of shape (hidden, k), or raw uint8 blocks with `fmt`.
         up: the same.
         down: shape (n, hidden); all formats may differ.
@@ -171,13 +153,10 @@ def swiglu_ffn(
         TypeError: an argument of the wrong kind or dtype.
         ValueError: a wrong shape, format or range. `out` keeps its contents.
     """
-    depth = _depth(x)
-    gates, ups = _resolve(gate, fmt, depth), _resolve(up, fmt, depth)
-    downs = _resolve(down, fmt, gates.shape[-2])
+    gates, ups = _resolve(gate, fmt, x), _resolve(up, fmt, x)
+    downs = _resolve(down, fmt, k=gates.n)
     count = _threads.resolve(threads)
-    out = _result(x, downs.shape[-2], out)
-    result = _core.swiglu_ffn(
-        gates, ups, downs, plain(x, "x"), plain(gains, "gains"), real(eps, "eps"),
-        plain(residual, "residual"), act, plain(out, "out"), count,
-    )  # fmt: skip
-    return result if out is None else out
+    result: A = _core.swiglu_ffn(
+        gates, ups, downs, x, gains, real(eps, "eps"), residual, act, out, count
+    )
+    return result

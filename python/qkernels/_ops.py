@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from . import _core, _threads
-from ._frameworks import empty, is_torch, plain, wants_torch
+from ._arrays import depth, integers
+from ._frameworks import dtype_name, empty, is_torch
 from .packed import PackedTensor
 from .tensor import QTensor
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     NDArray = np.ndarray[Any, Any]
 
 
-def _resolve(weights: object, fmt: Format, k: int | None = None) -> _core.Weights:
-    """The core's view of a QTensor, or of raw bytes in `fmt` of depth k (or all that rows hold)."""
+def _resolve(weights: object, fmt: Format, x: Any = None, *, k: int | None = None) -> _core.Weights:
+    """The core's view of a QTensor, or of raw bytes in `fmt` of depth k, x's, or all rows hold."""
     if isinstance(weights, (QTensor, PackedTensor)):
         if fmt is not None and _core.format_info(fmt)[0] != weights.fmt:
             raise ValueError(f"fmt={fmt!r} disagrees with the weights, which are {weights.fmt}")
@@ -38,7 +39,7 @@ def _resolve(weights: object, fmt: Format, k: int | None = None) -> _core.Weight
         raise TypeError(
             f"weights must be a QTensor, or uint8 blocks with fmt, not {type(weights).__name__}"
         )
-    return _core.Weights(plain(weights, "weights"), fmt, k)
+    return _core.Weights(weights, fmt, k if x is None else depth(x))
 
 
 def _on_device(weights: object, fmt: Format, threads: int | None) -> TypeIs[CudaTensor]:
@@ -72,17 +73,8 @@ def _linear(
         from .cuda.products import product
 
         return product(weights, x, bias=bias, act=act, out=out, stream=None, vector=vector)
-    shape = getattr(x, "shape", None)
-    view = _resolve(weights, fmt, int(shape[-1]) if shape else None)
-    count = _threads.resolve(threads)
-    if isinstance(x, np.ndarray) and bias is None and out is None:
-        return _core.linear(view, x, None, act, None, count, vector)
-    if out is None and shape and wants_torch(x):
-        out = empty((*shape[:-1], view.shape[-2]), like_torch=True)
-    result = _core.linear(
-        view, plain(x, "x"), plain(bias, "bias"), act, plain(out, "out"), count, vector
-    )
-    return result if out is None else out
+    view = _resolve(weights, fmt, x)
+    return _core.linear(view, x, bias, act, out, _threads.resolve(threads), vector)
 
 
 @overload
@@ -133,23 +125,26 @@ def gemv(
     Args:
         weights: a QTensor or PackedTensor of shape (n, k), or raw uint8 blocks (n, row_bytes) with
             `fmt`. A CudaTensor takes arrays on its device: see `qkernels.cuda.gemv`.
-        x: shape (k,), in float32, float16 or bfloat16, with any strides: a NumPy array, a CPU
-            torch tensor, or `Activations`.
+        x: shape (k,), of real numbers, with any strides: a NumPy array, a CPU torch tensor,
+            numbers in a list, or `Activations`. float32, float16 and bfloat16 are read where they
+            lie; other dtypes are converted to float32 first, as by `astype`.
         fmt: the format of raw weights: a name such as "q4_k", or a `gguf.GGMLQuantizationType`.
-        bias: shape (n,), added to the result.
+        bias: shape (n,), of real numbers as x, added to the result.
         act: how x enters the product. "int16": 16 bits per 32 values, relative error ~2e-5;
             "float32": not quantised, 2e-6; "int8": 8 bits per 32 values, ~6e-3. Float weights
             are multiplied in float32 whatever it says; `Activations` bring their own.
         out: where the result goes: shape (n,), float32, float16 or bfloat16, not overlapping any
-            input. It is returned.
+            input. It is returned. In float16 what is past 65504 is infinite.
         threads: 1 to 256, instead of the default (`set_num_threads`, `num_threads`).
 
     Returns:
         shape (n,), float32 unless `out` says otherwise; torch where x is.
 
     Raises:
-        TypeError: an argument of the wrong kind or dtype.
+        TypeError: an argument of the wrong kind or dtype; a tensor without plain memory, or that
+            autograd expects a gradient from.
         ValueError: a wrong shape, format or range. `out` keeps its contents.
+        MemoryError: there is no room for the result.
     """
     return _linear(weights, x, fmt, bias, act, out, threads, vector=True)
 
@@ -224,7 +219,7 @@ def quantize_activations(
     """Quantise x once, for several products with it.
 
     Args:
-        x: shape (..., k), in float32, float16 or bfloat16, with any strides.
+        x: shape (..., k), of real numbers as for `gemv`.
         act: as for `gemv`. Float weights take only "float32".
         threads: as for `gemv`.
 
@@ -232,13 +227,10 @@ def quantize_activations(
         An object that every product accepts as its x, for as long as the ISA stays the same.
 
     Raises:
-        TypeError: x is not an array of those dtypes.
+        TypeError: x is not an array of real numbers.
         ValueError: x has no dimensions or k = 0, or act is unknown.
     """
-    activations = _core.quantize_activations(plain(x, "x"), act, _threads.resolve(threads))
-    if is_torch(x):
-        activations.framework = "torch"
-    return activations
+    return _core.quantize_activations(x, act, _threads.resolve(threads))
 
 
 def dequantize(
@@ -246,7 +238,7 @@ def dequantize(
     fmt: Format = None,
     *,
     rows: slice | None = None,
-    dtype: str = "float32",
+    dtype: Any = "float32",
     out: Any = None,
     threads: int | None = None,
 ) -> Any:
@@ -256,14 +248,16 @@ def dequantize(
         weights: a QTensor, a PackedTensor, or raw uint8 blocks (n, row_bytes) with `fmt`, whose k
             is all that their rows hold. Of a CudaTensor see `qkernels.cuda.dequantize`.
         fmt: the format of raw weights.
-        rows: a slice of the rows (of the experts, for a stack); all of them when None. Not for a
+        rows: a slice of the first dimension; all of it when None. Not for a
             PackedTensor, of which `get_rows` decodes some.
-        dtype: "float32", "float16", or for torch weights "bfloat16". Ignored with `out`.
+        dtype: float32, float16 or, for torch weights, bfloat16: a name, or a dtype of NumPy or
+            torch. NumPy has a bfloat16 where ml_dtypes is imported. In float16, weights past
+            65504 are infinite. Ignored with `out`.
         out: where the result goes, in float32, float16 or bfloat16. It is returned.
         threads: as for `gemv`.
 
     Returns:
-        shape (n, k) or (experts, n, k); torch where the weights' bytes are a torch tensor.
+        the weights' shape; torch where the weights' bytes are a torch tensor.
 
     Raises:
         TypeError: an argument of the wrong kind or dtype.
@@ -283,14 +277,11 @@ def dequantize(
             raise TypeError("packed weights have no slices; get_rows decodes some of their rows")
         tensor = weights if isinstance(weights, QTensor) else QTensor(weights, view.fmt, view.shape)
         view = tensor[rows]._weights
+    count = _threads.resolve(threads)
     if out is None:
-        data = weights.data if isinstance(weights, QTensor) else weights
-        torch_out = is_torch(data)
-        allowed = ("float32", "float16", "bfloat16") if torch_out else ("float32", "float16")
-        if dtype not in allowed:
-            raise ValueError(f"dtype={dtype!r} is not one of {', '.join(allowed)}")
-        out = empty(view.shape, torch_out, dtype)
-    _core.dequantize(view, plain(out, "out"), _threads.resolve(threads))
+        torch_out = is_torch(weights.data if isinstance(weights, QTensor) else weights)
+        out = empty(view.shape, torch_out, dtype_name(dtype, torch_out))
+    _core.dequantize(view, out, count)
     return out
 
 
@@ -300,6 +291,7 @@ def get_rows(
     fmt: Format = None,
     *,
     out: Any = None,
+    threads: int | None = None,
 ) -> Any:
     """Decode chosen rows of a matrix, as an embedding look-up does; no others are decoded.
 
@@ -310,6 +302,7 @@ def get_rows(
         ids: integers in [0, n), of any shape.
         fmt: the format of raw weights.
         out: where the result goes, in float32, float16 or bfloat16. It is returned.
+        threads: as for `gemv`.
 
     Returns:
         shape (*ids.shape, k), float32 unless `out` says otherwise; torch where ids is.
@@ -320,17 +313,13 @@ def get_rows(
         ValueError: a wrong shape or format, or weights that were packed for another ISA.
     """
     view = _resolve(weights, fmt)
-    torch_out = is_torch(ids)
-    if torch_out:
-        ids = plain(ids, "ids").numpy()
-    array = np.asarray(ids)
-    if array.dtype.kind not in "iu" and array.size > 0:
-        raise TypeError(f"ids must be integers, not {array.dtype}")
-    if array.dtype == np.uint64 and array.size > 0 and array.max() >= 2**63:
-        raise IndexError(
-            f"an id of {array.max()} is outside the {view.shape[-2]} rows of the weights"
-        )
+    count = _threads.resolve(threads)
+
+    def outside(id_: str) -> IndexError:
+        return IndexError(f"an id of {id_} is outside the {view.n} rows of the weights")
+
+    array = integers(ids, "ids", outside)
     if out is None:
-        out = empty((*array.shape, view.k), torch_out)
-    _core.get_rows(view, array.astype(np.int64), plain(out, "out"), _threads.resolve(None))
+        out = empty((*array.shape, view.k), is_torch(ids))
+    _core.get_rows(view, array, out, count)
     return out

@@ -1,11 +1,11 @@
 """How many threads a call uses: the argument, else the context's choice, else the default."""
 
-import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from . import _core
+from ._frameworks import integer
 
 _DEFAULT = -1  # the core's word for "the process-wide default"
 _MOST = 256
@@ -16,7 +16,7 @@ def resolve(threads: int | None) -> int:
     """The number of threads for a call that was given `threads`, in the core's terms."""
     if threads is None:
         return _chosen.get()
-    count = operator.index(threads)
+    count = integer(threads, "threads")
     if not 1 <= count <= _MOST:  # less would mean the default, more may pass the core's int
         raise ValueError(f"threads={count} is outside 1..256")
     return count
@@ -26,13 +26,20 @@ def set_num_threads(n: int) -> None:
     """Set the default number of threads of this process.
 
     Args:
-        n: 1 to 256. The default is the number of processors the process may use: its affinity
-            mask, cut to its control group's quota.
+        n: 1 to 256.
+
+    Until it is called the default is what the environment variable QKERNELS_THREADS says when
+    qkernels is imported (1 to 256, anything else is an ImportError), or the first number of
+    OMP_NUM_THREADS, where it is one. Without them it is the number of processors that the calling
+    thread may use: its affinity mask, cut to the CPU quota of its control groups (v1 or v2, nested
+    or not) in whole processors, at least 1. That follows a mask or a quota that changes, and is a
+    forked child's own; a mask counts within 20 ms, a quota within a second.
 
     Raises:
+        TypeError: n is no integer.
         ValueError: n is outside 1..256.
     """
-    _core.set_threads(resolve(operator.index(n)))
+    _core.set_threads(resolve(integer(n, "n")))
 
 
 @contextmanager
@@ -43,9 +50,10 @@ def num_threads(n: int) -> Iterator[None]:
         n: 1 to 256.
 
     Raises:
+        TypeError: n is no integer.
         ValueError: n is outside 1..256.
     """
-    count = resolve(n)
+    count = resolve(integer(n, "n"))
     token = _chosen.set(count)
     try:
         yield

@@ -10,8 +10,9 @@ import typer
 import qkernels as qk
 from qkernels import cli_gates, cli_llama, cli_quantize, cli_stream, cli_tools
 from qkernels.bench.cli import app as bench_app
+from qkernels.cli_options import App
 
-app = typer.Typer(
+app = App(
     help="Multiply by quantised (GGUF) weights without inflating them.",
     no_args_is_help=True,
     add_completion=False,

@@ -47,6 +47,11 @@ class Source:
         if self.prompts and self.activations is not None:
             raise typer.BadParameter("--prompt and --activations both say what the inputs are")
 
+    @property
+    def is_random(self) -> bool:
+        """Whether chance has a part in weights or inputs."""
+        return self.weights is None or (self.activations is None and not self.prompts)
+
     @contextmanager
     def open(self) -> Iterator[tuple[qk.QTensor | NDArray[Any], NDArray[Any]]]:
         """Weights, which may be views of a file that is open meanwhile, and inputs."""

@@ -13,6 +13,7 @@ import typer
 import qkernels as qk
 from qkernels.cli_gate_inputs import Source
 from qkernels.cli_llama import Json, Threads, _errors
+from qkernels.cli_options import refuse_idle
 
 if TYPE_CHECKING:
     from qkernels.gates import GatePath, GateResult
@@ -28,6 +29,7 @@ _MOVED = 1e-3
 
 
 def gate_train(
+    ctx: typer.Context,
     n: Annotated[
         int | None, typer.Option(min=1, help="Rows of random weights; 256 by default.")
     ] = None,
@@ -83,12 +85,16 @@ def gate_train(
     Each step prints the loss, the mean gate, and how many blocks are active. With
     --lambda-path there is a line a price instead.
     """
-    from qkernels.gates.files import replacing
+    from qkernels.whole_files import replacing
 
     if lambda_path is not None and save is not None:
         raise typer.BadParameter("--save takes one result, --lambda-path makes several")
     source = Source(n, k, samples, weights, tensor, activations, prompt or [], seed)
     source.check()
+    if lambda_path is not None:
+        refuse_idle(ctx, ("l1", "progress"), "with --lambda-path, which has prices of its own")
+    if not source.is_random:
+        refuse_idle(ctx, ("seed",), "where weights and inputs are given")
     with _errors("gate-train"):
         _check_targets(save, plot)
     with _errors("gate-train"), source.open() as (w, x):
@@ -126,7 +132,7 @@ def _check_targets(save: Path | None, plot: Path | None) -> None:
         ValueError: no such kind of picture, or nothing that draws it.
     """
     from qkernels.bench.plot import check as check_plot
-    from qkernels.gates.files import check_target
+    from qkernels.whole_files import check_target
 
     for path in (save, plot):
         if path is not None:

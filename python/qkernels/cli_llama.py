@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsons
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import qkernels as qk
+from qkernels.cli_options import refuse_idle
 
 if TYPE_CHECKING:
     from qkernels.llama import Model, Perplexity, Stats
@@ -27,10 +29,23 @@ Pack = Annotated[
 ]
 Act = Annotated[str, typer.Option(help="How activations enter products: int16, float32 or int8.")]
 CacheDtype = Annotated[str, typer.Option(help="Of keys and values: float16 or float32.")]
+Bos = Annotated[
+    bool | None,
+    typer.Option("--bos/--no-bos", help="Begin texts with BOS; by default as the file says."),
+]
+ParseSpecial = Annotated[
+    bool,
+    typer.Option(
+        "--parse-special/--no-parse-special",
+        help="Take the spellings of special tokens in the text for these tokens.",
+    ),
+]
+# What says how a token is drawn, and nothing where the likeliest is taken.
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON, when all is done.")]
 
 
 def generate(
+    ctx: typer.Context,
     model: ModelName,
     prompt: Annotated[str, typer.Argument(help="The text to continue; - reads standard input.")],
     max_tokens: Annotated[int, typer.Option(min=0, help="The most tokens to generate.")] = 128,
@@ -48,8 +63,13 @@ def generate(
     chat: Annotated[
         bool, typer.Option("--chat", help="Answer the prompt, by the model's chat template.")
     ] = False,
+    bos: Bos = None,
+    parse_special: ParseSpecial = True,
     context: Annotated[
-        int | None, typer.Option(min=1, help="The most tokens; by default the model's own limit.")
+        int | None,
+        typer.Option(
+            min=1, help="The most tokens; by default the model's own limit, or what memory holds."
+        ),
     ] = None,
     act: Act = "int16",
     cache_dtype: CacheDtype = "float16",
@@ -57,9 +77,16 @@ def generate(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Continue a text, or answer it with --chat; its speed goes to standard error."""
+    """Continue a text, or answer it with --chat; its speed goes to standard error.
+
+    With --chat, --no-parse-special keeps the spellings of special tokens in the
+    prompt from being these tokens; those of the template are.
+    """
     from qkernels.llama.options import Sampling
 
+    if temperature == 0:
+        chance = ("top_k", "top_p", "min_p", "seed")
+        refuse_idle(ctx, chance, "at --temperature 0, which takes the likeliest token")
     with _errors("generate"):
         text = sys.stdin.read() if prompt == "-" else prompt
         options = Sampling(
@@ -70,6 +97,8 @@ def generate(
             repetition_penalty=repetition_penalty,
             seed=seed,
             stop=stop or (),
+            bos=bos,
+            parse_special=parse_special,
         )
         with _load(model, pack, cache_dtype, context, act, threads) as loaded:
             if chat:
@@ -91,6 +120,8 @@ def perplexity(
     model: ModelName,
     file: Annotated[Path, typer.Argument(help="A text in UTF-8.")],
     context: Annotated[int, typer.Option(min=2, help="Tokens of a window.")] = 512,
+    bos: Bos = None,
+    parse_special: ParseSpecial = True,
     act: Act = "int16",
     cache_dtype: CacheDtype = "float16",
     pack: Pack = True,
@@ -103,12 +134,13 @@ def perplexity(
     tokens each, the last one of what is left. Every token but the first of its
     window is scored by the negative logarithm of the probability that the model
     gives it after those before it in the window. The perplexity is e to the mean
-    of all scores. Where the tokenizer begins texts with BOS, so does every window.
+    of all scores. Where the tokenizer begins texts with BOS, or with --bos, so does
+    every window.
     """
     with _errors("perplexity"):
         text = file.read_text(encoding="utf-8")
         with _load(model, pack, cache_dtype, context, act, threads) as loaded:
-            found = _measure(loaded, text, context)
+            found = _measure(loaded, text, context, bos, parse_special)
         if json:
             typer.echo(jsons.dumps({"model": model, "file": str(file), **vars(found)}, indent=2))
         else:
@@ -120,14 +152,22 @@ def perplexity(
 
 @contextmanager
 def _errors(command: str) -> Iterator[None]:
-    """One line and exit code 1 for what can go wrong, 130 after Ctrl-C."""
+    """One line and exit code 1 for what can go wrong, 130 after Ctrl-C; a line for each warning."""
     from qkernels.models import ModelUnavailable
 
+    def show(message: Warning | str, *details: object, **more: object) -> None:
+        typer.echo(f"qkernels {command}: warning: {message}", err=True)
+
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", UserWarning)
+            warnings.showwarning = show
+            yield
     except BrokenPipeError:
         raise  # typer ends quietly where nobody reads on
-    except (ModelUnavailable, OSError, ValueError, TypeError, MemoryError) as error:
+    except (
+        *(ModelUnavailable, OSError, ValueError, TypeError, MemoryError, ImportError),
+    ) as error:
         typer.echo(f"qkernels {command}: {error or type(error).__name__}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
@@ -146,7 +186,9 @@ def _load(
     )
 
 
-def _measure(model: Model, text: str, context: int) -> Perplexity:
+def _measure(
+    model: Model, text: str, context: int, bos: bool | None, parse_special: bool
+) -> Perplexity:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -163,6 +205,8 @@ def _measure(model: Model, text: str, context: int) -> Perplexity:
             text,
             context,
             lambda done, total: progress.update(task, completed=done, total=total),
+            bos=bos,
+            parse_special=parse_special,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ import typer
 from .cli_tools import Json, Threads, errors, progress, to_json, visible
 
 if TYPE_CHECKING:
-    from qkernels.quantize_file import Summary
+    from qkernels.quantize_file import Quantized, Summary
 
 EXAMPLE = "Example: qkernels quantize model-f16.gguf model-q4_k.gguf --type q4_k"
 
@@ -43,6 +44,9 @@ def quantize(
     number of blocks take another format, which the summary names: q4_k becomes
     q5_0, q5_k q5_1, q6_k q8_0, iq4_xs iq4_nl, q2_k, q3_k and tq q4_0, and f16
     where k is no multiple of 32; or they are filled up, with --pad.
+
+    A weight that its type cannot hold, a --keep that decides on no matrix, and an
+    --imatrix of which nothing is used are errors.
 
     OUT appears when all of it is written; until then what was there stays. Ends
     with 0, with 1 and one line about what is wrong, with 2 for wrong usage, or
@@ -112,8 +116,11 @@ def _print(summary: Summary) -> None:
 def notes(summary: Summary) -> list[str]:
     """What the table does not say."""
     made = [tensor for tensor in summary.tensors if tensor.is_quantized]
+    lines = []
+    if not any(summary.type in (t.after, t.instead_of) for t in summary.tensors):
+        lines.append(f"no tensor took {summary.type}")
     fallbacks = Counter((t.instead_of, t.after, t.shape[-1]) for t in made if t.instead_of)
-    lines = [
+    lines += [
         f"{count} of k={k}, which {wanted}'s blocks do not divide: {got}"
         for (wanted, got, k), count in fallbacks.items()
     ]
@@ -121,7 +128,26 @@ def notes(summary: Summary) -> list[str]:
         lines.append(f"{padded} with rows filled up with zeros: only qkernels reads them")
     if again := sum(t.before not in ("f32", "f16", "bf16") for t in made):
         lines.append(f"{again} were quantised before; the error is what this time added")
+    lines += [
+        f"{t.name}: {t.vanished} of {math.prod(t.shape[:-1])} rows became zeros, as their weights"
+        f" are too small for the scales of {t.after}"
+        for t in made
+        if t.vanished
+    ]
+    return lines + importance_notes(summary, made)
+
+
+def importance_notes(summary: Summary, made: list[Quantized]) -> list[str]:
+    """What of an importance matrix was used."""
     known = sum(t.importance for t in made)
-    if known and known < len(made):
-        lines.append(f"{len(made) - known} of {len(made)} have no importance in the matrix")
+    if not known:
+        return []
+    lines = []
+    if known < len(made):
+        lines.append(f"{len(made) - known} of {len(made)} are quantised without importance")
+    if unused := summary.importance_entries - known:
+        lines.append(
+            f"{unused} of the matrix's {summary.importance_entries} entries are of no tensor that"
+            " is quantised by importance"
+        )
     return lines

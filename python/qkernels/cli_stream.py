@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qkernels.bench import MIN_ROUNDS
+from qkernels.cli_options import refuse_idle
 from qkernels.cli_tools import errors, progress, to_json
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ EXAMPLE = (
 
 
 def stream(
+    ctx: typer.Context,
     kernel: Annotated[
         str, typer.Option(help="scalar, dotprod, dotprod4, dotprod4i or dotprod16i.")
     ] = "dotprod4i",
@@ -70,6 +72,12 @@ def stream(
     """
     from qkernels.stream import measure
 
+    if sweep:
+        refuse_idle(
+            ctx, ("kernel", "iters", "prefetch", "check", "cold"), "with --sweep, which tries all"
+        )
+    else:
+        refuse_idle(ctx, ("plot", "rounds"), "without --sweep")
     with errors("stream"):
         loaded = None if weights is None else measure.read_weights(weights, n, k)
         problem = measure.random_problem(n, k, seed, loaded)

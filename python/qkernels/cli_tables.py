@@ -12,7 +12,7 @@ from rich.text import Text
 from .cli_tools import visible
 
 if TYPE_CHECKING:
-    from .inspect_file import FileReport, KeyEntry
+    from .inspect_file import FileReport, KeyEntry, TensorEntry
     from .verify_file import TensorStats
 
 MOST_CHARACTERS = 80  # of a metadata value
@@ -34,7 +34,7 @@ def print_report(report: FileReport) -> None:
         nbytes = "?" if tensor.nbytes is None else f"{tensor.nbytes:,}"
         table.add_row(
             _text(tensor.name),
-            tensor.type if tensor.readable else f"{tensor.type} (not read)",
+            _type(tensor),
             " x ".join(map(str, tensor.shape)),
             nbytes,
             _bits(tensor.nbytes, _count(tensor.shape)),
@@ -47,10 +47,23 @@ def print_report(report: FileReport) -> None:
             total.type, str(total.tensors), f"{total.weights:,}", f"{total.nbytes:,}", share
         )
     console.print(table)
+    print_notes(console, report.notes)
 
 
-def print_stats(path: str, found: Sequence[TensorStats]) -> None:
-    """What was found in each tensor, and in one line whether all of it is sound."""
+def print_notes(console: Console, notes: Sequence[str]) -> None:
+    """What there is to say beside the tables, a line each."""
+    for note in notes:
+        console.print(Text(visible(f"note: {note}")))
+
+
+def _type(tensor: TensorEntry) -> str:
+    if tensor.fault is not None:
+        return f"{tensor.type} (at fault)"
+    return tensor.type if tensor.readable else f"{tensor.type} (not read)"
+
+
+def print_stats(path: str, found: Sequence[TensorStats], notes: Sequence[str] = ()) -> None:
+    """What was found in each tensor, in one line whether all of it is sound, and notes."""
     console = _console()
     table = _table("tensor", "type", "shape", ">min", ">max", ">mean", ">rms", ">zeros", "found")
     for stats in found:
@@ -67,6 +80,7 @@ def print_stats(path: str, found: Sequence[TensorStats]) -> None:
     weights = sum(stats.weights for stats in found)
     verdict = f"{faults} of them at fault" if faults else "all of them sound"
     line = f"{path}: {weights:,} weights of {len(found)} tensors read, {verdict}"
+    print_notes(console, notes)
     console.print(Text(visible(line), style="bold red" if faults else "bold green"))
 
 

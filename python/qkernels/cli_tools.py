@@ -66,29 +66,33 @@ def inspect(
 def verify(file: File, tensor: Match = None, threads: Threads = None, json: Json = False) -> None:
     """Read every block of a file; report NaN or infinite scales, and statistics.
 
-    A scale that is NaN or infinite spoils every product with its row. Ends with 0
-    where all that was read is finite, with 1 where it is not, where a tensor
-    cannot be read or the file is at fault, and with 130 after Ctrl-C.
+    A scale that is NaN or infinite spoils every product with its row. Notes say
+    what ggml and llama.cpp would refuse, and which parts of a model are missing.
+    Ends with 0 where all that was read is finite, with 1 where it is not, where a
+    tensor cannot be read or the file is at fault, and with 130 after Ctrl-C.
     """
     import qkernels as qk
+    from qkernels.ggml_rules import notes_on
     from qkernels.inspect_file import chosen_names
     from qkernels.verify_file import verify as read
 
     with errors("verify"), qk.load_gguf(file) as opened, _threads(threads):
         core = opened._source.opened()
         names = chosen_names(opened, tensor)
-        total = sum(math.prod(core.tensor(core.find_tensor(name)).shape) for name in names)
+        entries = [core.tensor(core.find_tensor(name)) for name in names]
+        total = sum(math.prod(entry.shape) for entry in entries if entry.fault is None)
         with progress("Reading weights") as (expect, advance):
             expect(total)
             found = list(read(opened, names, advance))
         faults = [stats for stats in found if not stats.is_sound]
+        notes = notes_on(opened)
         if json:
-            report = {"path": str(file), "sound": not faults, "tensors": list(map(asdict, found))}
-            typer.echo(to_json(report))
+            report = {"path": str(file), "sound": not faults, "notes": notes}
+            typer.echo(to_json(report | {"tensors": list(map(asdict, found))}))
         else:
             from qkernels.cli_tables import print_stats
 
-            print_stats(str(file), found)
+            print_stats(str(file), found, notes)
     if faults:
         raise typer.Exit(1)
 

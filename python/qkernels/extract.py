@@ -15,6 +15,7 @@ from .extract_files import Part, paths_of, write_parts
 from .gguf_file import GGUFFile
 from .raw_ints import raw_scales
 from .tensor import QTensor
+from .unread import UnreadTensor
 
 NDArray = np.ndarray[Any, Any]
 
@@ -155,14 +156,21 @@ class Selection:
 def _matrix(file: GGUFFile, name: str, expert: int | None) -> QTensor:
     """A matrix of quantised weights."""
     tensor = file.unpacked(name)
+    if isinstance(tensor, UnreadTensor):
+        raise ValueError(tensor.reason)
     if not isinstance(tensor, QTensor):
         raise TypeError(
             f"tensor {name!r} holds {tensor.dtype} of shape {tensor.shape}, not quantised weights"
         )
     _core.integer_group(tensor._weights)  # refuses floats
-    if tensor.ndim == 3:
+    if tensor.ndim == 1:
+        tensor = tensor.reshape(1, -1)
+    if tensor.ndim > 2:
+        tensor = tensor.reshape(-1, *tensor.shape[-2:])
         if expert is None:
             raise ValueError(f"tensor {name!r} is a stack of {len(tensor)} experts; choose one")
+        if not -len(tensor) <= expert < len(tensor):
+            raise IndexError(f"expert {expert} is outside the {len(tensor)} of {name!r}")
         return tensor[expert]
     if expert is not None:
         raise ValueError(f"expert={expert}, and tensor {name!r} is a matrix of {tensor.shape}")

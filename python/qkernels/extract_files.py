@@ -1,17 +1,16 @@
-"""Files that appear whole or not at all, and arrays that are written into them piece by piece."""
+"""Arrays that are written into files piece by piece."""
 
 from __future__ import annotations
 
-import os
-import secrets
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+
+from .whole_files import whole_files
 
 NDArray = np.ndarray[Any, Any]
 
@@ -31,35 +30,6 @@ class Part:
     def nbytes(self) -> int:
         """The bytes of all its elements."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
-
-
-@contextmanager
-def whole_files(paths: Sequence[Path]) -> Iterator[list[IO[bytes]]]:
-    """Open temporary files beside `paths`, which take their places when the block is done.
-
-    Whatever else ends the block, Ctrl-C included, removes them and leaves what was there. All are
-    written, and forced to the disk, before the first one is renamed.
-
-    Raises:
-        ValueError: there is something that is no regular file, such as a folder or a device.
-        OSError: a file cannot be written there.
-    """
-    for path in paths:
-        if path.exists() and not path.is_file():
-            raise ValueError(f"{path} is there, and is no regular file")
-    temporary = [path.with_name(f".{path.name}.{secrets.token_hex(4)}.part") for path in paths]
-    try:
-        with ExitStack() as stack:
-            files: list[IO[bytes]] = [stack.enter_context(part.open("xb")) for part in temporary]
-            yield files
-            for file in files:
-                file.flush()
-                os.fsync(file.fileno())
-        for part, path in zip(temporary, paths, strict=True):
-            part.replace(path)
-    finally:
-        for part in temporary:
-            part.unlink(missing_ok=True)
 
 
 def paths_of(out: Path, parts: Sequence[Part]) -> list[Path]:

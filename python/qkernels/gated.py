@@ -7,7 +7,6 @@ are kept are copied next to each other, and x is gathered to match.
 
 from __future__ import annotations
 
-import operator
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from ._arrays import as_array
+from ._base import WeightsBase
+from ._frameworks import integer, is_torch
 from .tensor import QTensor
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-    from ._frameworks import Array
     from .gates import GateResult
     from .packed import PackedTensor
 
@@ -37,6 +38,19 @@ def not_bool(gates: NDArray[Any]) -> str:
         f"gates must be a GateResult or an array of bool, not of {gates.dtype};"
         " gates >= threshold makes one"
     )
+
+
+def mask_array(gates: Any) -> NDArray[Any]:
+    """A mask as an array, of whatever dtype.
+
+    Raises:
+        TypeError: it is no array, or a masked one.
+    """
+    if is_torch(gates):
+        from . import torch as qk_torch
+
+        return qk_torch.plain(gates, "gates").numpy()
+    return as_array(gates, "gates")
 
 
 class BlockMask(NamedTuple):
@@ -71,10 +85,10 @@ class BlockMask(NamedTuple):
                 raise ValueError(f"gates for weights of {gates.shape}, the weights have {(n, k)}")
             rows = n if gates.row_group is None else gates.row_group
             return cls(np.atleast_2d(gates.mask), gates.block_k, rows, n, k)
-        keep = np.asarray(gates)
+        keep = mask_array(gates)
         if keep.dtype != np.bool_:
             raise TypeError(not_bool(keep))
-        width = 1 if block_k is None else operator.index(block_k)
+        width = 1 if block_k is None else integer(block_k, "block_k")
         if not 1 <= width <= k:
             raise ValueError(f"block_k={width} is outside 1..{k}")
         if keep.shape != (-(-k // width),):
@@ -83,26 +97,35 @@ class BlockMask(NamedTuple):
             )
         return cls(keep[None], width, n, n, k)
 
+    def frozen(self) -> BlockMask:
+        """The same, in memory of its own: whoever made the mask may change it."""
+        keep = self.keep.copy()
+        keep.setflags(write=False)
+        return self._replace(keep=keep)
+
     def rows(self) -> list[slice]:
         """The rows of each group."""
         begins = range(0, self.n, self.row_group)
         return [slice(begin, min(begin + self.row_group, self.n)) for begin in begins]
 
 
-class GatedTensor:
+class GatedTensor(WeightsBase):
     """A matrix in panels without the blocks of columns that gates drop: `QTensor.pack(gates=...)`.
 
     `gated_gemv` multiplies by it, and so does `weights @ x` for x of shape (k,).
     """
 
-    __slots__ = ("_fmt", "_mask", "_nbytes", "_parts", "_shape")
-    __array_ufunc__ = None  # NumPy's operators leave `x @ weights` to Python, which refuses it
+    __slots__ = ("_fmt", "_mask", "_parts", "_shape")
 
     def __init__(
         self, weights: QTensor, mask: BlockMask, threads: int | None, huge_pages: bool
     ) -> None:
+        if not isinstance(weights, QTensor):
+            raise TypeError(
+                f"a GatedTensor is what QTensor.pack(gates=...) returns, not of {weights!r:.80}"
+            )
         if weights.ndim != 2:
-            raise ValueError(f"pack takes a matrix, not {weights.shape[0]} experts; see w[e]")
+            raise ValueError(f"pack takes a matrix, not weights of {weights.shape}; see w[e]")
         n, k = weights.shape
         block = _core.format_info(weights.fmt)[2]
         if mask.block_k % block and mask.block_k != k:
@@ -113,19 +136,14 @@ class GatedTensor:
             )
         self._shape = (n, k)
         self._fmt = weights.fmt
-        keep = mask.keep.copy()  # whoever made the mask may change it, and the panels stay
-        keep.setflags(write=False)
-        self._mask = mask._replace(keep=keep)
+        self._mask = mask.frozen()
         self._parts: list[PackedTensor | None] = []
-        self._nbytes = 0
-        for rows, kept in zip(mask.rows(), keep, strict=True):
+        for rows, kept in zip(mask.rows(), self._mask.keep, strict=True):
             columns = _kept_columns(weights[rows], kept, mask.block_k)
             if columns is None:
                 self._parts.append(None)
-                continue
-            packed = columns.pack(threads=threads, huge_pages=huge_pages)
-            self._parts.append(packed)
-            self._nbytes += packed.nbytes
+            else:
+                self._parts.append(columns.pack(threads=threads, huge_pages=huge_pages))
 
     @property
     def parts(self) -> list[PackedTensor | None]:
@@ -160,26 +178,23 @@ class GatedTensor:
     @property
     def nbytes(self) -> int:
         """The bytes of all panels."""
-        return self._nbytes
+        return sum(part.nbytes for part in self._parts if part is not None)
 
-    def __matmul__(self, x: Any) -> Array:
+    def __matmul__(self, x: Any) -> Any:
         """weights @ x without the dropped columns, for x of shape (k,)."""
         from ._gated import gated_gemv
+        from ._matmul import operand
 
-        product: Array = gated_gemv(self, x)
-        return product
+        x = operand(x)
+        return x if x is NotImplemented else gated_gemv(self, x)
 
-    def __len__(self) -> int:
-        """The rows."""
-        return self._shape[0]
+    def __array__(self, *args: object, **kwargs: object) -> NDArray[Any]:
+        """Refused: the dropped columns are not there."""
+        raise TypeError("gated weights do not turn into an array; the QTensor has all columns")
 
-    def __array__(self, *args: object, **kwargs: object) -> Any:
-        """Refused, so that weights are never inflated by accident."""
-        raise TypeError("packed weights do not turn into an array")
-
-    def __reduce__(self) -> Any:
-        """Refused: a panel is of use to one ISA only, and the file has the blocks."""
-        raise TypeError("packed weights are not pickled; pickle the QTensor and the gates")
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the mask and the kept blocks, which are packed again where they arrive."""
+        return _of_parts, (self._shape, self._fmt, self._mask, self._parts)
 
     def __repr__(self) -> str:
         """Format, shape, size, and how much is kept, in one line."""
@@ -188,6 +203,15 @@ class GatedTensor:
             f"GatedTensor({self._fmt}, shape={self._shape}, {self.nbytes:,} bytes,"
             f" {kept} of {blocks} blocks of {self.block_k} columns)"
         )
+
+
+def _of_parts(
+    shape: tuple[int, int], fmt: str, mask: BlockMask, parts: list[PackedTensor | None]
+) -> GatedTensor:
+    """What a pickle becomes."""
+    gated = GatedTensor.__new__(GatedTensor)
+    gated._shape, gated._fmt, gated._mask, gated._parts = shape, fmt, mask.frozen(), parts
+    return gated
 
 
 def _kept_columns(weights: QTensor, keep: NDArray[np.bool_], block_k: int) -> QTensor | None:
@@ -200,6 +224,8 @@ def _kept_columns(weights: QTensor, keep: NDArray[np.bool_], block_k: int) -> QT
     runs = list(zip(edges[::2], edges[1::2], strict=True))
     if not runs:
         return None
-    kept = np.concatenate([data[:, a * width : b * width] for a, b in runs], axis=1)
+    pieces = [data[:, a * width : b * width] for a, b in runs]
+    # Where rows repeat one another, concatenate() would lay out columns.
+    kept = np.ascontiguousarray(np.concatenate(pieces, axis=1))
     depth = sum(min(b * block_k, k) - a * block_k for a, b in runs)
     return QTensor(kept, weights.fmt, (n, depth))

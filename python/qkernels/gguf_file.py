@@ -16,14 +16,19 @@ from . import _core, _threads
 from ._packing import pack_all
 from .gguf_metadata import Metadata, Names, Source
 from .packed import PackedTensor
+from .parts import part_of
+from .reopen import refuse_contents, reopen
 from .tensor import QTensor
+from .unread import UnreadTensor
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 NDArray = np.ndarray[Any, Any]
 
-MATRIX_NDIMS = (2, 3)  # what a QTensor takes: a matrix, or a stack of one an expert
+NUMPY_FLOATS = ("f32", "f16")
+MATRIX_NDIMS = (2, 3)  # where those become QTensors: matrices and stacks
+MOST_RANK = 8  # of a QTensor
 
 
 def load_gguf(
@@ -37,6 +42,8 @@ def load_gguf(
 
     Nothing is copied or converted: tensors are views into the mapped file, which stays mapped as
     long as one of them lives, and metadata values become Python objects when they are asked for.
+    What is wrong with one tensor (a shape, a place outside the file) is said when it is asked for,
+    and costs the others nothing.
 
     With `pack=True` every matrix is packed before this returns, as by `QTensor.pack()`: that reads
     the whole file and takes as much memory again, and from then on a look-up costs nothing. Where
@@ -57,8 +64,9 @@ def load_gguf(
 
     Raises:
         OSError: the system refuses to open or map the file, as in FileNotFoundError.
-        ValueError: the file is no GGUF file, or one at fault; the message names what is wrong. Also
-            a path with a null byte, and `threads` out of range.
+        ValueError: the file is no GGUF file, or one whose head cannot be read to its end; the
+            message names what is wrong. Also a path with a null byte, the contents of a file where
+            its path belongs, and `threads` out of range.
         TypeError: `path` is not a path.
         MemoryError: the packed matrices do not fit.
     """
@@ -72,13 +80,22 @@ def load_gguf(
 class GGUFFile(Names["QTensor | PackedTensor | NDArray"]):
     """A GGUF file as a mapping of tensor names to weights.
 
-    Tensors of two or three dimensions in one of `qkernels.formats()`, float ones included, are
-    `QTensor`s, as are quantised vectors, which are matrices of one row. Everything else is a
-    read-only NumPy array: float vectors and float tensors of four dimensions (bf16 converted to
-    float32), integers and float64. All but the converted ones are views into the file.
+    Quantised tensors and those of bf16 are `QTensor`s of their shape, whatever its rank; so are
+    f32 and f16 ones of two or three dimensions. Everything else is a read-only NumPy array: float
+    vectors, float tensors of other ranks or without elements, integers and float64. All are views
+    into the file. Two have no blocks to view and are arrays of float32: quantised tensors whose k
+    is 0, and bf16 ones without dimensions.
+
+    A tensor of a type that qkernels does not read, or in blocks of over 8 dimensions, is an
+    `UnreadTensor`, which has its bytes, and
+    raises where weights are asked of it.
 
     In a file that was opened with `pack=True`, matrices are `PackedTensor`s instead, and the same
     object at each look-up.
+
+    A pickle has the file's path, its size and the time of its last change; it is opened again where
+    the pickle is loaded (and packed, where it was), which raises ValueError for a file that has
+    changed. Copies, deep ones too, share the map.
 
     See `load_gguf`, which opens one.
     """
@@ -88,11 +105,35 @@ class GGUFFile(Names["QTensor | PackedTensor | NDArray"]):
 
     def __init__(self, path: str | os.PathLike[str], *, mmap: bool = True) -> None:
         """Open `path`; see `load_gguf` for what is raised."""
+        refuse_contents(path)
         name = os.fsdecode(path)
-        super().__init__(Source(name, _core.GGUF(name, mmap)))
-        self._path = Path(name)
-        self._metadata = Metadata(self._source)
+        self._start(Source(name, _core.GGUF(name, mmap), mmap=mmap))
+
+    def _start(self, source: Source) -> None:
+        super().__init__(source)
+        self._path = Path(source.path)
+        self._metadata = Metadata(source)
         self._packed: dict[str, PackedTensor] = {}
+
+    def __copy__(self) -> GGUFFile:
+        """The same file over the same map; each is closed by itself."""
+        copy = GGUFFile.__new__(GGUFFile)
+        copy._start(self._source.again())
+        copy._packed = dict(self._packed)
+        return copy
+
+    def __deepcopy__(self, memo: dict[int, object]) -> GGUFFile:
+        """As a copy: nothing of a file can be changed."""
+        return self.__copy__()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle where the file is, not what is in it.
+
+        Raises:
+            ValueError: the file is closed.
+        """
+        self._source.opened()
+        return reopen, (self._source.identity, self._source.mmap, bool(self._packed))
 
     @property
     def path(self) -> Path:
@@ -132,13 +173,18 @@ class GGUFFile(Names["QTensor | PackedTensor | NDArray"]):
     def _find(self, name: str) -> int:
         return self._source.opened().find_tensor(name)
 
+    def _elsewhere(self) -> str:
+        part = part_of(self._metadata)
+        return "" if part is None else f"; it is {part}, and the others have the other tensors"
+
     def __getitem__(self, name: str) -> QTensor | PackedTensor | NDArray:
         """Return a tensor.
 
         Raises:
-            KeyError: the file has no such tensor; the message has near names.
-            ValueError: the tensor's type is not one that qkernels reads; the file is closed, or has
-                shrunk.
+            KeyError: the file has no such tensor; the message has near names, and which part of a
+                split model the file is.
+            ValueError: the entry is at fault: its shape, its place in the file, or the depth that a
+                key gives it. Also a file that is closed, or has shrunk.
         """
         index = self._index(name)
         packed = self._packed.get(name)
@@ -158,28 +204,44 @@ class GGUFFile(Names["QTensor | PackedTensor | NDArray"]):
     def _tensor(self, index: int, name: str) -> QTensor | NDArray:
         core = self._source.opened()
         entry = core.tensor(index)
+        data = core.raw_tensor(index)  # which says what is wrong
         ndim = len(entry.shape)
-        if entry.fmt is None:
+        if (reason := entry.unread) is None and entry.fmt is not None:
+            if ndim == 0 or entry.shape[-1] == 0 or self._is_array(entry):
+                return self._floats(index, entry)
+            if ndim <= MOST_RANK:
+                tensor = QTensor(core.rows(index), entry.fmt, entry.shape)
+                tensor._source = (self, name)
+                return tensor
+            reason = f"tensor {name!r} in {entry.fmt} has {ndim} dimensions, over {MOST_RANK}"
+        if reason is None:
             return core.elements(index)
-        is_float = _core.format_info(entry.fmt)[2] == 1
-        if is_float and ndim not in MATRIX_NDIMS:
-            array = core.elements(index)
-            return _widen(array) if entry.fmt == "bf16" else array
-        if ndim > MATRIX_NDIMS[-1]:
-            raise ValueError(
-                f"{self._source.path}: tensor {name!r} in {entry.fmt} has shape {entry.shape};"
-                " qkernels reads quantised weights of at most 3 dimensions"
-            )
-        shape = entry.shape if ndim > 1 else (1, *entry.shape)
-        return QTensor(core.rows(index), entry.fmt, shape)
+        kind = (entry.type_id, entry.type_name, entry.shape, entry.stored)
+        # Not of the types that this returns, so that programs need not ask for what few files have.
+        unread: Any = UnreadTensor(data, *kind, f"{self._source.path}: {reason}")
+        return unread  # type: ignore[no-any-return]
+
+    def _is_array(self, entry: _core.GGUFTensor) -> bool:
+        """Whether NumPy has the type, and the tensor is neither a matrix nor a stack of them."""
+        is_matrix = len(entry.shape) in MATRIX_NDIMS and 0 not in entry.shape
+        return entry.fmt in NUMPY_FLOATS and not is_matrix
+
+    def _floats(self, index: int, entry: _core.GGUFTensor) -> NDArray:
+        """A view of floats that NumPy has; float32 for a bf16 scalar, and for no blocks at all."""
+        core = self._source.opened()
+        if entry.fmt in NUMPY_FLOATS:
+            return core.elements(index)
+        if 0 in entry.shape:
+            return _frozen(np.empty(entry.shape, np.float32))
+        return _widen(core.elements(index))
 
     def _matrices(self) -> dict[str, QTensor]:
-        """The tensors that can be packed. Those of types that are not read are left alone."""
+        """The tensors that can be packed. Those that are not read are left alone."""
         core = self._source.opened()
         found: dict[str, QTensor] = {}
         for index, name in enumerate(core.tensor_names()):
             entry = core.tensor(index)
-            if len(entry.shape) == 2 and entry.fmt is not None:
+            if len(entry.shape) == 2 and entry.fmt and not entry.fault and 0 not in entry.shape:
                 found[name] = QTensor(core.rows(index), entry.fmt, entry.shape)
         return found
 
@@ -213,6 +275,9 @@ class GGUFFile(Names["QTensor | PackedTensor | NDArray"]):
 
 def _widen(bfloats: NDArray) -> NDArray:
     """bfloat16 bits as read-only float32."""
-    floats: NDArray = (bfloats.astype(np.uint32) << 16).view(np.float32)
-    floats.flags.writeable = False
-    return floats
+    return _frozen(np.asarray(bfloats.astype(np.uint32) << 16).view(np.float32))
+
+
+def _frozen(array: NDArray) -> NDArray:
+    array.flags.writeable = False
+    return array

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import TypeVar, overload
+from typing import NamedTuple, TypeVar, overload
 
 from . import _core
 
@@ -18,15 +19,69 @@ MOST_LISTED = 200  # keys in the text form of metadata
 MOST_SHOWN = 100  # characters of a name in a message, bytes of a value in the text form
 
 
+# Keys that say something of the file's tensors, and nothing of others.
+DEPTH_KEY = "qkernels.k."  # and a tensor's name: the k of rows that are filled up with zeros
+SPLIT_KEYS = "split."
+FILE_TYPE_KEY = "general.file_type"
+
+
+class Key(str):
+    """A key of a file, which knows the type that its value has there.
+
+    It is the same text as any other str. Where it is a dict's key, as in `dict(file.metadata)` and
+    `{**file.metadata, ...}`, what is written for it has the type that it had, whatever becomes of
+    the value.
+    """
+
+    __slots__ = ("kind", "was")
+
+    kind: str
+    """The type's name, such as "uint32"; of an array, that of its elements."""
+    was: object
+    """The value of a key that says something of the file's tensors; None for others."""
+
+    def __new__(cls, text: str, kind: str, was: object = None) -> Key:
+        """Make a key of its text."""
+        key = super().__new__(cls, text)
+        key.kind = kind
+        key.was = was
+        return key
+
+    def __getnewargs__(self) -> tuple[str, str, object]:  # type: ignore[override]
+        """What copies and pickles are made of."""
+        return str(self), self.kind, self.was
+
+
+class Identity(NamedTuple):
+    """What tells whether a path still has the file that was opened."""
+
+    path: str
+    nbytes: int
+    changed: int
+    """When the file was written last, in nanoseconds."""
+
+
 class Source:
     """The open file that a GGUFFile and its metadata share, until it is closed."""
 
-    __slots__ = ("core", "path", "values")
+    __slots__ = ("core", "identity", "mmap", "path", "values")
 
-    def __init__(self, path: str, core: _core.GGUF) -> None:
+    def __init__(
+        self, path: str, core: _core.GGUF, *, mmap: bool = True, identity: Identity | None = None
+    ) -> None:
         self.path = path
         self.core: _core.GGUF | None = core
+        self.mmap = mmap
         self.values: dict[str, object] = {}
+        if identity is None:
+            status = os.stat(path)
+            identity = Identity(os.path.abspath(path), core.nbytes, status.st_mtime_ns)
+        self.identity = identity
+
+    def again(self) -> Source:
+        """The same file, to be closed by itself."""
+        core = self.opened()
+        return Source(self.path, core, mmap=self.mmap, identity=self.identity)
 
     def opened(self) -> _core.GGUF:
         """The file.
@@ -61,7 +116,11 @@ class Names(Mapping[str, V]):
         message = f"{self._source.path} has no {self._what} {name[:MOST_SHOWN]!r}"
         if near := difflib.get_close_matches(name[:200], islice(self, MOST_COMPARED)):
             message += f"; near names: {', '.join(map(repr, near))}"
-        raise KeyError(message)
+        raise KeyError(message + self._elsewhere())
+
+    def _elsewhere(self) -> str:
+        """Where a missing name may be, as the end of a message."""
+        return ""
 
     def __contains__(self, name: object) -> bool:
         """Whether the file has such a name."""
@@ -81,9 +140,14 @@ class Names(Mapping[str, V]):
 class Metadata(Names[object]):
     """A file's key-value pairs. A value becomes a Python object when it is first asked for.
 
-    Values are str, int, float, bool, or a list of one of them. Strings are UTF-8; bytes that are
-    not become lone surrogates, so that `text.encode("utf-8", "surrogateescape")` is what the file
-    holds.
+    Values are str, int, float, bool, or a list of one of them, or of lists. Strings are UTF-8;
+    bytes that are not become lone surrogates, so that `text.encode("utf-8", "surrogateescape")` is
+    what the file holds.
+
+    The keys remember the types of their values: a dict that is made of this one keeps them, and
+    `save_gguf` writes the values in them. `|` makes such a dict.
+
+    Pickles and copies are as those of a GGUFFile.
     """
 
     __slots__ = ()
@@ -97,7 +161,7 @@ class Metadata(Names[object]):
 
         Raises:
             KeyError: the file has no such key; the message has near ones.
-            ValueError: the file is closed, or has shrunk.
+            ValueError: the file is closed, or has shrunk; arrays in arrays past 64 deep.
         """
         core = self._source.opened()
         values = self._source.values
@@ -107,7 +171,31 @@ class Metadata(Names[object]):
 
     def __iter__(self) -> Iterator[str]:
         """Go through the keys in the file's order."""
-        return iter(self._source.opened().keys())
+        core = self._source.opened()
+        return (_key(core, i, text) for i, text in enumerate(core.keys()))
+
+    def __or__(self, other: Mapping[str, object]) -> dict[str, object]:
+        """A dict of these pairs, and of the other's where it has more or others."""
+        return {**self, **other} if isinstance(other, Mapping) else NotImplemented
+
+    def __ror__(self, other: Mapping[str, object]) -> dict[str, object]:
+        """A dict of the other's pairs, and of these where there are more or others."""
+        return {**other, **self} if isinstance(other, Mapping) else NotImplemented
+
+    def __copy__(self) -> Metadata:
+        """The same pairs; closing the file leaves them."""
+        return Metadata(self._source.again())
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Metadata:
+        """The same pairs; closing the file leaves them."""
+        return self.__copy__()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle where the file is, not what is in it."""
+        from .reopen import reopen_metadata
+
+        self._source.opened()
+        return reopen_metadata, (self._source.identity, self._source.mmap)
 
     def __len__(self) -> int:
         """Count the keys."""
@@ -123,6 +211,12 @@ class Metadata(Names[object]):
         if len(keys) > MOST_LISTED:
             lines.append(f"... and {len(keys) - MOST_LISTED} more")
         return "\n".join([f"Metadata of {self._source.path}, {len(keys)} keys", *lines])
+
+
+def _key(core: _core.GGUF, index: int, text: str) -> Key:
+    kind, length, _ = core.value_type(index)
+    of_tensors = text.startswith((DEPTH_KEY, SPLIT_KEYS)) or text == FILE_TYPE_KEY
+    return Key(text, kind, core.value(index) if of_tensors and length is None else None)
 
 
 def _summary(core: _core.GGUF, index: int) -> str:

@@ -31,6 +31,8 @@ class Imatrix:
     path: Path
     entries: dict[str, NDArray] = field(default_factory=dict)
     """By a tensor's name: float32, k values, or those of each expert in turn."""
+    faults: dict[str, str] = field(default_factory=dict)
+    """By a tensor's name: why there are no values. It matters to whom asks for them alone."""
     datasets: list[str] = field(default_factory=list)
     chunks: int = 0
     """How many pieces of text the activations are of; 0 where the file does not say."""
@@ -42,10 +44,19 @@ class Imatrix:
             Shape (k,), or (experts, k).
 
         Raises:
-            ValueError: as many values as fit neither.
+            ValueError: as many values as fit neither, one that is negative or not finite, or an
+                entry that could not be read.
         """
+        if name in self.faults:
+            raise ValueError(f"{self.path}: {self.faults[name]}")
         values = self.entries.get(name)
-        if values is None or values.size == shape[-1]:
+        if values is None:
+            return None
+        if not np.isfinite(values).all() or (values < 0).any():
+            raise ValueError(
+                f"{self.path}: entry {name!r} holds a value that is negative or not finite"
+            )
+        if values.size == shape[-1]:
             return values
         if len(shape) == 3 and values.size == shape[0] * shape[-1]:
             return values.reshape(shape[0], shape[-1])
@@ -58,20 +69,18 @@ class Imatrix:
 def load_imatrix(path: str | os.PathLike[str]) -> Imatrix:
     """Read an importance matrix of either form.
 
+    What is wrong with one entry is said when its tensor asks for it.
+
     Raises:
         OSError: the file cannot be read.
-        ValueError: it has neither form, ends too soon, holds no entries, or one with a value that
-            is negative or not finite.
+        ValueError: it has neither form, ends too soon, or holds no entries.
     """
     path = Path(path)
     with path.open("rb") as file:
         is_gguf = file.read(4) == b"GGUF"
     imatrix = _read_gguf(path) if is_gguf else _read_legacy(path)
-    if not imatrix.entries:
+    if not imatrix.entries and not imatrix.faults:
         raise ValueError(f"{path} holds no importance matrix")
-    for name, values in imatrix.entries.items():
-        if not np.isfinite(values).all() or (values < 0).any():
-            raise ValueError(f"{path}: entry {name!r} holds a value that is negative or not finite")
     return imatrix
 
 
@@ -81,7 +90,10 @@ def _read_gguf(path: Path) -> Imatrix:
         for name in file:
             if name.endswith(SUMS):
                 entry = name.removesuffix(SUMS)
-                found.entries[entry] = _means(path, file, entry)
+                try:
+                    found.entries[entry] = _means(file, entry)
+                except ValueError as error:
+                    found.faults[entry] = str(error).removeprefix(f"{path}: ")
         datasets, chunks = file.metadata.get(DATASETS, []), file.metadata.get(CHUNKS, 0)
     if isinstance(datasets, list):
         found.datasets = [name for name in datasets if isinstance(name, str)]
@@ -89,14 +101,18 @@ def _read_gguf(path: Path) -> Imatrix:
     return found
 
 
-def _means(path: Path, file: GGUFFile, entry: str) -> NDArray:
-    """Mean squares of one entry; ones for an expert that met no activations."""
+def _means(file: GGUFFile, entry: str) -> NDArray:
+    """Mean squares of one entry; ones for an expert that met no activations.
+
+    Raises:
+        ValueError: the tensors cannot be read, do not fit each other, or there is only one.
+    """
     if entry + COUNTS not in file:
-        raise ValueError(f"{path} has {entry + SUMS!r} and no {entry + COUNTS!r}")
+        raise ValueError(f"there is {entry + SUMS!r} and no {entry + COUNTS!r}")
     sums, counts = (_floats(file, entry + suffix) for suffix in (SUMS, COUNTS))
     counts = counts.reshape(-1, 1)
     if counts.size == 0 or sums.size % counts.size:
-        raise ValueError(f"{path}: {entry!r} has {sums.size} sums and {counts.size} counts")
+        raise ValueError(f"{entry!r} has {sums.size} sums and {counts.size} counts")
     sums = sums.reshape(counts.size, -1)
     with np.errstate(all="ignore"):
         means = np.where(counts > 0, sums / counts, np.float32(1))
@@ -105,7 +121,9 @@ def _means(path: Path, file: GGUFFile, entry: str) -> NDArray:
 
 def _floats(file: GGUFFile, name: str) -> NDArray:
     tensor = file.unpacked(name)
-    return np.asarray(tensor.dequantize() if isinstance(tensor, QTensor) else tensor, np.float32)
+    with np.errstate(over="ignore"):  # a float64 past float32 is infinite, and found when used
+        dense = tensor.dequantize() if isinstance(tensor, QTensor) else tensor
+        return np.asarray(dense, np.float32)
 
 
 class _Legacy:

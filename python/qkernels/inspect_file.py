@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from .gguf_file import GGUFFile
+from .parts import notes_on
 
 MOST_VALUES = 8  # elements of an array that are kept, unless all are asked for
-SCALARS = frozenset({"i8", "i16", "i32", "i64", "f64"})  # types of arrays that are no weights
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,15 @@ class TensorEntry:
     type: str
     """The type's name, or "type 777" for an unknown one."""
     shape: list[int]
-    """NumPy's order: (n, k), or (experts, n, k), with the true k."""
+    """NumPy's order: (n, k), (experts, n, k) and so on, with the true k."""
     nbytes: int | None
     """Of the data; None where the size of the type is unknown."""
     offset: int
     """From the start of the file."""
     readable: bool
     """Whether qkernels reads the type."""
+    fault: str | None = None
+    """What is wrong with the entry, so that the tensor cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class FileReport:
     alignment: int
     metadata: list[KeyEntry]
     tensors: list[TensorEntry]
+    notes: list[str] = field(default_factory=list)
+    """What there is to say of a file that is one part of a model."""
 
     def totals(self) -> list[TypeTotal]:
         """The tensors by type, the largest share of the file first."""
@@ -102,21 +106,19 @@ def inspect(file: GGUFFile, match: str | None = None, *, whole: bool = False) ->
     metadata = []
     for index, key in enumerate(core.keys()):
         kind, length, _ = core.value_type(index)
-        value = file.metadata[key]
-        if isinstance(value, list) and not whole:
-            value = value[:MOST_VALUES]
+        value = core.value(index, None if whole else MOST_VALUES)
         metadata.append(KeyEntry(key, kind, length, value))
     tensors = []
     for index, name in enumerate(core.tensor_names()):
         entry = core.tensor(index)
         kind = entry.type_name or f"type {entry.type_id}"
-        readable = entry.fmt is not None or kind in SCALARS
-        tensors.append(
-            TensorEntry(name, kind, list(entry.shape), entry.nbytes, entry.offset, readable)
-        )
+        readable = entry.unread is None
+        place = (entry.nbytes, entry.offset, readable, entry.fault)
+        tensors.append(TensorEntry(name, kind, list(entry.shape), *place))
     wanted = set(chosen_names(file, match))
     tensors = [entry for entry in tensors if entry.name in wanted]
-    return FileReport(str(file.path), core.nbytes, core.version, core.alignment, metadata, tensors)
+    facts = (core.nbytes, core.version, core.alignment, metadata, tensors)
+    return FileReport(str(file.path), *facts, notes_on(file.metadata, file.path))
 
 
 def chosen_names(file: GGUFFile, match: str | None) -> list[str]:
@@ -131,5 +133,5 @@ def chosen_names(file: GGUFFile, match: str | None) -> list[str]:
         return [match]
     chosen = [name for name in file if fnmatchcase(name, match)]
     if not chosen:
-        file.unpacked(match)  # whose KeyError has near names
+        file._index(match)  # whose KeyError has near names
     return chosen

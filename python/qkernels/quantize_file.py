@@ -12,13 +12,28 @@ from typing import Any
 import numpy as np
 
 from . import _core
+from ._frameworks import flag
 from ._ops import dequantize
-from ._quantize import quantize
+from ._quantize import can_quantize, quantize_part
 from .gguf_file import GGUFFile
+from .gguf_metadata import DEPTH_KEY, SPLIT_KEYS
 from .imatrix import Imatrix
-from .quantize_types import EMBEDDING, FILE_TYPES, FLOATS, OUTPUT, Rule, choose
-from .save import DEPTH_KEY, whole_blocks
-from .save_format import TensorEntry, alignment_of, encode_metadata, encode_value, write_file
+from .metadata_values import encode_value
+from .parts import part_of
+from .quantize_types import (
+    EMBEDDING,
+    FILE_TYPES,
+    FLOATS,
+    OUTPUT,
+    Rule,
+    check_format,
+    check_keep,
+    check_rules,
+    choose,
+    is_matrix,
+)
+from .save_format import Encoded, TensorEntry, encode_metadata, write_file
+from .save_tensors import whole_blocks
 from .tensor import QTensor
 
 NDArray = np.ndarray[Any, Any]
@@ -42,6 +57,8 @@ class Quantized:
     """The format that its rows did not fit."""
     padded: bool = False
     importance: bool = False
+    vanished: int = 0
+    """Rows whose weights are all too small for the format's scales, and became zeros."""
     squares: float = 0.0
     """The sum of its squared weights."""
     squared_error: float = 0.0
@@ -80,6 +97,8 @@ class Summary:
     bytes_before: int = 0
     bytes_after: int = 0
     tensors: list[Quantized] = field(default_factory=list)
+    importance_entries: int = 0
+    """How many tensors the importance matrix knows."""
 
     def totals(self) -> list[Total]:
         """By the type that was written, the largest first."""
@@ -127,31 +146,44 @@ def quantize_file(
         advance: told of weights as they are written.
 
     Raises:
-        ValueError: `path` is the source itself; a file that is one of several parts; a tensor of a
-            type that is not read, or with weights that have no place in the format; an importance
-            matrix of another model.
+        TypeError: an argument of the wrong kind.
+        ValueError: `path` is the source itself; a format that files are not quantised to; a file
+            that is one of several parts; a tensor whose entry is at fault, or with a weight that
+            its format cannot hold, which is named by tensor, row and column; a rule of `keep` that
+            decides on no tensor; an importance matrix of another model, or of which nothing is
+            used.
         OSError: the file cannot be written.
     """
     path = Path(path)
+    fmt, keep = check_format(fmt), check_rules(keep)
     _check_files(source, path)
-    rule = Rule(fmt, keep, pad, tied=OUTPUT not in source and EMBEDDING in source)
+    rule = Rule(fmt, keep, flag(pad, "pad"), tied=OUTPUT not in source and EMBEDDING in source)
+    _check_keep(source, rule)
     writer = _Writer(source, rule, imatrix, threads)
     entries = [writer.plan(i, name) for i, name in enumerate(source)]
     writer.check_importance()
     expect(sum(tensor.weights for tensor in writer.done))
-    alignment = alignment_of(source.metadata)
+    alignment = source._source.opened().alignment
     for _ in write_file(path, writer.keys(), entries, alignment):
         advance(writer.count_written())
     size = path.stat().st_size
-    return Summary(str(path), fmt, source._source.opened().nbytes, size, writer.done)
+    known = 0 if imatrix is None else len(imatrix.entries)
+    return Summary(str(path), fmt, source._source.opened().nbytes, size, writer.done, known)
 
 
 def _check_files(source: GGUFFile, path: Path) -> None:
     if path.exists() and path.samefile(source.path):
         raise ValueError(f"{path} is the file that is read; write to another")
-    parts = source.metadata.get("split.count", 0)
-    if isinstance(parts, int) and parts > 1:
-        raise ValueError(f"{source.path} is one of {parts} parts; merge them first")
+    if (part := part_of(source.metadata)) is not None:
+        raise ValueError(
+            f"{source.path} is one of {part.count} parts; merge them first (this is {part})"
+        )
+
+
+def _check_keep(source: GGUFFile, rule: Rule) -> None:
+    entries = {name: source._source.opened().tensor(i) for i, name in enumerate(source)}
+    matrices = [name for name, e in entries.items() if e.fmt is not None and is_matrix(e.shape)]
+    check_keep(rule.keep, matrices, [name for name in entries if name not in set(matrices)])
 
 
 class _Writer:
@@ -172,19 +204,21 @@ class _Writer:
     def plan(self, index: int, name: str) -> TensorEntry:
         """What becomes of a tensor."""
         entry = self.core.tensor(index)
-        if entry.nbytes is None:
-            kind = entry.type_name or f"type {entry.type_id}"
-            raise ValueError(f"{self.source.path}: tensor {name!r} is {kind}, which is not read")
+        nbytes = self.core.raw_tensor(index).nbytes  # which raises where the entry is at fault
         before = entry.type_name or entry.fmt or f"type {entry.type_id}"
-        chosen = None if entry.fmt is None else choose(name, entry.shape, self.rule)
+        chosen = None
+        if entry.fmt is not None and nbytes > 0:
+            chosen = choose(name, entry.shape, self.rule)
         after = before if chosen is None else chosen.fmt
-        tensor = Quantized(name, list(entry.shape), before, after, entry.nbytes, entry.nbytes)
+        tensor = Quantized(name, list(entry.shape), before, after, nbytes, nbytes)
         self.done.append(tensor)
         if chosen is None or after == before:
             return self._copy(index, tensor, entry)
         tensor.instead_of = chosen.instead_of
-        factors = None if self.imatrix is None else self.imatrix.factors(name, entry.shape)
-        tensor.importance = factors is not None and after not in FLOATS
+        factors = None
+        if self.imatrix is not None and can_quantize(after, imatrix=True):
+            factors = self.imatrix.factors(name, entry.shape)
+        tensor.importance = factors is not None
         made = whole_blocks(name, after, entry.shape, lambda: self._convert(tensor, factors))
         tensor.bytes_after = made.nbytes
         tensor.padded = made.shape[-1] != entry.shape[-1]
@@ -193,19 +227,14 @@ class _Writer:
         return made
 
     def _copy(self, index: int, tensor: Quantized, entry: _core.GGUFTensor) -> TensorEntry:
-        shape = entry.shape
-        if entry.fmt is not None:
-            block = _core.format_info(entry.fmt)[2]
-            shape = (*shape[:-1], -(-shape[-1] // block) * block)
-            if shape != entry.shape:
-                self.depths[tensor.name] = entry.shape[-1]
-        is_blocks = entry.fmt is not None and _core.format_info(entry.fmt)[2] > 1
+        if entry.stored != entry.shape:
+            self.depths[tensor.name] = entry.shape[-1]
 
         def pieces() -> Iterator[NDArray]:
             self._written = tensor.weights
-            yield self.core.rows(index) if is_blocks else self.core.elements(index)
+            yield self.core.raw_tensor(index)
 
-        return TensorEntry(tensor.name, shape, entry.type_id, tensor.bytes_before, pieces)
+        return TensorEntry(tensor.name, entry.stored, entry.type_id, tensor.bytes_before, pieces)
 
     def _convert(self, tensor: Quantized, factors: NDArray | None) -> Iterator[NDArray]:
         weights = self.source.unpacked(tensor.name)
@@ -216,20 +245,35 @@ class _Writer:
             step = max(1, PIECE // matrix.shape[1])
             for begin in range(0, len(matrix), step):
                 dense = np.asarray(dequantize(matrix[begin : begin + step], threads=self.threads))
-                yield self._quantize(tensor, dense, own, begin)
+                try:
+                    yield self._quantize(tensor, dense, own, begin)
+                except ValueError as error:
+                    which = f", expert {e}" if len(experts) > 1 else ""
+                    raise ValueError(self._refusal(tensor, which, str(error))) from None
+
+    def _refusal(self, tensor: Quantized, which: str, message: str) -> str:
+        """What cannot be held, why it was to be, and what can be asked for instead."""
+        message = message.replace("a holds", "it holds", 1)
+        if tensor.instead_of is not None:
+            message += (
+                f", and k={tensor.shape[-1]} is no multiple of the block of {tensor.instead_of}"
+            )
+        advice = f"--keep '{tensor.name}=f32' keeps all of it"
+        return f"{self.source.path}: tensor {tensor.name!r}{which}: {message}; {advice}"
 
     def _quantize(
         self, tensor: Quantized, dense: NDArray, factors: NDArray | None, begin: int
     ) -> NDArray:
-        try:
-            made = quantize(
-                dense, tensor.after, imatrix=factors, pad=tensor.padded, threads=self.threads
-            )
-        except ValueError as error:
-            raise ValueError(
-                f"{self.source.path}: tensor {tensor.name!r}, from row {begin} on: {error}"
-            ) from None
+        made = quantize_part(
+            dense,
+            tensor.after,
+            imatrix=factors,
+            pad=tensor.padded,
+            threads=self.threads,
+            first_row=begin,
+        )
         back = dequantize(made, threads=self.threads)
+        tensor.vanished += int(np.sum(dense.any(axis=1) & ~np.asarray(back).any(axis=1)))
         flat, difference = dense.reshape(-1), np.subtract(back, dense).reshape(-1)
         with np.errstate(all="ignore"):  # floats may hold what is not finite
             tensor.squares += float(np.vdot(flat, flat))
@@ -245,17 +289,24 @@ class _Writer:
         """Refuse an importance matrix that knows none of the tensors."""
         if self.imatrix is None or any(tensor.importance for tensor in self.done):
             return
+        entries = self.imatrix.entries
+        known = [t.after for t in self.done if t.is_quantized and t.name in entries]
+        if known:
+            kinds = ", ".join(dict.fromkeys(known))
+            raise ValueError(
+                f"{self.imatrix.path}: no importance matrix changes anything of {kinds}"
+            )
         raise ValueError(
-            f"{self.imatrix.path}: none of its {len(self.imatrix.entries)} entries is a tensor that"
-            " is quantised"
+            f"{self.imatrix.path}: none of its {len(entries)} entries is a tensor that is quantised"
         )
 
-    def keys(self) -> list[bytes]:
+    def keys(self) -> list[Encoded]:
         """The metadata of the file that is written."""
-        keys = encode_metadata(self.source.metadata)
-        for name in [key for key in keys if key.startswith(DEPTH_KEY)]:
-            if name.removeprefix(DEPTH_KEY) in self.source:
-                del keys[name]
+        keys = {
+            name: encoded
+            for name, encoded in encode_metadata(self.source.metadata).items()
+            if not name.startswith((DEPTH_KEY, SPLIT_KEYS))
+        }
         own: dict[str, tuple[object, str]] = {
             "general.file_type": (FILE_TYPES[self.rule.fmt], "uint32")
         }
@@ -271,5 +322,5 @@ class _Writer:
             if self.imatrix.chunks > 0:
                 own["quantize.imatrix.chunks_count"] = (self.imatrix.chunks, "uint32")
         for name, (value, kind) in own.items():
-            keys[name] = encode_value(name, value, kind)
+            keys[name] = (encode_value(name, value, kind),)
         return list(keys.values())

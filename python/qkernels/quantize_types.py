@@ -6,7 +6,9 @@ those to whom one pleases.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -65,12 +67,32 @@ def check_format(name: str) -> str:
     """A format that files are quantised to, in lower case.
 
     Raises:
+        TypeError: it is no str.
         ValueError: it is none; the message has those that are.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"a format must be a str, not {type(name).__name__}")
     fmt = name.lower()
     if fmt not in FILE_TYPES or not can_quantize(fmt):
         raise ValueError(f"{name!r} is none of {', '.join(sorted(FILE_TYPES))}")
     return fmt
+
+
+def check_rules(keep: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Rules as they are looked up: (pattern of names, format in lower case).
+
+    Raises:
+        TypeError: keep is something else than pairs of str.
+        ValueError: a format that files are not quantised to.
+    """
+    if isinstance(keep, (str, bytes, Mapping)):
+        raise TypeError(f"keep must be (pattern, format) pairs, not {type(keep).__name__}")
+    rules = []
+    for rule in keep:
+        if not isinstance(rule, (tuple, list)) or [type(part) for part in rule] != [str, str]:
+            raise TypeError(f"keep must hold (pattern, format) pairs of str, not {rule!r}")
+        rules.append((rule[0], check_format(rule[1])))
+    return tuple(rules)
 
 
 def parse_keep(text: str) -> tuple[str, str]:
@@ -93,16 +115,66 @@ def choose(name: str, shape: Sequence[int], rule: Rule) -> Choice | None:
         shape: (n, k), or (experts, n, k); others stay.
         rule: what is asked for.
     """
-    if len(shape) not in (2, 3):
+    if not is_matrix(shape):
         return None
-    wanted = next((fmt for pattern, fmt in rule.keep if fnmatchcase(name, pattern)), None)
-    if wanted is None:
+    kept = deciding_rule(name, rule.keep)
+    if kept is not None:
+        wanted = rule.keep[kept][1]
+    else:
         if not name.endswith("weight") or name in KEPT_NAMES:
             return None
         if any(part in name for part in KEPT):
             return None
         wanted = _usual(name, rule)
     return Choice(wanted) if rule.pad else _fitting(wanted, shape[-1])
+
+
+def is_matrix(shape: Sequence[int]) -> bool:
+    """Whether a tensor is a matrix or a stack of them, which are what is converted."""
+    return len(shape) in (2, 3)
+
+
+def deciding_rule(name: str, keep: Sequence[tuple[str, str]]) -> int | None:
+    """Which rule decides on a name: the first that fits it."""
+    return next((i for i, (pattern, _) in enumerate(keep) if fnmatchcase(name, pattern)), None)
+
+
+def check_keep(
+    keep: Sequence[tuple[str, str]], matrices: Sequence[str], others: Sequence[str]
+) -> None:
+    """Refuse a rule that decides on nothing.
+
+    Args:
+        keep: (pattern of names, format).
+        matrices: the names of the tensors that rules decide on.
+        others: those of vectors and of tensors that hold no weights.
+
+    Raises:
+        ValueError: no name fits the pattern, only names that earlier rules decide on do, or only
+            `others`.
+    """
+    used = {deciding_rule(name, keep) for name in matrices}
+    for i, (pattern, fmt) in enumerate(keep):
+        if i in used:
+            continue
+        rule = f"--keep {pattern}={fmt} changes nothing"
+        if any(fnmatchcase(name, pattern) for name in matrices):
+            raise ValueError(f"{rule}: rules before it decide on all that it names")
+        vectors = [name for name in others if fnmatchcase(name, pattern)]
+        if vectors:
+            raise ValueError(f"{rule}: {vectors[0]!r} is no matrix, and stays as it is")
+        near = _near(pattern, (*matrices, *others))
+        raise ValueError(f"{rule}: no tensor is named so{near}")
+
+
+def _near(pattern: str, names: Sequence[str]) -> str:
+    """What a pattern that fits no name may have meant."""
+    letters = re.sub(r"[^a-z0-9_]+", "", pattern.lower())
+    inside = [name for name in names if letters and letters in re.sub(r"[^a-z0-9_]+", "", name)]
+    if inside and not set(pattern) & set("*?[\\^$"):
+        return f"; {f'*{pattern.lower()}*'!r} would name {inside[0]!r}"
+    found = inside[:1] or difflib.get_close_matches(pattern, names, 1, 0.4) or list(names[:1])
+    return f"; near is {found[0]!r}, and * stands for any letters" if found else ""
 
 
 def _usual(name: str, rule: Rule) -> str:

@@ -8,7 +8,6 @@ the architecture, can be chosen.
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from qkernels.llama.config import LlamaConfig
 from qkernels.llama.tensors import EMBEDDING, OUTPUT, ROPE_FACTORS
+from qkernels.whole_files import replacing
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
@@ -88,9 +88,7 @@ def random_llama(
 
     path = Path(path)
     config = replace(CONFIGS[architecture], **changes)
-    # The file appears whole or not at all.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".random-llama-") as folder:
-        unfinished = Path(folder) / path.name
+    with replacing(path) as unfinished:
         writer = GGUFWriter(unfinished, architecture)
         _write_config(writer, config)
         tokens = _write_tokenizer(writer)
@@ -111,7 +109,6 @@ def random_llama(
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        os.replace(unfinished, path)
     return path
 
 

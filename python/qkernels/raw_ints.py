@@ -17,9 +17,9 @@ class RawInts(NamedTuple):
     """Integers, and what they are without: weight = scale * integer + min."""
 
     ints: Array
-    """int8 of shape (n, k) or (experts, n, k)."""
+    """int8 of the weights' shape, (..., k)."""
     scales: Array
-    """float32 of shape (..., n, ceil(k / group)): one for `group` integers of a row."""
+    """float32 of shape (..., ceil(k / group)): one for `group` integers of a row."""
     mins: Array
     """float32 of the scales' shape; zeros where the format has no mins."""
     group: int

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from . import _core, _threads
+from ._base import WeightsBase
 from ._frameworks import is_torch, plain
-from ._indexing import select
+from ._indexing import dimensions, reshaped, select, viewed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import torch
     from gguf import GGMLQuantizationType
     from numpy.typing import NDArray
@@ -25,31 +27,31 @@ if TYPE_CHECKING:
     from .raw_ints import RawInts
 
 
-class QTensor:
-    """Quantised weights: n rows of k weights, or a stack of such matrices, one an expert.
+class QTensor(WeightsBase):
+    """Quantised weights: a matrix of n rows of k weights, a vector, or a stack of any rank.
 
     Args:
-        data: uint8 of shape (n, row_bytes) or (experts, n, row_bytes), where a row is
-            ceil(k / block) blocks. A NumPy array or a CPU torch tensor; kept, never copied. Rows
-            must be contiguous, other strides may be anything that is not negative.
+        data: uint8 of shape (..., row_bytes), where a row is ceil(k / block) blocks. A NumPy array
+            or a CPU torch tensor; kept, never copied. Rows must be contiguous, other strides may be
+            anything that is not negative.
         fmt: a format's name in any case, such as "q4_k", or a `gguf.GGMLQuantizationType`.
-        shape: (n, k) or (experts, n, k). k need not be a multiple of the block: x counts as zero
-            past it.
+        shape: (n, k) for a matrix, (k,) for a vector, (..., n, k) for a stack, of at most 8
+            dimensions. k need not be a multiple of the block: x counts as zero past it. k is at
+            least 1; other dimensions may be 0.
 
     Raises:
-        TypeError: data is not an array of uint8, or fmt not a format.
+        TypeError: data is not an array of uint8, fmt not a format, or shape not of integers.
         ValueError: an unknown format, or a shape that the data does not have.
     """
 
-    __slots__ = ("_data", "_shape", "_weights")
-    __array_ufunc__ = None  # NumPy's operators leave `x @ weights` to Python, which refuses it
+    __slots__ = ("_data", "_shape", "_source", "_weights")
 
     def __init__(
         self, data: Array, fmt: str | GGMLQuantizationType, shape: tuple[int, ...]
     ) -> None:
-        dims = tuple(operator.index(d) for d in shape)
-        if len(dims) not in (2, 3):
-            raise ValueError(f"shape {dims} has {len(dims)} dimensions; expected 2 or 3")
+        dims = dimensions(shape)
+        if not dims:
+            raise ValueError("shape () has no dimensions; the last one is k")
         if abs(dims[-1]) >= 2**63:
             raise ValueError(f"k={dims[-1]} is outside 1..2^63 - 1")
         self._weights = _core.Weights(plain(data, "weights"), fmt, dims[-1])
@@ -59,10 +61,12 @@ class QTensor:
             )
         self._data = data
         self._shape = dims
+        # (file, name) of a whole tensor of a GGUFFile, which pickles as that.
+        self._source: tuple[Any, str] | None = None
 
     @property
     def data(self) -> Array:
-        """The bytes, uint8 (n, row_bytes) or (experts, n, row_bytes), as they were given."""
+        """The bytes, uint8 (..., row_bytes), as they were given."""
         return self._data
 
     @property
@@ -77,21 +81,8 @@ class QTensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n, k) or (experts, n, k)."""
+        """(n, k), or whatever was given."""
         return self._shape
-
-    @property
-    def ndim(self) -> int:
-        """2 for a matrix, 3 for a stack of them."""
-        return len(self._shape)
-
-    @property
-    def size(self) -> int:
-        """The number of weights."""
-        size = 1
-        for d in self._shape:
-            size *= d
-        return size
 
     @property
     def row_bytes(self) -> int:
@@ -106,7 +97,7 @@ class QTensor:
     @property
     def compression_ratio(self) -> float:
         """How many times smaller than the same weights in float32."""
-        return 4 * self.size / self.nbytes
+        return 4 * self._shape[-1] / self.row_bytes
 
     @property
     def device(self) -> str:
@@ -215,7 +206,9 @@ class QTensor:
             return PackedTensor(self._weights.pack(_threads.resolve(threads), huge_pages))
         from .gated import BlockMask, GatedTensor
 
-        mask = BlockMask.of(gates, block_k, self._shape[-2], self._shape[-1])
+        if self.ndim != 2:
+            raise ValueError(f"gates take a matrix, not weights of shape {self._shape}; see w[e]")
+        mask = BlockMask.of(gates, block_k, *self._shape)
         return GatedTensor(self, mask, threads, huge_pages)
 
     def to(self, device: str | int | torch.device, *, pack: bool = True) -> CudaTensor:
@@ -241,39 +234,59 @@ class QTensor:
         return upload(self, device_number(device), pack)
 
     def __getitem__(self, index: Index) -> QTensor:
-        """A view of rows, of experts, or of whole blocks of k; nothing is copied.
+        """A view of rows, of matrices, or of whole blocks of k; nothing is copied.
 
-        `w[a:b]` selects rows of a matrix or experts of a stack, `w[e]` one expert as a matrix,
-        and a slice of the last dimension must start and end at block boundaries (or at k).
+        Ints, slices and `...` select as in NumPy: `w[i]` is a row of a matrix, as a vector, or a
+        matrix of a stack. The last dimension takes slices only, which start and end at block
+        boundaries (or at k).
 
         Raises:
-            TypeError: an index that is not an int or a slice, or an int where only slices go.
-            IndexError: an expert outside the stack, or more indices than dimensions.
-            ValueError: an empty or backward slice, or one that cuts a block.
+            TypeError: an index that is not an int, a slice or `...`, or an int in the last
+                dimension.
+            IndexError: an int outside its dimension, or more indices than dimensions.
+            ValueError: a backward slice, or one of the last dimension that cuts a block or is
+                empty.
         """
         data_index, shape = select(index, self._shape, self.fmt)
         return QTensor(self._data[data_index], self.fmt, shape)
 
-    def __matmul__(self, x: Any) -> Array:
-        """weights @ x for x of shape (k,) or (k, m), as for any matrix.
+    def __iter__(self) -> Iterator[QTensor]:
+        """Go through the rows of a matrix or the matrices of a stack, as views.
 
         Raises:
-            TypeError: x is not a float32, float16 or bfloat16 array.
-            ValueError: x does not have k rows, or has more than two dimensions.
+            TypeError: a vector, whose weights have no blocks of their own.
         """
-        return matmul(self, x)
+        if self.ndim == 1:
+            raise TypeError("single weights of a vector are not QTensors; call .dequantize()")
+        return (self[i] for i in range(len(self)))
 
-    def __len__(self) -> int:
-        """The rows of a matrix, or the experts of a stack."""
-        return self._shape[0]
+    def reshape(self, *shape: int | Sequence[int]) -> QTensor:
+        """The same weights in other dimensions, the last of which stays k: a view.
 
-    def __array__(self, *args: object, **kwargs: object) -> np.ndarray[Any, Any]:
-        """Refused, so that weights are never inflated by accident."""
-        raise TypeError("a QTensor does not turn into an array by itself; call .dequantize()")
+        Args:
+            shape: ints, or one tuple of them; one may be -1, which is what is left.
 
-    def __reduce__(self) -> tuple[type[QTensor], tuple[Any, ...]]:
-        """Pickle the bytes themselves, not the file they are mapped from."""
-        data = self._data.clone() if is_torch(self._data) else np.array(self._data)  # type: ignore[union-attr]
+        Raises:
+            TypeError: a dimension that is no integer.
+            ValueError: another number of weights, another last dimension, or data whose strides
+                would need a copy.
+        """
+        dims = reshaped(shape, self._shape)
+        try:
+            data = viewed(self._data, (*dims[:-1], self.row_bytes))
+        except (AttributeError, RuntimeError, ValueError):
+            raise ValueError(
+                f"reshaping weights of shape {self._shape} into {dims} would copy them: their rows"
+                " do not lie at one distance"
+            ) from None
+        return QTensor(data, self.fmt, dims)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the file and the name, where a whole tensor came from one, or else the bytes."""
+        if self._source is not None and not self._source[0].closed:
+            return _of_file, self._source
+        # A tensor takes its whole storage along, an array only what it shows.
+        data = self._data.clone() if is_torch(self._data) else np.ascontiguousarray(self._data)  # type: ignore[union-attr]
         return QTensor, (data, self.fmt, self._shape)
 
     def __repr__(self) -> str:
@@ -281,16 +294,6 @@ class QTensor:
         return f"QTensor({self.fmt}, shape={self._shape}, {self.nbytes:,} bytes)"
 
 
-def matmul(weights: QTensor | PackedTensor, x: Any) -> Array:
-    """weights @ x for x of shape (k,) or (k, m)."""
-    from ._ops import gemm, gemv
-
-    ndim = getattr(x, "ndim", None)
-    y: Array
-    if ndim == 2:
-        y = gemm(weights, x.T).T
-        return y
-    if ndim is not None and ndim != 1:
-        raise ValueError(f"weights @ x takes x of 1 or 2 dimensions, not {ndim}; see gemm")
-    y = gemv(weights, x)
-    return y
+def _of_file(file: Any, name: str) -> Any:
+    """A tensor of a GGUFFile, as it lies there."""
+    return file.unpacked(name)

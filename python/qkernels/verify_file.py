@@ -14,6 +14,7 @@ from ._ops import dequantize
 from .gguf_file import GGUFFile
 from .raw_ints import raw_scales
 from .tensor import QTensor
+from .unread import UnreadTensor
 
 NDArray = np.ndarray[Any, Any]
 
@@ -91,7 +92,10 @@ def verify(
         except ValueError as error:
             stats.fault = str(error)
         else:
-            _read(tensor, stats, advance)
+            if isinstance(tensor, UnreadTensor):
+                stats.fault = tensor.reason
+            else:
+                _read(tensor, stats, advance)
         yield stats
 
 
@@ -121,12 +125,11 @@ def _pieces(tensor: QTensor | NDArray) -> Iterator[tuple[NDArray, int]]:
             yield flat[begin : begin + PIECE], 0
         return
     is_float = _core.format_info(tensor.fmt)[2] == 1
-    experts = range(len(tensor)) if tensor.ndim == 3 else ()
-    for matrix in [tensor[e] for e in experts] or [tensor]:
-        step = max(1, PIECE // matrix.shape[1])
-        for begin in range(0, len(matrix), step):
-            rows = matrix[begin : begin + step]
-            yield dequantize(rows), 0 if is_float else _bad_groups(rows)
+    matrix = tensor.reshape(math.prod(tensor.shape[:-1]), tensor.shape[-1])
+    step = max(1, PIECE // matrix.shape[1])
+    for begin in range(0, len(matrix), step):
+        rows = matrix[begin : begin + step]
+        yield dequantize(rows), 0 if is_float else _bad_groups(rows)
 
 
 def _bad_groups(rows: QTensor) -> int:

@@ -2,10 +2,14 @@
 
 #include <memory>
 #include <pybind11/typing.h>
+#include <string>
 
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
+#include "bind/mapped.h"
+#include "bind/sealed.h"
 #include "bind/text.h"
 #include "dispatch/dispatch.h"
 #include "ops/shapes.h"
@@ -16,7 +20,8 @@ namespace qk::bind {
 namespace {
 
 std::unique_ptr<Activations> make_activations(py::handle x, py::handle act_object, int threads) {
-  const HeldArray held = hold_array(x, "x");
+  const KernelTable& kernels = current_kernels();
+  const HeldArray held = hold_floats(x, "x");
   const Parallel parallel = parallel_of(threads);
   auto activations = std::make_unique<Activations>();
   const Act act = act_of(act_object);
@@ -27,13 +32,15 @@ std::unique_ptr<Activations> make_activations(py::handle x, py::handle act_objec
   raise_if_failed(activations_bytes(act, m, k, &bytes));
   raise_if_failed(activations->memory.reserve(bytes));
   activations->shape.assign(held.view.shape, held.view.shape + held.view.ndim);
+  if (held.is_torch) activations->is_torch = true;
   Status status;
   {
-    const py::gil_scoped_release unlocked;
-    status = quantize_activations(parallel, current_kernels(), held.view, act,
-                                  activations->memory.data(), &activations->view);
+    const ReleasedGil unlocked;
+    status = quantize_activations(parallel, kernels, held.view, act, activations->memory.data(),
+                                  &activations->view);
   }
   raise_if_failed(status);
+  raise_if_cut(held.view);
   return activations;
 }
 
@@ -67,8 +74,21 @@ void bind_activations(py::module_& m) {
       .def_property_readonly(
           "nbytes", [](const Activations& a) { return a.memory.capacity(); },
           "The memory it takes, in bytes.")
-      .def_readwrite("framework", &Activations::framework,
-                     "What products with it return: 'numpy' or 'torch' arrays.");
+      .def("__copy__", [](const py::object& self) { return self; })
+      .def(
+          "__deepcopy__", [](const py::object& self, const py::object&) { return self; },
+          py::arg("memo"))
+      .def(
+          "__reduce__",
+          [](const Activations& self) -> py::object {
+            throw py::type_error(std::string("activations are laid out for the kernels of ") +
+                                 self.view.kernels->isa + " and not pickled; pickle x itself");
+          },
+          "Refused: another process may have another ISA.")
+      .def_property_readonly(
+          "framework", [](const Activations& a) { return a.is_torch ? "torch" : "numpy"; },
+          "What products with it return: 'numpy' or 'torch' arrays.");
+  seal<Activations>();
   m.def("quantize_activations", &make_activations, py::arg("x"), py::arg("act"), py::arg("threads"),
         "Quantises x, of shape (..., k).");
 }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <pybind11/pybind11.h>
-#include <string>
 #include <vector>
 
 #include "core/aligned.h"
@@ -13,8 +12,8 @@ namespace qk::bind {
 struct Activations {
   AlignedBuffer memory;
   ActivationsView view;
-  std::vector<int64_t> shape;       // of x: (..., k)
-  std::string framework = "numpy";  // what products with it return
+  std::vector<int64_t> shape;  // of x: (..., k)
+  bool is_torch = false;       // what products with it return
 };
 
 inline constexpr int kDefaultThreads = -1;

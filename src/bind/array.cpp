@@ -1,8 +1,12 @@
 #include "bind/array.h"
 
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "bind/dlpack.h"
+#include "bind/torch_tensor.h"
 #include "core/array.h"
 
 namespace py = pybind11;
@@ -11,10 +15,6 @@ namespace qk::bind {
 namespace {
 
 [[noreturn]] void refuse_type(const std::string& message) { throw py::type_error(message); }
-
-std::string type_of(py::handle object) {
-  return py::cast<std::string>(py::type::handle_of(object).attr("__name__"));
-}
 
 ScalarType numpy_type(const py::dtype& dtype) {
   const auto size = dtype.itemsize();
@@ -43,19 +43,17 @@ ScalarType numpy_type(const py::dtype& dtype) {
   return ScalarType::kOther;
 }
 
-ScalarType dlpack_type(const dlpack::DataType& dtype) {
-  if (dtype.lanes != 1) return ScalarType::kOther;
-  if (dtype.code == dlpack::kFloat && dtype.bits == 32) return ScalarType::kF32;
-  if (dtype.code == dlpack::kFloat && dtype.bits == 16) return ScalarType::kF16;
-  if (dtype.code == dlpack::kFloat && dtype.bits == 64) return ScalarType::kF64;
-  if (dtype.code == dlpack::kBfloat && dtype.bits == 16) return ScalarType::kBF16;
-  if (dtype.code == dlpack::kUInt && dtype.bits == 8) return ScalarType::kU8;
-  if (dtype.code == dlpack::kInt && dtype.bits == 8) return ScalarType::kI8;
-  if (dtype.code == dlpack::kInt && dtype.bits == 16) return ScalarType::kI16;
-  if (dtype.code == dlpack::kInt && dtype.bits == 32) return ScalarType::kI32;
-  if (dtype.code == dlpack::kInt && dtype.bits == 64) return ScalarType::kI64;
-  return ScalarType::kOther;
-}
+// Which memory is asked for, and what module _arrays has for arrays that are not viewed as they
+// come.
+struct Role {
+  bool floats = false;
+  TensorUse use = TensorUse::kRead;
+  const char* resolve = "";
+};
+
+constexpr Role kMemory{.resolve = "memory"};
+constexpr Role kFloats{.floats = true, .resolve = "floats"};
+constexpr Role kOut{.use = TensorUse::kWrite, .resolve = "target"};
 
 void check_dims(int64_t ndim, const char* what) {
   if (ndim <= kMaxDims) return;
@@ -63,20 +61,25 @@ void check_dims(int64_t ndim, const char* what) {
                         " dimensions; at most " + std::to_string(kMaxDims) + " are supported");
 }
 
-HeldArray hold_numpy(const py::array& array, const char* what) {
+[[noreturn]] void refuse_dtype(const char* what, const std::string& dtype) {
+  refuse_type(std::string(what) + " has dtype " + dtype + ", which qkernels does not take");
+}
+
+HeldArray hold_numpy(const py::array& array, const char* what, const Role& role) {
   const bool exact = Py_TYPE(array.ptr()) == py::detail::npy_api::get().PyArray_Type_;
   if (!exact && py::hasattr(array, "mask")) {
-    refuse_type(std::string(what) + " is a masked array; fill it first, as in x.filled(0)");
+    refuse_type(std::string(what) + " is a masked array; fill it first, as in " + what +
+                ".filled(0)");
   }
   check_dims(array.ndim(), what);
   HeldArray held;
   held.owner = array;
   held.view.type = numpy_type(array.dtype());
   const char order = array.dtype().byteorder();
-  if (held.view.type == ScalarType::kOther || (order != '=' && order != '|')) {
-    refuse_type(std::string(what) + " has dtype " +
-                py::cast<std::string>(py::str(array.dtype().attr("str"))) +
-                ", which qkernels does not take");
+  if (order != '=' && order != '|') held.view.type = ScalarType::kOther;
+  if (held.view.type == ScalarType::kOther) {
+    if (role.floats) return held;
+    refuse_dtype(what, py::cast<std::string>(py::str(array.dtype().attr("str"))));
   }
   held.view.data = const_cast<void*>(array.data());
   held.view.writable = array.writeable();
@@ -88,62 +91,68 @@ HeldArray hold_numpy(const py::array& array, const char* what) {
   return held;
 }
 
-// Takes the tensor out of a "dltensor" capsule and into one that frees it with the last reference.
-py::capsule consume(py::capsule capsule, const char* what) {
-  constexpr const char* kName = "dltensor";
-  const auto* managed =
-      static_cast<dlpack::ManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), kName));
-  if (managed == nullptr) {
-    PyErr_Clear();
-    refuse_type(std::string(what) + ": __dlpack__ returned no 'dltensor' capsule");
-  }
-  PyCapsule_SetName(capsule.ptr(), "used_dltensor");
-  return py::capsule(managed, [](void* pointer) {
-    auto* tensor = static_cast<dlpack::ManagedTensor*>(pointer);
-    if (tensor->deleter != nullptr) tensor->deleter(tensor);
-  });
+bool suits(const ArrayView& view, const Role& role) { return !role.floats || is_float(view.type); }
+
+// A NumPy array over the same memory.
+py::array as_numpy(const DlpackArray& array) {
+  const ArrayView& view = array.held.view;
+  return py::array(py::dtype(array.dtype),
+                   std::vector<py::ssize_t>(view.shape, view.shape + view.ndim),
+                   std::vector<py::ssize_t>(view.strides, view.strides + view.ndim), view.data,
+                   array.held.owner);
 }
 
-HeldArray hold_dlpack(py::handle object, const char* what) {
-  const py::tuple device = object.attr("__dlpack_device__")();
-  if (const int type = py::cast<int>(device[0]); type != dlpack::kCpu) {
-    refuse_type(std::string(what) + " lies on DLPack device type " + std::to_string(type) +
-                "; only CPU memory is supported");
+// The memory of an array that needs no conversion. Nothing where it does, or where it is refused:
+// `object` becomes a NumPy array of the same where that is what has to be converted.
+std::optional<HeldArray> view_array(py::object& object, const char* what, const Role& role) {
+  if (py::isinstance<py::array>(object)) {
+    HeldArray held = hold_numpy(py::reinterpret_borrow<py::array>(object), what, role);
+    if (!suits(held.view, role)) return std::nullopt;
+    return held;
   }
-  HeldArray held;
-  const py::capsule capsule = consume(object.attr("__dlpack__")(), what);
-  const dlpack::Tensor& tensor = capsule.get_pointer<dlpack::ManagedTensor>()->tensor;
-  held.owner = capsule;
-  check_dims(tensor.ndim, what);
-  held.view.type = dlpack_type(tensor.dtype);
-  if (held.view.type == ScalarType::kOther) {
-    refuse_type(std::string(what) + " has dtype " +
-                py::cast<std::string>(py::str(object.attr("dtype"))) +
-                ", which qkernels does not take");
+  if (is_tensor(object)) {
+    std::optional<HeldArray> held = view_tensor(object, role.use);
+    if (held && !suits(held->view, role)) return std::nullopt;
+    return held;
   }
-  held.view.data = static_cast<uint8_t*>(tensor.data) + tensor.byte_offset;
-  held.view.writable = true;
-  held.view.ndim = tensor.ndim;
-  int64_t stride = element_size(held.view.type);
-  for (int d = tensor.ndim - 1; d >= 0; --d) {
-    held.view.shape[d] = tensor.shape[d];
-    held.view.strides[d] =
-        tensor.strides != nullptr ? tensor.strides[d] * element_size(held.view.type) : stride;
-    stride *= tensor.shape[d];
+  if (!py::hasattr(object, "__dlpack__")) return std::nullopt;
+  DlpackArray array = hold_dlpack(object, what);
+  if (suits(array.held.view, role)) {
+    if (array.held.view.type == ScalarType::kOther) refuse_dtype(what, array.dtype);
+    return std::move(array.held);
   }
-  return held;
+  object = as_numpy(array);
+  return std::nullopt;
+}
+
+HeldArray hold(py::handle handed, const char* what, const Role& role) {
+  auto object = py::reinterpret_borrow<py::object>(handed);
+  if (std::optional<HeldArray> held = view_array(object, what, role)) return *std::move(held);
+  const bool was_torch = is_tensor(object);
+  object = py::module_::import("qkernels._arrays").attr(role.resolve)(object, what);
+  const Role resolved{.floats = role.floats, .use = TensorUse::kResolved};
+  std::optional<HeldArray> held = view_array(object, what, resolved);
+  if (!held) refuse_type(std::string(what) + " has no memory that can be viewed");
+  held->is_torch = was_torch;
+  return *std::move(held);
 }
 
 }  // namespace
 
-HeldArray hold_array(py::handle object, const char* what) {
-  if (py::isinstance<py::array>(object)) {
-    return hold_numpy(py::reinterpret_borrow<py::array>(object), what);
+HeldArray hold_array(py::handle object, const char* what) { return hold(object, what, kMemory); }
+
+HeldArray hold_for_long(py::handle object, const char* what) {
+  HeldArray held = hold_array(object, what);
+  if (held.is_torch && held.view.type == ScalarType::kU8) {
+    const py::object fixed = py::module_::import("qkernels._arrays").attr("fixed")(object, what);
+    held.owner = py::make_tuple(held.owner, fixed);
   }
-  if (py::hasattr(object, "__dlpack__")) return hold_dlpack(object, what);
-  refuse_type(std::string(what) + " must be a NumPy array or a torch tensor, not " +
-              type_of(object));
+  return held;
 }
+
+HeldArray hold_floats(py::handle object, const char* what) { return hold(object, what, kFloats); }
+
+HeldArray hold_out(py::handle object) { return hold(object, "out", kOut); }
 
 py::array new_float_array(const int64_t* shape, int ndim) {
   return py::array(py::dtype::of<float>(), std::vector<py::ssize_t>(shape, shape + ndim));

@@ -2,7 +2,9 @@
 #include <atomic>
 #include <mutex>
 #include <optional>
+#include <pybind11/numpy.h>
 #include <pybind11/stl.h>  // IWYU pragma: keep (a scale or none)
+#include <pybind11/typing.h>
 #include <shared_mutex>
 #include <string>
 
@@ -11,6 +13,8 @@
 #include "bind/attention_call.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
+#include "bind/sealed.h"
 #include "bind/text.h"
 #include "core/aligned.h"
 #include "dispatch/dispatch.h"
@@ -22,10 +26,11 @@ namespace {
 
 py::object py_attention(py::handle q, py::handle k, py::handle v, std::optional<double> scale,
                         bool causal, py::handle out, int threads) {
+  const KernelTable& kernels = current_kernels();
   const Parallel parallel = parallel_of(threads);
   AttentionCall call(q, scale);
-  const HeldArray keys = hold_array(k, "k");
-  const HeldArray values = hold_array(v, "v");
+  const HeldArray keys = hold_floats(k, "k");
+  const HeldArray values = hold_floats(v, "v");
   HeadShape shape;
   raise_if_failed(check_heads(keys.view, "k", &shape));
   raise_if_failed(check_values(values.view, shape));
@@ -36,8 +41,7 @@ py::object py_attention(py::handle q, py::handle k, py::handle v, std::optional<
   Scratch memory = Scratch::activations();
   bytes.place(memory.reserve(bytes.total), &cache);
   {
-    const py::gil_scoped_release unlocked;
-    const KernelTable& kernels = current_kernels();
+    const ReleasedGil unlocked;
     store_heads(parallel, kernels, cache, 0, keys.view, &values.view);
     attention(parallel, kernels, call.begin(), cache,
               first_query(call.shape().tokens, shape.tokens, causal), shape.tokens, call.scale());
@@ -48,9 +52,10 @@ py::object py_attention(py::handle q, py::handle k, py::handle v, std::optional<
 
 py::object py_attention_scores(py::handle q, py::handle k, std::optional<double> scale, bool causal,
                                py::handle out, int threads) {
+  const KernelTable& kernels = current_kernels();
   const Parallel parallel = parallel_of(threads);
   AttentionCall call(q, scale);
-  const HeldArray keys = hold_array(k, "k");
+  const HeldArray keys = hold_floats(k, "k");
   HeadShape shape;
   raise_if_failed(check_heads(keys.view, "k", &shape));
   raise_if_failed(check_attention(call.shape(), shape, causal));
@@ -60,8 +65,7 @@ py::object py_attention_scores(py::handle q, py::handle k, std::optional<double>
   Scratch memory = Scratch::activations();
   bytes.place(memory.reserve(bytes.total), &cache);
   {
-    const py::gil_scoped_release unlocked;
-    const KernelTable& kernels = current_kernels();
+    const ReleasedGil unlocked;
     store_heads(parallel, kernels, cache, 0, keys.view, nullptr);
     attention_scores(parallel, kernels, call.begin(), cache,
                      first_query(call.shape().tokens, shape.tokens, causal), shape.tokens,
@@ -99,9 +103,10 @@ class KvCache {
   }
 
   void append(py::handle k, py::handle v, int threads) {
+    const KernelTable& kernels = current_kernels();
     const Parallel parallel = parallel_of(threads);
-    const HeldArray keys = hold_array(k, "k");
-    const HeldArray values = hold_array(v, "v");
+    const HeldArray keys = hold_floats(k, "k");
+    const HeldArray values = hold_floats(v, "v");
     HeadShape shape;
     raise_if_failed(check_heads(keys.view, "k", &shape));
     raise_if_failed(check_values(values.view, shape));
@@ -113,9 +118,9 @@ class KvCache {
     }
     Status status;
     {
-      const py::gil_scoped_release unlocked;
+      const ReleasedGil unlocked;
       const std::unique_lock lock(mutex_);
-      status = add(parallel, shape.tokens, keys.view, values.view);
+      status = add(parallel, kernels, shape.tokens, keys.view, values.view);
     }
     raise_if_failed(status);
   }
@@ -123,7 +128,7 @@ class KvCache {
   void truncate(int64_t length) {
     Status status;
     {
-      const py::gil_scoped_release unlocked;
+      const ReleasedGil unlocked;
       const std::unique_lock lock(mutex_);
       if (length < 0 || length > length_) {
         status = Status::value_error("a length of %lld, the cache has %lld positions",
@@ -138,24 +143,39 @@ class KvCache {
 
   py::object attend(py::handle q, std::optional<double> scale, bool causal, py::handle out,
                     int threads) {
+    const KernelTable& kernels = current_kernels();
     const Parallel parallel = parallel_of(threads);
     AttentionCall call(q, scale);
     raise_if_failed(check_attention(call.shape(), shape(), causal));
     call.prepare(out, cache_.head_dim, {});
     Status status;
     {
-      const py::gil_scoped_release unlocked;
+      const ReleasedGil unlocked;
       const std::shared_lock lock(mutex_);
       status = check_attention(call.shape(), shape(), causal);  // it may have changed by now
       if (status.ok()) {
         const int64_t total = length_;
-        attention(parallel, current_kernels(), call.begin(), cache_,
+        attention(parallel, kernels, call.begin(), cache_,
                   first_query(call.shape().tokens, total, causal), total, call.scale());
         call.finish();
       }
     }
     raise_if_failed(status);
     return call.result();
+  }
+
+  // Copies of the keys and values of all positions, float32 (heads, length, head_dim).
+  py::typing::Tuple<py::array, py::array> contents() {
+    for (;;) {
+      const HeadShape now = shape();
+      const int64_t extents[] = {now.heads, now.tokens, now.head_dim};
+      py::array keys = new_float_array(extents, 3);
+      py::array values = new_float_array(extents, 3);
+      if (copy_to(static_cast<float*>(keys.mutable_data()),
+                  static_cast<float*>(values.mutable_data()), now.tokens)) {
+        return py::make_tuple(keys, values);
+      }
+    }
   }
 
   int64_t length() const { return length_; }
@@ -168,14 +188,29 @@ class KvCache {
  private:
   HeadShape shape() const { return {cache_.heads, length_, cache_.head_dim}; }
 
-  Status add(const Parallel& parallel, int64_t tokens, const ArrayView& k, const ArrayView& v) {
+  // False where there are fewer positions by now.
+  bool copy_to(float* keys, float* values, int64_t tokens) {
+    const ReleasedGil unlocked;
+    const std::shared_lock lock(mutex_);
+    if (length_ < tokens) return false;
+    for (int64_t head = 0; head < cache_.heads; ++head) {
+      for (int64_t token = 0; token < tokens; ++token) {
+        const int64_t at = (head * tokens + token) * cache_.head_dim;
+        load_head(cache_, head, token, keys + at, values + at);
+      }
+    }
+    return true;
+  }
+
+  Status add(const Parallel& parallel, const KernelTable& kernels, int64_t tokens,
+             const ArrayView& k, const ArrayView& v) {
     const int64_t length = length_;
     if (tokens > capacity_ - length) {
       return Status::value_error("%lld + %lld positions exceed the cache's capacity of %lld",
                                  static_cast<long long>(length), static_cast<long long>(tokens),
                                  static_cast<long long>(capacity_));
     }
-    store_heads(parallel, current_kernels(), cache_, length, k, &v);
+    store_heads(parallel, kernels, cache_, length, k, &v);
     length_ = length + tokens;
     return {};
   }
@@ -199,12 +234,14 @@ void bind_attention(py::module_& m) {
            "Forgets the positions from `length` on.")
       .def("attend", &KvCache::attend, py::arg("q"), py::arg("scale"), py::arg("causal"),
            py::arg("out"), py::arg("threads"), "Attention of queries (heads, m, head_dim).")
+      .def("contents", &KvCache::contents, "Copies of its keys and values, in float32.")
       .def_property_readonly("length", &KvCache::length)
       .def_property_readonly("capacity", &KvCache::capacity)
       .def_property_readonly("kv_heads", &KvCache::heads)
       .def_property_readonly("head_dim", &KvCache::head_dim)
       .def_property_readonly("nbytes", &KvCache::nbytes)
       .def_property_readonly("dtype", &KvCache::dtype);
+  seal<KvCache>();
   m.def("attention", &py_attention, py::arg("q"), py::arg("k"), py::arg("v"), py::arg("scale"),
         py::arg("causal"), py::arg("out"), py::arg("threads"),
         "softmax(scale * q @ k.T) @ v by heads.");

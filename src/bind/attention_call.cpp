@@ -6,6 +6,7 @@
 #include "bind/errors.h"
 #include "core/array.h"
 #include "core/checked.h"
+#include "core/fp_environment.h"
 
 namespace py = pybind11;
 
@@ -47,8 +48,9 @@ void CacheBytes::place(std::byte* memory, CacheView* cache) const {
   cache->values = memory + keys;
 }
 
-AttentionCall::AttentionCall(py::handle q, std::optional<double> scale) : q_(hold_array(q, "q")) {
+AttentionCall::AttentionCall(py::handle q, std::optional<double> scale) : q_(hold_floats(q, "q")) {
   raise_if_failed(check_heads(q_.view, "q", &shape_));
+  const FpEnvironment environment;
   const double usual = 1.0 / std::sqrt(static_cast<double>(shape_.head_dim));
   const double asked = scale.value_or(usual);
   scale_ = static_cast<float>(asked);
@@ -61,7 +63,7 @@ AttentionCall::AttentionCall(py::handle q, std::optional<double> scale) : q_(hol
 void AttentionCall::prepare(py::handle out, int64_t width,
                             std::initializer_list<const HeldArray*> inputs) {
   result_shape_ = {shape_.heads, shape_.tokens, width};
-  output_ = prepare_output(out, {shape_.heads, shape_.tokens, width});
+  output_ = prepare_output(out, {shape_.heads, shape_.tokens, width}, q_.is_torch);
   if (!out.is_none()) {
     refuse_overlap(output_.held, q_.view, "q");
     const char* what = "k";

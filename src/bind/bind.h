@@ -18,6 +18,8 @@ void bind_raw_ints(pybind11::module_& m);
 void bind_quantize(pybind11::module_& m);
 void bind_read(pybind11::module_& m);
 void bind_stream(pybind11::module_& m);
+void bind_torch(pybind11::module_& m);
+void bind_mapped(pybind11::module_& m);
 void bind_llama(const pybind11::module_& m);
 
 }  // namespace qk::bind

@@ -1,13 +1,20 @@
-// DLPack's tensor exchange structures, laid out as its specification (version 0.8) fixes them.
+// DLPack's tensor exchange structures, laid out as its specification (version 1.0) fixes them, and
+// arrays that come in them.
 #pragma once
 
 #include <cstdint>
+#include <string>
 
-namespace qk::bind::dlpack {
+#include "bind/array.h"
+
+namespace qk::bind {
+namespace dlpack {
 
 inline constexpr int32_t kCpu = 1;  // also what pinned host memory is not: that is device type 3
+inline constexpr uint32_t kMajor = 1;
+inline constexpr uint64_t kReadOnly = 1;  // a flag of versioned tensors
 
-enum TypeCode : uint8_t { kInt = 0, kUInt = 1, kFloat = 2, kBfloat = 4 };
+enum TypeCode : uint8_t { kInt = 0, kUInt = 1, kFloat = 2, kBfloat = 4, kBool = 6 };
 
 struct Device {
   int32_t type;
@@ -30,10 +37,35 @@ struct Tensor {
   uint64_t byte_offset;
 };
 
-struct ManagedTensor {
+struct ManagedTensor {  // in a capsule named "dltensor"
   Tensor tensor;
   void* manager_context;
   void (*deleter)(ManagedTensor* self);
 };
 
-}  // namespace qk::bind::dlpack
+struct Version {
+  uint32_t major;
+  uint32_t minor;
+};
+
+struct VersionedTensor {  // in a capsule named "dltensor_versioned"
+  Version version;
+  void* manager_context;
+  void (*deleter)(VersionedTensor* self);
+  uint64_t flags;
+  Tensor tensor;
+};
+
+}  // namespace dlpack
+
+// An array that came by DLPack, and what NumPy calls its dtype, such as "i4": ArrayView knows only
+// some. Writable only where a versioned tensor says so.
+struct DlpackArray {
+  HeldArray held;
+  std::string dtype;  // empty where NumPy has none
+};
+
+// The tensor of an object that has `__dlpack__`. TypeError for one that is malformed.
+DlpackArray hold_dlpack(pybind11::handle object, const char* what);
+
+}  // namespace qk::bind

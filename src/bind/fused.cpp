@@ -10,8 +10,11 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
+#include "bind/mapped.h"
 #include "bind/operands.h"
 #include "bind/weights.h"
+#include "core/fp_environment.h"
 #include "dispatch/dispatch.h"
 #include "ops/shapes.h"
 
@@ -32,11 +35,12 @@ struct NormedInput {
 };
 
 NormedInput read_input(py::handle x, py::handle gains, double epsilon) {
+  const FpEnvironment environment;
   NormedInput input;
-  input.x = hold_array(x, "x");
+  input.x = hold_floats(x, "x");
   raise_if_failed(check_activations(input.x.view, &input.m, &input.k));
   if (gains.is_none()) return input;
-  input.gains = hold_array(gains, "gains");
+  input.gains = hold_floats(gains, "gains");
   raise_if_failed(check_norm(input.gains->view, input.k, epsilon));
   input.epsilon = static_cast<float>(epsilon);
   return input;
@@ -51,13 +55,16 @@ std::vector<int64_t> result_shape(const NormedInput& input, int64_t n) {
 
 std::optional<HeldArray> read_residual(py::handle residual, const std::vector<int64_t>& shape) {
   if (residual.is_none()) return std::nullopt;
-  HeldArray held = hold_array(residual, "residual");
+  HeldArray held = hold_floats(residual, "residual");
   raise_if_failed(check_residual(held.view, shape.data(), static_cast<int>(shape.size())));
   return held;
 }
 
-void check_isas(Matrices matrices) {
-  for (const Weights* weights : matrices) check_isa(*weights);
+// The kernels in use, for which packed matrices have to be.
+const KernelTable& kernels_for(Matrices matrices) {
+  const KernelTable& kernels = current_kernels();
+  for (const Weights* weights : matrices) check_isa(*weights, kernels);
+  return kernels;
 }
 
 // x and the residual are read before a result is written, so that it may take their place.
@@ -69,7 +76,7 @@ void refuse_overlaps(const Output& output, const NormedInput& input,
   if (input.gains) refuse_overlap(output.held, input.gains->view, "gains");
   if (bias) refuse_overlap(output.held, bias->view, "bias");
   for (const Weights* weights : matrices) {
-    refuse_overlap(output.held, bytes_of(weights->view), "weights");
+    refuse_overlap(output.held, bytes_of(*weights), "weights");
   }
 }
 
@@ -94,10 +101,11 @@ class Memory {
     activations_ = activation_scratch_.reserve(activation_bytes);
   }
 
-  Status quantize(const Parallel& parallel, Act act, ActivationsView* out) {
+  Status quantize(const Parallel& parallel, const KernelTable& kernels, Act act,
+                  ActivationsView* out) {
     const RmsNorm norm{floats_.at(gains_), input_.epsilon};
     if (input_.gains) load_vector(*input_.gains, floats_.at(gains_));
-    return quantize_activations(parallel, current_kernels(), input_.x.view, act, activations_, out,
+    return quantize_activations(parallel, kernels, input_.x.view, act, activations_, out,
                                 input_.gains ? &norm : nullptr);
   }
 
@@ -141,7 +149,7 @@ py::object py_rmsnorm_linear(const Weights& weights, py::handle x, py::handle ga
                              py::handle bias, py::handle residual, py::handle act, py::handle out,
                              int threads) {
   const WeightView& view = weights.view;
-  check_isas({&weights});
+  const KernelTable& kernels = kernels_for({&weights});
   const Parallel parallel = parallel_of(threads);
   const Act kind = common_act({&view}, act_of(act));
   const NormedInput input = read_input(x, gains, epsilon);
@@ -151,17 +159,17 @@ py::object py_rmsnorm_linear(const Weights& weights, py::handle x, py::handle ga
   const std::optional<HeldArray> held_residual = read_residual(residual, shape);
   int64_t bytes = 0;
   raise_if_failed(activations_bytes(kind, input.m, input.k, &bytes));
-  const Output output = prepare_output(out, shape);
+  const Output output = prepare_output(out, shape, input.x.is_torch);
   if (!out.is_none()) refuse_overlaps(output, input, held_bias, held_residual, {&weights});
   Memory memory(input, held_bias, output, view.n, 0, 0);
   memory.reserve(bytes);
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     ActivationsView activations;
-    status = memory.quantize(parallel, kind, &activations);
+    status = memory.quantize(parallel, kernels, kind, &activations);
     if (status.ok()) {
-      status = linear_onto(parallel, activations,
+      status = linear_onto(parallel, kernels, activations,
                            {.weights = &view,
                             .out = memory.result(),
                             .out_stride = memory.stride(),
@@ -171,12 +179,13 @@ py::object py_rmsnorm_linear(const Weights& weights, py::handle x, py::handle ga
     if (status.ok()) memory.finish();
   }
   raise_if_failed(status);
-  return output.object;
+  raise_if_cut(weights, input.x.view);
+  return output.result();
 }
 
 py::object py_swiglu_proj(const Weights& gate, const Weights& up, py::handle x, py::handle act,
                           py::handle out, int threads) {
-  check_isas({&gate, &up});
+  const KernelTable& kernels = kernels_for({&gate, &up});
   const Parallel parallel = parallel_of(threads);
   const Act kind = common_act({&gate.view, &up.view}, act_of(act));
   const NormedInput input = read_input(x, py::none(), 0.0);
@@ -184,31 +193,32 @@ py::object py_swiglu_proj(const Weights& gate, const Weights& up, py::handle x, 
   int64_t bytes = 0;
   raise_if_failed(activations_bytes(kind, input.m, input.k, &bytes));
   const int64_t n = gate.view.n;
-  const Output output = prepare_output(out, result_shape(input, n));
+  const Output output = prepare_output(out, result_shape(input, n), input.x.is_torch);
   if (!out.is_none()) refuse_overlaps(output, input, {}, {}, {&gate, &up});
   const std::optional<HeldArray> no_bias;
   Memory memory(input, no_bias, output, n, 0, n);
   memory.reserve(bytes);
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     ActivationsView activations;
-    status = memory.quantize(parallel, kind, &activations);
+    status = memory.quantize(parallel, kernels, kind, &activations);
     if (status.ok()) {
-      status = gated(parallel, activations,
+      status = gated(parallel, kernels, activations,
                      {.weights = &gate.view, .out = memory.result(), .out_stride = memory.stride()},
                      {.weights = &up.view, .out = memory.up(), .out_stride = n});
     }
     if (status.ok()) memory.finish();
   }
   raise_if_failed(status);
-  return output.object;
+  raise_if_cut(gate, up, input.x.view);
+  return output.result();
 }
 
 py::object py_swiglu_ffn(const Weights& gate, const Weights& up, const Weights& down, py::handle x,
                          py::handle gains, double epsilon, py::handle residual, py::handle act,
                          py::handle out, int threads) {
-  check_isas({&gate, &up, &down});
+  const KernelTable& kernels = kernels_for({&gate, &up, &down});
   const Parallel parallel = parallel_of(threads);
   const Act asked = act_of(act);
   const Act kind = common_act({&gate.view, &up.view}, asked);
@@ -223,25 +233,26 @@ py::object py_swiglu_ffn(const Weights& gate, const Weights& up, const Weights& 
   raise_if_failed(activations_bytes(kind, input.m, input.k, &bytes));
   raise_if_failed(
       activations_bytes(common_act({&down.view}, asked), input.m, hidden, &hidden_bytes));
-  const Output output = prepare_output(out, shape);
+  const Output output = prepare_output(out, shape, input.x.is_torch);
   if (!out.is_none()) refuse_overlaps(output, input, {}, held_residual, {&gate, &up, &down});
   const std::optional<HeldArray> no_bias;
   Memory memory(input, no_bias, output, down.view.n, hidden, hidden);
   memory.reserve(std::max(bytes, hidden_bytes));
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     ActivationsView activations;
-    status = memory.quantize(parallel, kind, &activations);
+    status = memory.quantize(parallel, kernels, kind, &activations);
     if (status.ok()) {
-      status = feed_forward(parallel, activations, block, asked,
+      status = feed_forward(parallel, kernels, activations, block, asked,
                             {memory.gate(), memory.up(), memory.activations()}, memory.result(),
                             memory.stride(), view_of(held_residual));
     }
     if (status.ok()) memory.finish();
   }
   raise_if_failed(status);
-  return output.object;
+  raise_if_cut(gate, up, down, input.x.view);
+  return output.result();
 }
 
 }  // namespace

@@ -1,15 +1,20 @@
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>  // IWYU pragma: keep (std::optional and std::vector as results)
 #include <pybind11/typing.h>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
+#include "bind/sealed.h"
 #include "gguf/reader.h"
 #include "gguf/types.h"
 
@@ -37,6 +42,9 @@ struct GgufTensor {
   std::optional<std::string> fmt;        // absent for a type that is no weight format here
   std::optional<int64_t> nbytes;         // absent where the type's size is unknown
   int64_t offset;                        // from the start of the file
+  std::vector<int64_t> stored;           // the same as the file has it, rows in whole blocks
+  std::optional<std::string> fault;      // why the entry cannot be handed out, whatever its type
+  std::optional<std::string> unread;     // why a type without contents here has none
 };
 
 // As raise_if_failed, with the file's path: a program may hold many files.
@@ -107,9 +115,23 @@ py::object to_number(ValueType type, const uint8_t* at) {
   }
 }
 
-py::object to_object(const Value& value) {
+// The first `most` elements of an array, or a single value. `depth` arrays hold it.
+py::object to_object(const GgufFile& file, const Value& value, std::string_view key, int64_t most,
+                     int64_t depth = 0) {
+  if (depth >= gguf::kMostNesting) {
+    raise_for(
+        Status::value_error("key %s has arrays in arrays past %lld deep, which qkernels reads",
+                            gguf::Quoted(key).text(), static_cast<long long>(gguf::kMostNesting)),
+        file.path);
+  }
   gguf::Strings strings(value);
+  gguf::Arrays arrays(value);
   const auto element = [&](int64_t i) -> py::object {
+    if (value.type == ValueType::kArray) {
+      Value inner;
+      raise_for(arrays.next(key, &inner), file.path);
+      return to_object(file, inner, key, most, depth + 1);
+    }
     if (value.type != ValueType::kString) {
       return to_number(value.type, value.data + i * gguf::size_of(value.type));
     }
@@ -118,8 +140,9 @@ py::object to_object(const Value& value) {
     return to_text(text);
   };
   if (!value.is_array) return element(0);
-  py::list list(static_cast<size_t>(value.count));
-  for (int64_t i = 0; i < value.count; ++i) list[static_cast<size_t>(i)] = element(i);
+  const int64_t count = std::min(value.count, most);
+  py::list list(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) list[static_cast<size_t>(i)] = element(i);
   return list;
 }
 
@@ -137,13 +160,21 @@ GgufTensor describe(const GgufFile& file, int64_t index) {
   const Tensor& tensor = tensor_at(file, index);
   const TensorType type = gguf::tensor_type(tensor.type);
   GgufTensor described;
-  for (int d = tensor.ndim - 1; d > 0; --d) described.shape.push_back(tensor.ne[d]);
-  described.shape.push_back(tensor.k);
+  const gguf::Extents ne = file.reader.extents(index);
+  described.shape.assign(ne.rbegin(), ne.rend());
+  described.stored = described.shape;
+  if (!ne.empty() && tensor.is_sound) described.shape.back() = tensor.k;
   described.type_id = tensor.type;
   if (type.name != nullptr) described.type_name = type.name;
   if (type.format >= 0) described.fmt = type.name;
   if (tensor.nbytes >= 0) described.nbytes = tensor.nbytes;
-  described.offset = tensor.offset;
+  described.offset = file.reader.begin_of(index);
+  if (const Status fault = file.reader.fault_of(index); !fault.ok()) {
+    described.fault = fault.message;
+  }
+  if (!type.is_readable()) {
+    described.unread = gguf::unreadable(file.reader.tensor_names()[index], tensor.type).message;
+  }
   return described;
 }
 
@@ -158,16 +189,32 @@ py::array view_bytes(const GgufFile& file, int64_t index, const py::dtype& dtype
   return array;
 }
 
-// The blocks of a tensor's rows: uint8 (n, row_bytes), or (experts, n, row_bytes).
+// The blocks of a tensor's rows: uint8, the tensor's shape with the bytes of a row for k.
 py::array rows(const GgufFile& file, int64_t index) {
   const Tensor& tensor = tensor_at(file, index);
-  const int64_t row_bytes =
-      tensor.nbytes < 0 ? 0 : tensor.nbytes / tensor.ne[1] / tensor.ne[2] / tensor.ne[3];
-  std::vector<py::ssize_t> shape;
-  for (int d = tensor.ndim - 1; d > 0; --d) shape.push_back(tensor.ne[d]);
-  if (shape.empty()) shape.push_back(1);  // a vector is one row
-  shape.push_back(row_bytes);
+  const TensorType type = gguf::tensor_type(tensor.type);
+  const gguf::Extents ne = file.reader.extents(index);
+  std::vector<py::ssize_t> shape(ne.rbegin(), ne.rend());
+  const int64_t depth = shape.empty() ? 1 : shape.back();
+  if (shape.empty()) shape.push_back(1);
+  shape.back() = type.block > 0 ? depth / type.block * type.bytes : 0;
   return view_bytes(file, index, py::dtype::of<uint8_t>(), shape);
+}
+
+// A read-only array of bytes of the file, which it keeps alive.
+py::array view_raw(const GgufFile& file, const uint8_t* data, int64_t size) {
+  const py::object owner = py::cast(&file, py::return_value_policy::reference);
+  py::array array(py::dtype::of<uint8_t>(), {static_cast<py::ssize_t>(size)}, {}, data, owner);
+  array.attr("flags").attr("writeable") = false;
+  return array;
+}
+
+// The bytes of a tensor of any type.
+py::array raw_tensor(const GgufFile& file, int64_t index) {
+  check_index(index, file.reader.tensor_names());
+  std::span<const uint8_t> bytes;
+  raise_for(file.reader.raw_bytes_of(index, &bytes), file.path);
+  return view_raw(file, bytes.data(), static_cast<int64_t>(bytes.size()));
 }
 
 const char* dtype_of(ScalarType type) {
@@ -191,8 +238,8 @@ py::array elements(const GgufFile& file, int64_t index) {
   if (type.format >= 0 && type.scalar == ScalarType::kOther) {
     throw py::value_error(std::string("weights in ") + type.name + " are not an array of scalars");
   }
-  std::vector<py::ssize_t> shape;
-  for (int d = tensor.ndim - 1; d >= 0; --d) shape.push_back(tensor.ne[d]);
+  const gguf::Extents ne = file.reader.extents(index);
+  const std::vector<py::ssize_t> shape(ne.rbegin(), ne.rend());
   return view_bytes(file, index, py::dtype(std::string(dtype_of(type.scalar))), shape);
 }
 
@@ -206,7 +253,7 @@ std::unique_ptr<GgufFile> open(const py::object& path, bool mmap) {
   Status status;
   {
     const std::string system_path(name);
-    const py::gil_scoped_release release;
+    const ReleasedGil unlocked;
     status = Reader::open(system_path.c_str(), mmap ? gguf::Access::kMap : gguf::Access::kCopy,
                           &file->reader);
   }
@@ -229,24 +276,40 @@ py::typing::Tuple<py::str, std::optional<int64_t>, int64_t> value_type(const Ggu
   return py::make_tuple(gguf::name_of(value.type), length, size);
 }
 
-py::typing::List<py::str> keys(const GgufFile& file) {
+py::object value(const GgufFile& file, int64_t key, std::optional<int64_t> most) {
+  const Value& found = value_at(file, key);
+  return to_object(file, found, file.reader.keys()[key],
+                   most.value_or(std::numeric_limits<int64_t>::max()));
+}
+
+py::array raw_value(const GgufFile& file, int64_t key) {
+  const Value& found = value_at(file, key);
+  return view_raw(file, found.raw(), found.raw_size());
+}
+
+// What `read` returns of names and values that were there before and after.
+template <class Read>
+auto checked(const GgufFile& file, Read read) {
   check_size(file);
-  return to_list(file.reader.keys());
+  auto result = read();
+  check_size(file);
+  return result;
+}
+
+py::typing::List<py::str> keys(const GgufFile& file) {
+  return checked(file, [&] { return to_list(file.reader.keys()); });
 }
 
 py::typing::List<py::str> tensor_names(const GgufFile& file) {
-  check_size(file);
-  return to_list(file.reader.tensor_names());
+  return checked(file, [&] { return to_list(file.reader.tensor_names()); });
 }
 
 int64_t find_key(const GgufFile& file, const py::str& key) {
-  check_size(file);
-  return find(file.reader.keys(), key);
+  return checked(file, [&] { return find(file.reader.keys(), key); });
 }
 
 int64_t find_tensor(const GgufFile& file, const py::str& name) {
-  check_size(file);
-  return find(file.reader.tensor_names(), name);
+  return checked(file, [&] { return find(file.reader.tensor_names(), name); });
 }
 
 void bind_tensor(const py::module_& m) {
@@ -259,7 +322,14 @@ void bind_tensor(const py::module_& m) {
       .def_readonly("type_name", &GgufTensor::type_name)
       .def_readonly("fmt", &GgufTensor::fmt)
       .def_readonly("nbytes", &GgufTensor::nbytes)
-      .def_readonly("offset", &GgufTensor::offset);
+      .def_readonly("offset", &GgufTensor::offset)
+      .def_property_readonly("stored",
+                             [](const GgufTensor& t) -> py::typing::Tuple<py::int_, py::ellipsis> {
+                               return py::tuple(py::cast(t.stored));
+                             })
+      .def_readonly("fault", &GgufTensor::fault)
+      .def_readonly("unread", &GgufTensor::unread);
+  seal<GgufTensor>();
 }
 
 }  // namespace
@@ -271,6 +341,7 @@ void bind_gguf(py::module_& m) {
       .def(py::init(&open), py::arg("path"), py::arg("mmap"))
       .def_property_readonly("version", [](const GgufFile& f) { return f.reader.version(); })
       .def_property_readonly("alignment", [](const GgufFile& f) { return f.reader.alignment(); })
+      .def_property_readonly("data_begin", [](const GgufFile& f) { return f.reader.data_begin(); })
       .def_property_readonly("nbytes", [](const GgufFile& f) { return f.reader.size(); })
       .def_property_readonly("key_count", [](const GgufFile& f) { return f.reader.keys().size(); })
       .def_property_readonly("tensor_count",
@@ -280,15 +351,29 @@ void bind_gguf(py::module_& m) {
       .def("find_key", &find_key, py::arg("key"), "The index of a key, or -1.")
       .def("find_tensor", &find_tensor, py::arg("name"), "The index of a tensor, or -1.")
       .def(
-          "value", [](const GgufFile& f, int64_t key) { return to_object(value_at(f, key)); },
-          py::arg("key"), "A metadata value: str, int, float, bool, or a list of one of them.")
+          "value",
+          [](const GgufFile& f, int64_t key, std::optional<int64_t> most) {
+            return checked(f, [&] { return value(f, key, most); });
+          },
+          py::arg("key"), py::arg("most") = py::none(),
+          "A metadata value: str, int, float, bool, or a list of one of them or of lists; at most "
+          "so many elements of an array.")
+      .def(
+          "raw_value",
+          [](const GgufFile& f, int64_t key) {
+            return checked(f, [&] { return raw_value(f, key); });
+          },
+          py::arg("key"), "A metadata value as the file has it, from the id of its type on.")
       .def("value_type", &value_type, py::arg("key"),
            "The name of a value's type, the length of an array or None, and the bytes it takes.")
       .def("tensor", &describe, py::arg("index"))
       .def("rows", &rows, py::arg("index"),
-           "The blocks of a tensor's rows, uint8 (n, row_bytes) or (experts, n, row_bytes).")
+           "The blocks of a tensor's rows, uint8 (..., row_bytes).")
+      .def("raw_tensor", &raw_tensor, py::arg("index"),
+           "The bytes of a tensor of any type; of an unknown one, up to the next tensor.")
       .def("elements", &elements, py::arg("index"),
            "A tensor of a scalar type in its own shape and dtype; bf16 as uint16.");
+  seal<GgufFile>();
 }
 
 }  // namespace qk::bind

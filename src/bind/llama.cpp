@@ -1,5 +1,7 @@
 // The Llama runtime as Python objects: a model over tensors that Python holds, and a sampler.
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <pybind11/numpy.h>
@@ -13,10 +15,14 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
+#include "bind/mapped.h"
+#include "bind/sampler.h"
+#include "bind/sealed.h"
 #include "bind/weights.h"
+#include "core/fp_environment.h"
 #include "dispatch/dispatch.h"
 #include "llama/model.h"
-#include "llama/sampler.h"
 
 namespace py = pybind11;
 
@@ -25,19 +31,22 @@ namespace {
 
 using Named = py::typing::Dict<py::str, py::object>;
 using llama::Model;
-using llama::Sampler;
 
 // The tensors of a model by name, kept alive for as long as it is.
 class Tensors {
  public:
-  explicit Tensors(py::dict tensors) : tensors_(std::move(tensors)) {}
+  Tensors(py::dict tensors, const KernelTable& kernels)
+      : tensors_(std::move(tensors)), kernels_(kernels) {}
+
+  // The kernels in use when the model was made.
+  const KernelTable& kernels() const { return kernels_; }
 
   WeightView matrix(const std::string& name) {
     const py::object tensor = find(name);
     if (tensor.is_none()) throw py::value_error("the model has no tensor " + name);
     if (!py::isinstance<Weights>(tensor)) throw py::type_error(name + " is not a matrix");
     const auto& weights = py::cast<const Weights&>(tensor);
-    check_isa(weights);
+    check_isa(weights, kernels_);
     return weights.view;
   }
 
@@ -63,12 +72,25 @@ class Tensors {
 
   bool has(const std::string& name) const { return tensors_.contains(name); }
 
+  // After a pass: ValueError where tensors were cut off the file that they are mapped from.
+  void raise_if_cut() const {
+    if (!some_range_was_cut.load(std::memory_order_relaxed)) return;
+    for (const auto& [name, tensor] : tensors_) {
+      if (py::isinstance<Weights>(tensor)) {
+        check_pages(py::cast<const Weights&>(tensor));
+      } else {
+        check_pages(hold_array(tensor, "tensor").view);
+      }
+    }
+  }
+
  private:
   py::object find(const std::string& name) const {
     return has(name) ? py::object(tensors_[name.c_str()]) : py::none();
   }
 
   py::dict tensors_;
+  const KernelTable& kernels_;
 };
 
 llama::Config config_of(const py::dict& values) {
@@ -80,7 +102,7 @@ llama::Config config_of(const py::dict& values) {
   config.heads = count("heads");
   config.kv_heads = count("kv_heads");
   config.head_dim = count("head_dim");
-  config.epsilon = py::cast<float>(values["rms_epsilon"]);
+  config.epsilon = static_cast<float>(py::cast<double>(values["rms_epsilon"]));
   raise_if_failed(
       parse_rope_kind(py::cast<std::string>(values["rope"]).c_str(), &config.rope.kind));
   config.rope.base = py::cast<double>(values["rope_base"]);
@@ -116,12 +138,14 @@ llama::Layer layer_of(Tensors& tensors, const llama::Config& config, const py::d
           .down = matrix("ffn_down")};
 }
 
-// A model, what keeps its weights alive, and the lock that makes calls wait for one another.
+// A model, what keeps its weights alive, and the lock that makes calls wait for one another. The
+// lock is taken without the GIL, and no Python object is touched while it is held.
 class PyLlama {
  public:
   PyLlama(const Named& config, const Named& tensors, const std::string& cache, int64_t context,
           py::handle act, int threads)
-      : tensors_(tensors), threads_(threads) {
+      : tensors_(tensors, current_kernels()), threads_(threads) {
+    const FpEnvironment environment;
     parallel_of(threads);  // refuses a number out of range now
     if (cache != "float16" && cache != "float32") {
       throw py::value_error("the cache is '" + cache + "', expected 'float16' or 'float32'");
@@ -140,7 +164,7 @@ class PyLlama {
     const llama::Options options{.cache = cache == "float16" ? CacheType::kF16 : CacheType::kF32,
                                  .act = act_of(act),
                                  .context = context};
-    raise_if_failed(Model::make(current_kernels(), sizes, std::move(weights), options, &model_));
+    raise_if_failed(Model::make(tensors_.kernels(), sizes, std::move(weights), options, &model_));
     last_.resize(static_cast<size_t>(model_->vocabulary()));
   }
 
@@ -159,119 +183,107 @@ class PyLlama {
     if (logits != "last") {
       throw py::value_error("logits is '" + logits + "', expected 'last', 'all' or 'none'");
     }
-    run(tokens, Model::Want::kLast, nullptr);
     const int64_t shape[] = {model_->vocabulary()};
     py::array out = new_float_array(shape, 1);
-    std::ranges::copy(last_, static_cast<float*>(out.mutable_data()));
+    run(tokens, Model::Want::kLast, static_cast<float*>(out.mutable_data()));
     return out;
   }
 
   // Appends one token and chooses the next. Allocates nothing.
-  int64_t step(int64_t token, Sampler& sampler) {
+  int64_t step(int64_t token, PySampler& sampler) {
     const Parallel parallel = parallel_of(threads_);
     int32_t next = 0;
     Status status;
     {
-      const py::gil_scoped_release unlocked;
+      const ReleasedGil unlocked;
       const std::scoped_lock lock(mutex_);
       status = model_->forward(parallel, &token, 1, Model::Want::kLast, last_.data());
-      if (status.ok()) status = choose(sampler, &next);
+      position_ = model_->position();
+      if (status.ok()) status = sampler.next(last_, &next);
     }
+    tensors_.raise_if_cut();
     raise_if_failed(status);
     return next;
   }
 
-  int64_t sample(Sampler& sampler) {
+  int64_t sample(PySampler& sampler) {
     int32_t next = 0;
     Status status;
     {
-      const py::gil_scoped_release unlocked;
+      const ReleasedGil unlocked;
       const std::scoped_lock lock(mutex_);
-      status = choose(sampler, &next);
+      status = sampler.next(last_, &next);
     }
     raise_if_failed(status);
     return next;
   }
 
   void truncate(int64_t position) {
-    const std::scoped_lock lock(mutex_);
-    raise_if_failed(model_->truncate(position));
-  }
-
-  py::typing::Dict<py::str, py::float_> profile() {
-    const std::scoped_lock lock(mutex_);
-    py::typing::Dict<py::str, py::float_> seconds;
-    for (size_t i = 0; i < llama::kPartNames.size(); ++i) {
-      seconds[llama::kPartNames[i]] = model_->profile().seconds()[i];
-    }
-    model_->profile().reset();
-    return seconds;
-  }
-
-  const Model& model() const { return *model_; }
-
- private:
-  void run(const std::vector<int64_t>& tokens, Model::Want want, float* all) {
-    const Parallel parallel = parallel_of(threads_);
     Status status;
     {
-      const py::gil_scoped_release unlocked;
+      const ReleasedGil unlocked;
       const std::scoped_lock lock(mutex_);
-      status = model_->forward(parallel, tokens.data(), static_cast<int64_t>(tokens.size()), want,
-                               want == Model::Want::kAll ? all : last_.data());
+      status = model_->truncate(position);
+      position_ = model_->position();
     }
     raise_if_failed(status);
   }
 
-  Status choose(Sampler& sampler, int32_t* next) {
-    QK_TRY(sampler.choose(last_.data(), model_->vocabulary(), next));
-    sampler.accept(*next);
-    return {};
+  py::typing::Dict<py::str, py::float_> profile() {
+    std::array<double, llama::kPartNames.size()> spent{};
+    {
+      const ReleasedGil unlocked;
+      const std::scoped_lock lock(mutex_);
+      std::ranges::copy(model_->profile().seconds(), spent.begin());
+      model_->profile().reset();
+    }
+    py::typing::Dict<py::str, py::float_> seconds;
+    for (size_t i = 0; i < spent.size(); ++i) seconds[llama::kPartNames[i]] = spent[i];
+    return seconds;
+  }
+
+  // Of the last call that is done: asking does not wait for the one that runs.
+  int64_t position() const { return position_; }
+
+  const Model& model() const { return *model_; }
+
+ private:
+  // The logits that are wanted go to `logits`, those of the last token to last_ as well.
+  void run(const std::vector<int64_t>& tokens, Model::Want want, float* logits) {
+    const Parallel parallel = parallel_of(threads_);
+    Status status;
+    {
+      const ReleasedGil unlocked;
+      const std::scoped_lock lock(mutex_);
+      status = model_->forward(parallel, tokens.data(), static_cast<int64_t>(tokens.size()), want,
+                               want == Model::Want::kAll ? logits : last_.data());
+      position_ = model_->position();
+      if (status.ok() && want == Model::Want::kLast) std::ranges::copy(last_, logits);
+    }
+    tensors_.raise_if_cut();
+    raise_if_failed(status);
   }
 
   Tensors tensors_;
   int threads_;
   std::unique_ptr<Model> model_;
   std::vector<float> last_;  // logits of the last token
+  std::atomic<int64_t> position_ = 0;
   std::mutex mutex_;
 };
-
-std::unique_ptr<Sampler> make_sampler(float temperature, int64_t top_k, float top_p, float min_p,
-                                      float repetition_penalty, int64_t repeat_last,
-                                      uint64_t seed) {
-  auto sampler = std::make_unique<Sampler>();
-  raise_if_failed(Sampler::make({.temperature = temperature,
-                                 .top_k = top_k,
-                                 .top_p = top_p,
-                                 .min_p = min_p,
-                                 .repetition_penalty = repetition_penalty,
-                                 .repeat_last = repeat_last,
-                                 .seed = seed},
-                                sampler.get()));
-  return sampler;
-}
-
-int64_t choose_from(Sampler& sampler, const py::array_t<float, py::array::c_style>& logits) {
-  if (logits.ndim() != 1 || logits.size() == 0) {
-    throw py::value_error("logits are a vector with values, not of " +
-                          std::to_string(logits.ndim()) + " dimensions");
-  }
-  int32_t token = 0;
-  raise_if_failed(sampler.choose(logits.data(), logits.size(), &token));
-  return token;
-}
 
 }  // namespace
 
 void bind_llama(const py::module_& m) {
-  py::class_<Sampler>(m, "Sampler", "Chooses tokens from logits.")
-      .def(py::init(&make_sampler), py::arg("temperature"), py::arg("top_k"), py::arg("top_p"),
-           py::arg("min_p"), py::arg("repetition_penalty"), py::arg("repeat_last"), py::arg("seed"))
-      .def(
-          "accept", [](Sampler& self, int64_t token) { self.accept(static_cast<int32_t>(token)); },
-          py::arg("token"), "Enters a token into the window of the repetition penalty.")
-      .def("choose", &choose_from, py::arg("logits"),
+  py::class_<PySampler>(m, "Sampler", "Chooses tokens from logits.")
+      .def(py::init<double, int64_t, double, double, double, int64_t, uint64_t>(),
+           py::arg("temperature"), py::arg("top_k"), py::arg("top_p"), py::arg("min_p"),
+           py::arg("repetition_penalty"), py::arg("repeat_last"), py::arg("seed"))
+      .def("accept", &PySampler::accept, py::arg("token"),
+           "Enters a token into the window of the repetition penalty.")
+      .def("choose", &PySampler::choose, py::arg("logits"),
            "A token for logits of shape (vocabulary,); ValueError where they hold NaN.");
+  seal<PySampler>();
   py::class_<PyLlama>(m, "Llama", "A model, its cache of keys and values, and its workspace.")
       .def(py::init<const Named&, const Named&, const std::string&, int64_t, py::handle, int>(),
            py::arg("config"), py::arg("tensors"), py::arg("cache"), py::arg("context"),
@@ -294,9 +306,9 @@ void bind_llama(const py::module_& m) {
       .def_property_readonly("vocabulary",
                              [](const PyLlama& self) { return self.model().vocabulary(); })
       .def_property_readonly("context", [](const PyLlama& self) { return self.model().context(); })
-      .def_property_readonly("position",
-                             [](const PyLlama& self) { return self.model().position(); })
+      .def_property_readonly("position", &PyLlama::position)
       .def_property_readonly("batch", [](const PyLlama&) { return Model::kBatch; });
+  seal<PyLlama>();
 }
 
 }  // namespace qk::bind

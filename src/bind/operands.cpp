@@ -1,14 +1,13 @@
 #include "bind/operands.h"
 
 #include <pybind11/stl.h>  // IWYU pragma: keep (shapes as tuples)
+#include <stdexcept>
 #include <string>
 
 #include "bind/errors.h"
+#include "bind/torch_tensor.h"
 #include "core/array.h"
 #include "core/checked.h"
-#include "dispatch/dispatch.h"
-#include "formats/registry.h"
-#include "ops/pack.h"
 #include "ops/shapes.h"
 
 namespace py = pybind11;
@@ -16,28 +15,8 @@ namespace py = pybind11;
 namespace qk::bind {
 namespace {
 
-thread_local AlignedBuffer activation_buffer;
-thread_local AlignedBuffer float_buffer;
-
-// From the first byte to the last. Strides may be anything where nobody has allocated what they
-// say.
-int64_t weight_bytes(const WeightView& view) {
-  int64_t rows = 0;
-  int64_t experts = 0;
-  int64_t bytes = 0;
-  if (view.layout == Layout::kPanels) {
-    const int panel = panel_rows(current_kernels(), view.format);
-    raise_if_failed(packed_bytes(view.n, view.row_stride, panel, &bytes));
-    return bytes;
-  }
-  raise_if_failed(row_bytes(view.format, view.k, &bytes));
-  if (!checked_mul(view.n - 1, view.row_stride, &rows) ||
-      !checked_mul(view.experts - 1, view.expert_stride, &experts) ||
-      !checked_add(bytes, rows, &bytes) || !checked_add(bytes, experts, &bytes)) {
-    throw py::value_error("the weights' rows lie up to 2^63 bytes apart");
-  }
-  return bytes;
-}
+thread_local Scratch::Buffer activation_buffer;
+thread_local Scratch::Buffer float_buffer;
 
 }  // namespace
 
@@ -46,8 +25,10 @@ Scratch Scratch::activations() { return Scratch(activation_buffer); }
 Scratch Scratch::floats() { return Scratch(float_buffer); }
 
 std::byte* Scratch::reserve(int64_t bytes) {
-  raise_if_failed(buffer_.reserve(bytes));
-  return buffer_.data();
+  if (buffer_.in_use) throw std::logic_error("scratch memory of this thread is in use");
+  buffer_.in_use = is_reserved_ = true;
+  raise_if_failed(buffer_.memory.reserve(bytes));
+  return buffer_.memory.data();
 }
 
 int64_t FloatArrays::add(int64_t rows, int64_t width) {
@@ -67,12 +48,12 @@ void FloatArrays::reserve() { memory_ = reinterpret_cast<float*>(scratch_.reserv
 
 std::optional<HeldArray> read_bias(py::handle bias, int64_t n) {
   if (bias.is_none()) return std::nullopt;
-  HeldArray held = hold_array(bias, "bias");
+  HeldArray held = hold_floats(bias, "bias");
   raise_if_failed(check_bias(held.view, n));
   return held;
 }
 
-Output prepare_output(py::handle out, const std::vector<int64_t>& shape) {
+Output prepare_output(py::handle out, const std::vector<int64_t>& shape, bool torch) {
   const int ndim = static_cast<int>(shape.size());
   Output output;
   if (out.is_none()) {
@@ -85,9 +66,10 @@ Output prepare_output(py::handle out, const std::vector<int64_t>& shape) {
     }
     output.object = new_float_array(shape.data(), ndim);
     output.held = hold_array(output.object, "out");
+    output.is_torch = torch;
   } else {
     output.object = py::reinterpret_borrow<py::object>(out);
-    output.held = hold_array(out, "out");
+    output.held = hold_out(out);
     raise_if_failed(check_out(output.held.view, shape.data(), ndim));
   }
   const ArrayView& view = output.held.view;
@@ -100,21 +82,17 @@ Output prepare_output(py::handle out, const std::vector<int64_t>& shape) {
   return output;
 }
 
+py::object Output::result() const {
+  if (is_torch) return as_tensor(object);
+  if (held.is_torch) count_write(object);
+  return object;
+}
+
 void copy_out(const float* result, int64_t m, int64_t n, const ArrayView& out) {
   const int64_t stride = out.strides[out.ndim - 1];
   for (int64_t row = 0; row < m; ++row) {
     store_floats(result + row * n, n, row_address(out, row), stride, out.type);
   }
-}
-
-ArrayView bytes_of(const WeightView& weights) {
-  ArrayView bytes;
-  bytes.data = const_cast<uint8_t*>(weights.data);
-  bytes.type = ScalarType::kU8;
-  bytes.ndim = 1;
-  bytes.shape[0] = weight_bytes(weights);
-  bytes.strides[0] = 1;
-  return bytes;
 }
 
 }  // namespace qk::bind

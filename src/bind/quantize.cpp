@@ -8,6 +8,8 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
+#include "bind/mapped.h"
 #include "bind/weights.h"
 #include "core/aligned.h"
 #include "core/checked.h"
@@ -19,14 +21,15 @@ namespace qk::bind {
 namespace {
 
 py::array_t<uint8_t> py_quantize(py::handle a, py::handle fmt, py::handle imatrix, bool pad,
-                                 int threads) {
+                                 int threads, int64_t first_row) {
   const Parallel parallel = parallel_of(threads);
-  const HeldArray held = hold_array(a, "a");
+  const HeldArray held = hold_floats(a, "a");
   QuantizeJob job;
   raise_if_failed(plan_quantize(current_kernels(), format_of(fmt), held.view, pad, &job));
+  job.first_row = first_row;
   AlignedBuffer importance;
   if (!imatrix.is_none()) {
-    const HeldArray held_imatrix = hold_array(imatrix, "imatrix");
+    const HeldArray held_imatrix = hold_floats(imatrix, "imatrix");
     int64_t bytes = 0;
     raise_if_failed(importance_floats(job, held_imatrix.view, &bytes));
     if (!checked_mul(bytes, sizeof(float), &bytes)) bytes = -1;
@@ -40,10 +43,11 @@ py::array_t<uint8_t> py_quantize(py::handle a, py::handle fmt, py::handle imatri
   uint8_t* blocks = out.mutable_data();
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     status = quantize(parallel, job, blocks);
   }
   raise_if_failed(status);
+  raise_if_cut(held.view);
   return out;
 }
 
@@ -51,7 +55,12 @@ py::array_t<uint8_t> py_quantize(py::handle a, py::handle fmt, py::handle imatri
 
 void bind_quantize(py::module_& m) {
   m.def("quantize", &py_quantize, py::arg("a"), py::arg("fmt"), py::arg("imatrix"), py::arg("pad"),
-        py::arg("threads"), "The blocks of weights (..., k), uint8 (..., row_bytes).");
+        py::arg("threads"), py::arg("first_row") = 0,
+        "The blocks of weights (..., k), uint8 (..., row_bytes).");
+  m.def(
+      "takes_importance",
+      [](py::handle fmt) { return takes_importance(current_kernels(), format_of(fmt)); },
+      py::arg("fmt"), "Whether a format's blocks depend on an importance matrix.");
   m.def(
       "can_quantize",
       [](py::handle fmt) { return can_quantize(current_kernels(), format_of(fmt)); },

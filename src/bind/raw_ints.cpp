@@ -8,7 +8,10 @@
 #include "bind/activations.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
+#include "bind/mapped.h"
 #include "bind/weights.h"
+#include "core/array.h"
 #include "core/checked.h"
 
 namespace py = pybind11;
@@ -20,9 +23,10 @@ namespace {
 // ValueError where its bytes pass 2^63.
 template <class T>
 py::array_t<T> new_array(const Weights& weights, int64_t last) {
-  const WeightView& view = weights.view;
-  std::vector<py::ssize_t> shape{view.n, last};
-  if (weights.ndim == 3) shape.insert(shape.begin(), view.experts);
+  int64_t extents[kMaxDims];
+  shape_of(weights.view, extents);
+  std::vector<py::ssize_t> shape(extents, extents + weights.view.ndim);
+  shape.back() = last;
   int64_t bytes = sizeof(T);
   for (const py::ssize_t extent : shape) {
     if (!checked_mul(bytes, extent, &bytes)) {
@@ -46,10 +50,11 @@ py::array_t<int8_t> py_raw_ints(const Weights& weights, int threads) {
   int8_t* ints = out.mutable_data();
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     status = raw_ints(parallel, weights.view, ints);
   }
   raise_if_failed(status);
+  raise_if_cut(weights);
   return out;
 }
 
@@ -63,10 +68,11 @@ std::pair<py::array_t<float>, py::array_t<float>> py_raw_scales(const Weights& w
   float* first_min = mins.mutable_data();
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     status = raw_scales(parallel, weights.view, first_scale, first_min);
   }
   raise_if_failed(status);
+  raise_if_cut(weights);
   return {std::move(scales), std::move(mins)};
 }
 

@@ -8,6 +8,8 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
+#include "bind/mapped.h"
 #include "bind/text.h"
 #include "core/array.h"
 
@@ -50,8 +52,13 @@ uint64_t py_read_pass(py::handle data, py::handle variant, int threads) {
   const int64_t size = contiguous_bytes(held.view);
   const ReadVariant parsed = variant_of(variant);
   const Parallel parallel = parallel_of(threads);
-  const py::gil_scoped_release unlocked;
-  return read_pass(parallel, static_cast<const uint8_t*>(held.view.data), size, parsed);
+  uint64_t sum = 0;
+  {
+    const ReleasedGil unlocked;
+    sum = read_pass(parallel, static_cast<const uint8_t*>(held.view.data), size, parsed);
+  }
+  raise_if_cut(held.view);
+  return sum;
 }
 
 py::typing::List<py::str> variants() {

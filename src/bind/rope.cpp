@@ -9,9 +9,11 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
 #include "bind/operands.h"
 #include "bind/text.h"
 #include "core/checked.h"
+#include "core/fp_environment.h"
 #include "kernels/dense.h"
 
 namespace py = pybind11;
@@ -22,8 +24,9 @@ namespace {
 py::object py_rope(py::handle x, const py::array_t<int64_t, py::array::c_style>& positions,
                    double base, py::handle kind, double scale, py::handle factors, py::handle out,
                    int threads) {
+  const FpEnvironment environment;
   const Parallel parallel = parallel_of(threads);
-  const HeldArray held = hold_array(x, "x");
+  const HeldArray held = hold_floats(x, "x");
   Rope rope{.base = base, .scale = scale};
   raise_if_failed(parse_rope_kind(name_of(kind).c_str(), &rope.kind));
   raise_if_failed(check_rope(rope, held.view));
@@ -42,18 +45,19 @@ py::object py_rope(py::handle x, const py::array_t<int64_t, py::array::c_style>&
   }
   float values[kMaxHeadDim / 2];
   if (!factors.is_none()) {
-    const HeldArray held_factors = hold_array(factors, "factors");
+    const HeldArray held_factors = hold_floats(factors, "factors");
     raise_if_failed(read_factors(held_factors.view, shape.back(), values));
     rope.factors = values;
   }
-  const Output output = prepare_output(out, shape);
-  if (!out.is_none()) refuse_other_overlap(output.held, held.view, "x");
   const int64_t* first = positions.data();
+  raise_if_failed(check_angles(rope, held.view, first, consecutive));
+  const Output output = prepare_output(out, shape, held.is_torch);
+  if (!out.is_none()) refuse_other_overlap(output.held, held.view, "x");
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     rope_rows(parallel, rope, held.view, first, consecutive, output.held.view);
   }
-  return output.object;
+  return output.result();
 }
 
 }  // namespace

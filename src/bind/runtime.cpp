@@ -1,6 +1,4 @@
 // What runs and on how many threads.
-#include <algorithm>
-#include <atomic>
 #include <pybind11/typing.h>
 #include <string>
 
@@ -8,6 +6,7 @@
 #include "bind/bind.h"
 #include "bind/errors.h"
 #include "core/cpu.h"
+#include "core/default_threads.h"
 #include "core/os.h"
 #include "core/pool.h"
 #include "dispatch/dispatch.h"
@@ -17,17 +16,6 @@ namespace py = pybind11;
 namespace qk::bind {
 namespace {
 
-std::atomic<int> default_threads{0};  // 0: as many as there are usable processors
-
-int get_threads() {
-  int threads = default_threads.load(std::memory_order_relaxed);
-  if (threads == 0) {
-    threads = std::min(usable_processors(), kMaxThreads);
-    default_threads.store(threads, std::memory_order_relaxed);
-  }
-  return threads;
-}
-
 void check_threads(int threads) {
   if (threads >= 1 && threads <= kMaxThreads) return;
   throw py::value_error("threads=" + std::to_string(threads) + " is outside 1.." +
@@ -36,7 +24,7 @@ void check_threads(int threads) {
 
 void set_threads(int threads) {
   check_threads(threads);
-  default_threads.store(threads, std::memory_order_relaxed);
+  set_default_threads(threads);
 }
 
 py::typing::List<py::str> isas(bool all, bool for_tests) {
@@ -65,7 +53,7 @@ py::typing::Dict<py::str, py::object> cpu_info() {
 }  // namespace
 
 Parallel parallel_of(int threads) {
-  if (threads == kDefaultThreads) threads = get_threads();
+  if (threads == kDefaultThreads) threads = default_threads();
   check_threads(threads);
   return Pool::shared().parallel(threads);
 }
@@ -78,7 +66,7 @@ void bind_runtime(py::module_& m) {
   m.def(
       "force_isa", [](const char* name) { raise_if_failed(force_isa(name)); }, py::arg("name"),
       "Makes `name` the ISA in use; ValueError when this build or this CPU lacks it.");
-  m.def("threads", &get_threads, "The default number of threads.");
+  m.def("threads", &default_threads_now, "The default number of threads.");
   m.def("set_threads", &set_threads, py::arg("threads"), "Sets the default number of threads.");
   m.def("cpu_info", &cpu_info, "The CPU's name, features and usable processors.");
 }

@@ -8,6 +8,7 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
 #include "bind/operands.h"
 #include "bind/text.h"
 
@@ -64,13 +65,13 @@ TimedResult py_stream_gemv(py::handle weights, py::handle x, py::handle kernel, 
     throw py::value_error("first=" + std::to_string(first) + " and iterations=" +
                           std::to_string(iterations) + " must be at least 0 and 1");
   }
-  Scratch scratch = Scratch::activations();
-  auto* padded = reinterpret_cast<int8_t*>(scratch.reserve(stream_x_bytes(product.depth)));
   py::array_t<int32_t> y(product.rows);
   int32_t* out = y.mutable_data();
+  Scratch scratch = Scratch::activations();
+  auto* padded = reinterpret_cast<int8_t*>(scratch.reserve(stream_x_bytes(product.depth)));
   double seconds = 0.0;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     pad_stream_x(held_x.view, product.depth, padded);
     seconds = run_products(product, first, iterations, padded, out);
   }

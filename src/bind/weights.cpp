@@ -11,8 +11,12 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/gil.h"
+#include "bind/mapped.h"
+#include "bind/sealed.h"
 #include "bind/text.h"
 #include "core/aligned.h"
+#include "core/array.h"
 #include "core/os.h"
 #include "dispatch/dispatch.h"
 #include "formats/registry.h"
@@ -36,31 +40,31 @@ int64_t row_bytes_of(const Weights& weights) {
 // Bytes `data` of rows of `depth` weights, or of as many as the rows hold.
 Weights make_weights(py::handle data, py::handle fmt, std::optional<int64_t> depth) {
   const int format = format_of(fmt);
-  const HeldArray held = hold_array(data, "weights");
+  const HeldArray held = hold_for_long(data, "weights");
   Weights weights;
   int64_t k = depth.value_or(0);
   if (!depth && held.view.ndim > 0) {
     raise_if_failed(depth_of_row(format, held.view.shape[held.view.ndim - 1], &k));
   }
   raise_if_failed(view_weights(held.view, format, k, &weights.view));
-  weights.ndim = held.view.ndim;
+  raise_if_failed(weight_bytes(weights.view, &weights.bytes));
   weights.owner = held.owner;
   return weights;
 }
 
 py::typing::Tuple<py::int_, py::ellipsis> shape_of(const Weights& weights) {
-  const WeightView& view = weights.view;
-  if (weights.ndim == 2) return py::tuple(py::make_tuple(view.n, view.k));
-  return py::tuple(py::make_tuple(view.experts, view.n, view.k));
+  const auto ndim = static_cast<size_t>(weights.view.ndim);
+  int64_t extents[kMaxDims];
+  shape_of(weights.view, extents);
+  py::tuple shape(ndim);
+  for (size_t d = 0; d < ndim; ++d) shape[d] = extents[d];
+  return shape;
 }
 
 // The panels of a matrix, in memory that the result keeps.
 Weights pack_weights(const Weights& weights, int threads, bool huge_pages) {
   if (weights.kernels != nullptr) throw py::type_error("the weights are packed already");
-  if (weights.ndim != 2) {
-    throw py::value_error("pack takes a matrix, not " + std::to_string(weights.view.experts) +
-                          " experts; w[e].pack() packs expert e");
-  }
+  raise_if_failed(check_matrix(weights.view));
   Weights packed = weights;
   packed.kernels = &current_kernels();
   packed.view.layout = Layout::kPanels;
@@ -68,7 +72,7 @@ Weights pack_weights(const Weights& weights, int threads, bool huge_pages) {
   raise_if_failed(packed_row_bytes(view.format, view.k, &packed.view.row_stride));
   const int rows = panel_rows(*packed.kernels, packed.view.format);
   const Parallel parallel = parallel_of(threads);
-  int64_t bytes = 0;
+  int64_t& bytes = packed.bytes;
   raise_if_failed(packed_bytes(packed.view.n, packed.view.row_stride, rows, &bytes));
   const bool is_large = huge_pages && bytes >= kHugePage;
   auto buffer = std::make_unique<AlignedBuffer>(is_large ? kHugePage : kCacheLine);
@@ -80,9 +84,10 @@ Weights pack_weights(const Weights& weights, int threads, bool huge_pages) {
   });
   packed.view.data = panels;
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     pack(parallel, weights.view, rows, panels);
   }
+  raise_if_cut(weights);
   return packed;
 }
 
@@ -96,7 +101,7 @@ py::array_t<uint8_t> unpack_weights(const Weights& weights, int threads) {
   const int rows = panel_rows(*weights.kernels, view.format);
   uint8_t* blocks = out.mutable_data();
   {
-    const py::gil_scoped_release unlocked;
+    const ReleasedGil unlocked;
     unpack(parallel, view, rows, blocks);
   }
   return out;
@@ -108,10 +113,21 @@ int rows_of_panel(const Weights& weights) {
 
 }  // namespace
 
-void check_isa(const Weights& weights) {
-  if (weights.kernels == nullptr || weights.kernels == &current_kernels()) return;
+void check_isa(const Weights& weights, const KernelTable& kernels) {
+  raise_if_cut(weights);  // before anything is written
+  if (weights.kernels == nullptr || weights.kernels == &kernels) return;
   throw py::value_error(std::string("the weights were packed for ") + weights.kernels->isa +
-                        "; the ISA in use is " + current_kernels().isa);
+                        "; the ISA in use is " + kernels.isa);
+}
+
+ArrayView bytes_of(const Weights& weights) {
+  ArrayView bytes;
+  bytes.data = const_cast<uint8_t*>(weights.view.data);
+  bytes.type = ScalarType::kU8;
+  bytes.ndim = 1;
+  bytes.shape[0] = weights.bytes;
+  bytes.strides[0] = 1;
+  return bytes;
 }
 
 int format_of(py::handle fmt) {
@@ -135,9 +151,10 @@ int format_of(py::handle fmt) {
 }
 
 void bind_weights(py::module_& m) {
-  py::class_<Weights>(m, "Weights", "A view of quantised weights: (n, k) or (experts, n, k).")
+  py::class_<Weights>(m, "Weights", "A view of quantised weights, of shape (..., k).")
       .def(py::init(&make_weights), py::arg("data"), py::arg("fmt"), py::arg("k"))
       .def_property_readonly("shape", &shape_of)
+      .def_property_readonly("n", [](const Weights& w) { return w.view.n; })
       .def_property_readonly("k", [](const Weights& w) { return w.view.k; })
       .def_property_readonly("fmt", [](const Weights& w) { return info_of(w).name; })
       .def_property_readonly("row_bytes", &row_bytes_of)
@@ -152,6 +169,7 @@ void bind_weights(py::module_& m) {
       .def("pack", &pack_weights, py::arg("threads"), py::arg("huge_pages"),
            "The same weights in this ISA's panels.")
       .def("unpack", &unpack_weights, py::arg("threads"), "The native blocks, (n, row_bytes).");
+  seal<Weights>();
   m.def(
       "formats",
       [] {

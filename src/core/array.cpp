@@ -20,22 +20,6 @@ constexpr TypeTraits kTypes[] = {
     {1, "int8"},    {2, "int16"},   {4, "int32"},    {8, "int64"},   {1, "other"},
 };
 
-struct Span {
-  const uint8_t* begin;
-  const uint8_t* end;
-};
-
-Span touched(const ArrayView& array) {
-  const auto* data = static_cast<const uint8_t*>(array.data);
-  Span span{data, data + element_size(array.type)};
-  for (int d = 0; d < array.ndim; ++d) {
-    if (array.shape[d] == 0) return {data, data};
-    const int64_t reach = (array.shape[d] - 1) * array.strides[d];
-    (reach < 0 ? span.begin : span.end) += reach;
-  }
-  return span;
-}
-
 }  // namespace
 
 int64_t element_size(ScalarType type) { return kTypes[static_cast<int>(type)].size; }
@@ -61,6 +45,24 @@ uint8_t* row_address(const ArrayView& array, int64_t index) {
     index /= array.shape[d];
   }
   return address;
+}
+
+const uint8_t* row_address(const WeightView& weights, int64_t index) {
+  if (weights.ndim <= 2) return weights.data + index * weights.row_stride;
+  const uint8_t* address = weights.data + index % weights.n * weights.row_stride;
+  index /= weights.n;
+  for (int d = weights.ndim - 3; d >= 0; --d) {
+    address += index % weights.stack_shape[d] * weights.stack_strides[d];
+    index /= weights.stack_shape[d];
+  }
+  return address;
+}
+
+void shape_of(const WeightView& weights, int64_t (&shape)[kMaxDims]) {
+  const int last = weights.ndim - 1;
+  for (int d = 0; d < last - 1; ++d) shape[d] = weights.stack_shape[d];
+  if (last > 0) shape[last - 1] = weights.n;
+  shape[last] = weights.k;
 }
 
 int64_t uniform_row_stride(const ArrayView& array) {
@@ -127,9 +129,21 @@ bool has_overlapping_elements(const ArrayView& array) {
   return false;
 }
 
+ByteSpan touched(const ArrayView& array) {
+  const auto* data = static_cast<const uint8_t*>(array.data);
+  ByteSpan span{data, data + element_size(array.type)};
+  for (int d = 0; d < array.ndim; ++d) {
+    if (array.shape[d] == 0) return {data, data};
+    const int64_t reach = (array.shape[d] - 1) * array.strides[d];
+    (reach < 0 ? span.begin : span.end) += reach;
+  }
+  return span;
+}
+
 bool may_overlap(const ArrayView& a, const ArrayView& b) {
-  const Span sa = touched(a);
-  const Span sb = touched(b);
+  const ByteSpan sa = touched(a);
+  const ByteSpan sb = touched(b);
+  if (sa.begin == sa.end || sb.begin == sb.end) return false;
   return sa.begin < sb.end && sb.begin < sa.end;
 }
 

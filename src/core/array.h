@@ -30,11 +30,24 @@ ArrayView view_rows(float* data, int64_t m, int64_t k, int64_t stride);
 // Whether two arrays are the same elements of the same memory, in the same order.
 bool same_elements(const ArrayView& a, const ArrayView& b);
 
+// Where row `index` of native weights lies, rows counted through all matrices of a stack.
+const uint8_t* row_address(const WeightView& weights, int64_t index);
+
+// The dimensions of weights, `weights.ndim` of them.
+void shape_of(const WeightView& weights, int64_t (&shape)[kMaxDims]);
+
 // Whether the last dimension is contiguous.
 bool has_contiguous_rows(const ArrayView& array);
 
 // Whether two elements of one array, of strides >= 0, share memory.
 bool has_overlapping_elements(const ArrayView& array);
+
+// The memory that an array touches, from the first byte to past the last.
+struct ByteSpan {
+  const uint8_t* begin;
+  const uint8_t* end;
+};
+ByteSpan touched(const ArrayView& array);
 
 // Whether the spans of memory that two arrays touch meet.
 bool may_overlap(const ArrayView& a, const ArrayView& b);

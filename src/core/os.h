@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/mapped_ranges.h"
 #include "core/status.h"
 
 namespace qk {
@@ -12,8 +13,9 @@ namespace qk {
 // Move-only.
 //
 // A map costs nothing until it is touched, but the file stays the file: what is written to it may
-// show, and touching what was cut off its end is a bus error. check_size() before each use keeps
-// that from happening to all but a file that shrinks during the use; read() is the way around.
+// show, and what is cut off its end reads as zeros, at once or, from the next page on, with a mark
+// (core/mapped_ranges.h). check_size() before a use and check_mapped() after it tell of that.
+// read() is the way around.
 class MappedFile {
  public:
   MappedFile() = default;
@@ -28,7 +30,8 @@ class MappedFile {
   static Status open(const char* path, MappedFile* out);
   static Status read(const char* path, MappedFile* out);
 
-  // ValueError where a mapped file has become shorter than it was when it was opened.
+  // ValueError where a mapped file has become shorter than it was when it was opened, or was so
+  // when it was read.
   Status check_size() const;
 
   const uint8_t* data() const { return data_; }
@@ -38,6 +41,7 @@ class MappedFile {
   const uint8_t* data_ = nullptr;
   int64_t size_ = 0;
   int fd_ = -1;  // kept open while mapped, for check_size()
+  MappedRange* range_ = nullptr;
 };
 
 inline constexpr int64_t kHugePage = 2 << 20;
@@ -46,15 +50,21 @@ inline constexpr int64_t kHugePage = 2 << 20;
 // Reading 2 MiB pages is up to 1.5 times as fast as reading 4 KiB ones.
 void advise_huge_pages(void* memory, int64_t size);
 
-// The processors this process may run on: its affinity mask, cut to the cgroup's CPU quota
-// (rounded up); at least 1.
-int usable_processors();
+// The processors that the calling thread's affinity mask names; at least 1.
+int64_t processors_of_mask();
+
+// The CPU quota of this process's control groups, in whole processors; 0 where there is none.
+int64_t processors_of_quota();
+
+// A clock that costs some nanoseconds to read, and is some milliseconds behind.
+int64_t coarse_milliseconds();
 
 // Asks for the registers of AMX tiles, which this process may use from then on; false where the
 // system does not hand them out.
 bool request_tile_registers();
 
-// Starts a detached thread that takes no signals; false where the system has none to give.
-bool start_thread(void (*body)(void* argument), void* argument);
+// Starts a detached thread that takes no signals but for faults of its own; false where the system
+// has none to give, or no memory for it.
+bool start_thread(void* (*body)(void* argument), void* argument);
 
 }  // namespace qk

@@ -1,18 +1,19 @@
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <system_error>
-#include <thread>
 #include <unistd.h>
 #include <utility>
 
-#include "core/checked.h"
+#include "core/cgroup.h"
 #include "core/os.h"
 
 namespace qk {
@@ -30,6 +31,27 @@ class FileDescriptor {
 
  private:
   int fd_;
+};
+
+// What a thread inherits that starts meanwhile: signals belong to the host's threads, and Python
+// runs its handlers on the main one. Faults alone are a thread's own.
+class BlockedSignals {
+ public:
+  BlockedSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    // A fault on a thread that blocks its signal ends the process, whatever handler there is.
+    for (const int fault : {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP}) {
+      sigdelset(&all, fault);
+    }
+    ::pthread_sigmask(SIG_BLOCK, &all, &before_);
+  }
+  ~BlockedSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+
+ private:
+  sigset_t before_ = {};
 };
 
 // NOLINTNEXTLINE(concurrency-mt-unsafe): Linux's C libraries keep the text in thread-local memory
@@ -78,20 +100,10 @@ Status read_all(int fd, uint8_t* data, int64_t size) {
   return {};
 }
 
-// The CPU quota of the enclosing cgroup, in processors rounded up; 0 where there is none.
-int64_t cgroup_quota() {
-  const FileDescriptor fd(::open("/sys/fs/cgroup/cpu.max", O_RDONLY | O_CLOEXEC));
-  char text[64] = {};  // two numbers, or "max" and one
-  if (fd.get() < 0 || ::read(fd.get(), text, sizeof(text) - 1) <= 0) return 0;
-  char* rest = nullptr;
-  const int64_t quota = std::strtoll(text, &rest, 10);  // 0 for "max"
-  const int64_t period = std::strtoll(rest, nullptr, 10);
-  return quota > 0 && period > 0 ? ceil_div(quota, period) : 0;
-}
-
 }  // namespace
 
 MappedFile::~MappedFile() {
+  if (range_ != nullptr) leave_mapped_range(range_);
   if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), static_cast<size_t>(size_));
   if (fd_ >= 0) ::close(fd_);
 }
@@ -99,12 +111,14 @@ MappedFile::~MappedFile() {
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)),
-      fd_(std::exchange(other.fd_, -1)) {}
+      fd_(std::exchange(other.fd_, -1)),
+      range_(std::exchange(other.range_, nullptr)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   std::swap(fd_, other.fd_);
+  std::swap(range_, other.range_);
   return *this;
 }
 
@@ -119,6 +133,8 @@ Status MappedFile::open(const char* path, MappedFile* out) {
     file.data_ = map_pages(file.fd_, size);
     if (file.data_ == nullptr) return refused("mmap");
     file.size_ = size;
+    file.range_ = enter_mapped_range(file.data_, size, file.fd_);
+    if (file.range_ == nullptr) return Status::memory_error("no memory to map a file");
   }
   *out = std::move(file);
   return {};
@@ -146,7 +162,7 @@ Status MappedFile::check_size() const {
   if (fd_ < 0) return {};
   int64_t size = 0;
   QK_TRY(size_of(fd_, &size));
-  if (size >= size_) return {};
+  if (size >= size_) return check_mapped(data_, data_ + size_);
   return Status::value_error("the file shrank from %lld to %lld bytes since it was opened",
                              static_cast<long long>(size_), static_cast<long long>(size));
 }
@@ -155,17 +171,20 @@ void advise_huge_pages(void* memory, int64_t size) {
   ::madvise(memory, static_cast<size_t>(size), MADV_HUGEPAGE);
 }
 
-int usable_processors() {
-  int64_t count = 1;
+int64_t processors_of_mask() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof(set), &set) == 0) {
-    count = CPU_COUNT(&set);
-  } else if (const long online = ::sysconf(_SC_NPROCESSORS_ONLN); online > 0) {
-    count = online;  // more processors than a cpu_set_t holds
-  }
-  if (const int64_t quota = cgroup_quota(); quota > 0 && quota < count) count = quota;
-  return count > 0 ? static_cast<int>(count) : 1;
+  if (::sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(CPU_COUNT(&set), 1);
+  const long online = ::sysconf(_SC_NPROCESSORS_ONLN);  // more processors than a cpu_set_t holds
+  return online > 0 ? online : 1;
+}
+
+int64_t processors_of_quota() { return cgroup_processors(); }
+
+int64_t coarse_milliseconds() {
+  timespec now = {};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000;
 }
 
 #if defined(SYS_arch_prctl)
@@ -182,20 +201,12 @@ bool request_tile_registers() { return false; }
 
 #endif
 
-bool start_thread(void (*body)(void* argument), void* argument) {
-  // Signals belong to the host's threads: Python runs its handlers on the main one.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_BLOCK, &all, &before);
-  bool started = true;
-  try {
-    std::thread(body, argument).detach();
-  } catch (const std::system_error&) {
-    started = false;
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return started;
+bool start_thread(void* (*body)(void* argument), void* argument) {
+  const BlockedSignals blocked;
+  pthread_t thread = {};
+  if (::pthread_create(&thread, nullptr, body, argument) != 0) return false;
+  ::pthread_detach(thread);
+  return true;
 }
 
 }  // namespace qk

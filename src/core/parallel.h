@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "core/fp_environment.h"
+
 namespace qk {
 
 // Does items [begin, end). Called from several threads at once, for disjoint ranges.
@@ -16,11 +18,13 @@ struct Parallel {
   int threads;
 
   // Calls body(begin, end) over [0, n) in ranges of at least `grain`, and returns when all of
-  // them are done.
+  // them are done. Whoever the thread belongs to, body runs in the library's floating-point
+  // environment.
   template <class Body>
   void operator()(int64_t n, int64_t grain, Body& body) const {
     if (n <= 0) return;
     const RangeFn call = [](void* context, int64_t begin, int64_t end) {
+      const FpEnvironment environment;
       (*static_cast<Body*>(context))(begin, end);
     };
     run(self, threads, n, grain, call, &body);

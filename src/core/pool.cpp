@@ -31,9 +31,21 @@ std::atomic<Pool*> pool_before_fork{nullptr};  // keeps what its lost threads us
 
 void forget_pool_in_child() { pool_before_fork.store(shared_pool.exchange(nullptr)); }
 
-struct WorkerStart {
-  Pool* pool;
-  int self;
+// The pool, for as long as a job runs.
+class Taken {
+ public:
+  explicit Taken(std::atomic<bool>& busy)
+      : busy_(busy), is_mine_(!busy.exchange(true, std::memory_order_acquire)) {}
+  ~Taken() {
+    if (is_mine_) busy_.store(false, std::memory_order_release);
+  }
+  Taken(const Taken&) = delete;
+  Taken& operator=(const Taken&) = delete;
+  bool is_mine() const { return is_mine_; }
+
+ private:
+  std::atomic<bool>& busy_;
+  bool is_mine_;
 };
 
 }  // namespace
@@ -60,7 +72,12 @@ void Pool::run(int threads, int64_t n, int64_t grain, RangeFn fn, void* context)
   const int64_t most = ceil_div(n, grain);
   int parts = threads < kMaxThreads ? threads : kMaxThreads;
   if (parts > most) parts = static_cast<int>(most);
-  if (parts <= 1 || busy_.exchange(true, std::memory_order_acquire)) {
+  if (parts <= 1) {
+    fn(context, 0, n);
+    return;
+  }
+  const Taken taken(busy_);
+  if (!taken.is_mine()) {
     fn(context, 0, n);
     return;
   }
@@ -68,7 +85,6 @@ void Pool::run(int threads, int64_t n, int64_t grain, RangeFn fn, void* context)
   open(parts, n, grain, fn, context);
   work(0);
   close();
-  busy_.store(false, std::memory_order_release);
 }
 
 void Pool::open(int parts, int64_t n, int64_t grain, RangeFn fn, void* context) {
@@ -124,18 +140,19 @@ void Pool::drain(Part& part, int64_t first_take) {
 }
 
 // Called with the pool busy. Fewer threads than asked for is not an error: their parts are taken.
+// Nothing is allocated, and so nothing throws, on the way to a thread.
 void Pool::grow(int workers) {
   for (; workers_ < workers; ++workers_) {
-    auto start = std::make_unique<WorkerStart>(WorkerStart{this, workers_ + 1});
-    const bool started = start_thread(
-        [](void* argument) {
-          const std::unique_ptr<WorkerStart> mine(static_cast<WorkerStart*>(argument));
-          mine->pool->worker(mine->self);
-        },
-        start.get());
-    if (!started) return;
-    static_cast<void>(start.release());  // the thread owns it now
+    Part& part = parts_[workers_ + 1];
+    part.pool = this;
+    if (!start_thread(start_worker, &part)) return;
   }
+}
+
+void* Pool::start_worker(void* part) {
+  Pool* pool = static_cast<Part*>(part)->pool;
+  pool->worker(static_cast<int>(static_cast<Part*>(part) - pool->parts_));
+  return nullptr;
 }
 
 void Pool::worker(int self) {

@@ -32,6 +32,7 @@ class Pool {
 
  private:
   struct alignas(64) Part {
+    Pool* pool = nullptr;  // where the part has a worker
     std::atomic<int64_t> next{0};
     int64_t end = 0;
     int64_t first_take = 0;         // what the part's own thread takes at its first visit
@@ -44,6 +45,7 @@ class Pool {
   void drain(Part& part, int64_t first_take);
   void grow(int workers);
   void worker(int self);
+  static void* start_worker(void* part);
   static uint32_t wait_for_job(const Part& mine, uint32_t seen);
 
   Part parts_[kMaxThreads];

@@ -24,22 +24,25 @@ enum class Layout : uint8_t {
   kNative,  // the GGUF bytes as they lie in the file
   kPanels,  // the blocks of some rows side by side: formats/panel.h
 };
-enum class Device : uint8_t { kCpu };
 
 inline constexpr int kLayouts = 2;
 
-// Quantised weights: `experts` matrices of n rows, each row ceil(k / block) blocks. A plain
-// matrix has experts == 1. Strides are in bytes and never negative.
+inline constexpr int kMaxStackDims = kMaxDims - 2;
+
+// Quantised weights of `ndim` dimensions: a matrix of n rows, each row ceil(k / block) blocks; a
+// vector, which is one row; or a stack of matrices, with the shape and strides of its dimensions
+// before n and k. Strides are in bytes and never negative, but may be zero.
 struct WeightView {
   const uint8_t* data = nullptr;
-  int64_t experts = 1;
-  int64_t expert_stride = 0;
+  int ndim = 2;
+  int64_t experts = 1;  // matrices: the product of stack_shape
+  int64_t stack_shape[kMaxStackDims] = {};
+  int64_t stack_strides[kMaxStackDims] = {};
   int64_t n = 0;
   int64_t k = 0;
   int64_t row_stride = 0;
   int format = 0;  // an index into the format list
   Layout layout = Layout::kNative;
-  Device device = Device::kCpu;
 };
 
 }  // namespace qk

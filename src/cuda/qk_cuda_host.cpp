@@ -65,6 +65,19 @@ Status pack_rows(int32_t format, int64_t n, int64_t k, const uint8_t* from, int6
   return {};
 }
 
+// What CUDA forbids while a stream anywhere records a graph, since it may wait for the device.
+// Memory is no part of what is recorded, and finalisers run when they like.
+class WhileCapturing {
+ public:
+  WhileCapturing() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  ~WhileCapturing() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  WhileCapturing(const WhileCapturing&) = delete;
+  WhileCapturing& operator=(const WhileCapturing&) = delete;
+
+ private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+};
+
 }  // namespace
 }  // namespace qk::cuda
 
@@ -123,12 +136,16 @@ QK_EXPORT int qk_cuda_malloc(int32_t device, int64_t bytes, void** pointer, qk_c
     if (bytes < 1) {
       return Status::value_error("bytes=%lld is not positive", static_cast<long long>(bytes));
     }
+    const WhileCapturing allowed;
     return status_of(cudaMalloc(pointer, static_cast<size_t>(bytes)), "allocating device memory");
   });
 }
 
 QK_EXPORT int qk_cuda_free(int32_t device, void* pointer, qk_cuda_error* error) {
-  return run_on(device, error, [&] { return status_of(cudaFree(pointer), "freeing memory"); });
+  return run_on(device, error, [&] {
+    const WhileCapturing allowed;
+    return status_of(cudaFree(pointer), "freeing memory");
+  });
 }
 
 QK_EXPORT int qk_cuda_copy(int32_t device, void* to, const void* from, int64_t bytes, void* stream,

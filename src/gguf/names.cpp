@@ -41,13 +41,9 @@ uint64_t hash_of(std::string_view name) {
 
 }  // namespace
 
-void Names::reserve(int64_t count) {
-  names_.reserve(static_cast<size_t>(count));
-  slots_.reserve(static_cast<size_t>(count));
-}
-
 int64_t Names::seal() {
   slots_.clear();
+  slots_.reserve(names_.size());
   for (uint32_t i = 0; i < names_.size(); ++i) slots_.push_back({hash_of(names_[i]), i});
   std::ranges::sort(slots_, [](const Slot& a, const Slot& b) {
     return a.hash != b.hash ? a.hash < b.hash : a.index < b.index;

@@ -13,7 +13,6 @@ namespace qk::gguf {
 
 class Names {
  public:
-  void reserve(int64_t count);
   void add(std::string_view name) { names_.push_back(name); }
 
   // Makes find() work. Returns the first index of a name that an earlier one equals, or -1.

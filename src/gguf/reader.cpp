@@ -1,5 +1,7 @@
 #include "gguf/reader.h"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "core/checked.h"
@@ -9,8 +11,9 @@ namespace qk::gguf {
 namespace {
 
 constexpr int64_t kHeaderBytes = 24;
-constexpr int64_t kLeastKey = 8 + 4 + 1;             // an empty name and a bool
-constexpr int64_t kLeastTensor = 8 + 4 + 8 + 4 + 8;  // an empty name and one dimension
+constexpr int64_t kLeastKey = 8 + 4 + 1;         // an empty name and a bool
+constexpr int64_t kLeastTensor = 8 + 4 + 4 + 8;  // an empty name and no dimensions
+constexpr size_t kReserved = 4096;               // entries that are made room for at once
 constexpr std::string_view kAlignmentKey = "general.alignment";
 constexpr std::string_view kDepthPrefix = "qkernels.k.";
 
@@ -43,17 +46,23 @@ Status read_header(Cursor& cursor, Header* out) {
   return {};
 }
 
-// Checks a count of the header before anything is allocated for it.
+// Checks a count of the header against the bytes that could hold as many.
 Status check_count(const Cursor& cursor, uint64_t count, int64_t least, const char* what) {
   const auto promised = static_cast<unsigned long long>(count);
-  if (count > static_cast<uint64_t>(kMaxEntries)) {
-    return Status::value_error("the header promises %llu %s; qkernels reads at most %lld", promised,
-                               what, static_cast<long long>(kMaxEntries));
-  }
   if (std::cmp_greater(count, cursor.left() / least)) {
     return Status::value_error("the header promises %llu %s, with %lld bytes left%s", promised,
                                what, static_cast<long long>(cursor.left()), cursor.limit());
   }
+  return {};
+}
+
+// Appends a name. A run of one name, which a hole in a file is read as, is refused at once, so that
+// it takes no memory.
+Status add_name(std::string_view name, const char* what, Names* names) {
+  if (names->size() > 0 && (*names)[names->size() - 1] == name) {
+    return Status::value_error("%s %s occurs twice", what, Quoted(name).text());
+  }
+  names->add(name);
   return {};
 }
 
@@ -65,6 +74,7 @@ Status Reader::open(const char* path, Access access, Reader* out) {
   Reader reader;
   QK_TRY(parse(file.data(), file.size(), &reader));
   reader.file_ = std::move(file);
+  QK_TRY(reader.check_size());  // what was parsed was there
   *out = std::move(reader);
   return {};
 }
@@ -80,22 +90,23 @@ Status Reader::parse(const uint8_t* data, int64_t size, Reader* out) {
   QK_TRY(reader.read_keys(cursor, header.keys));
   QK_TRY(reader.read_alignment());
   QK_TRY(reader.read_tensors(cursor, header.tensors));
-  QK_TRY(reader.read_depths());
+  reader.read_depths();
   *out = std::move(reader);
   return {};
 }
 
 Status Reader::read_keys(Cursor& cursor, uint64_t count) {
   QK_TRY(check_count(cursor, count, kLeastKey, "keys"));
-  keys_.reserve(static_cast<int64_t>(count));
-  values_.resize(static_cast<size_t>(count));
-  for (Value& value : values_) {
+  values_.reserve(std::min<size_t>(count, kReserved));
+  for (uint64_t i = 0; i < count; ++i) {
     std::string_view key;
     if (!cursor.read_text(&key)) return cursor.failure("a key's name");
     uint32_t type;
     if (!cursor.read(&type)) return cursor.failure("key", key);
+    Value value;
     QK_TRY(read_value(cursor, type, key, &value));
-    keys_.add(key);
+    values_.push_back(value);
+    QK_TRY(add_name(key, "key", &keys_));
   }
   if (const int64_t twice = keys_.seal(); twice >= 0) {
     return Status::value_error("key %s occurs twice", Quoted(keys_[twice]).text());
@@ -123,45 +134,98 @@ Status Reader::read_alignment() {
 
 Status Reader::read_tensors(Cursor& cursor, uint64_t count) {
   QK_TRY(check_count(cursor, count, kLeastTensor, "tensors"));
-  tensor_names_.reserve(static_cast<int64_t>(count));
-  tensors_.resize(static_cast<size_t>(count));
-  for (Tensor& tensor : tensors_) {
+  tensors_.reserve(std::min<size_t>(count, kReserved));
+  for (uint64_t i = 0; i < count; ++i) {
     std::string_view name;
-    QK_TRY(read_tensor(cursor, &name, &tensor));
-    tensor_names_.add(name);
+    Tensor tensor;
+    QK_TRY(read_tensor(cursor, &name, &tensor, &extents_));
+    tensors_.push_back(tensor);
+    QK_TRY(add_name(name, "tensor", &tensor_names_));
   }
   if (const int64_t twice = tensor_names_.seal(); twice >= 0) {
     return Status::value_error("tensor %s occurs twice", Quoted(tensor_names_[twice]).text());
   }
-  DataRegion region{0, alignment_, size_};
   // At most 2^28 rounded up to a multiple of at most 2^31.
-  region.start = ceil_div(cursor.position(), alignment_) * alignment_;
+  const int64_t start = ceil_div(cursor.position(), alignment_) * alignment_;
+  region_ = {start, alignment_, size_};
+  bool is_unknown = false;
   for (int64_t i = 0; i < tensor_names_.size(); ++i) {
-    QK_TRY(place(region, tensor_names_[i], &tensors_[static_cast<size_t>(i)]));
+    Tensor& tensor = tensors_[static_cast<size_t>(i)];
+    tensor.is_sound = examine(region_, tensor_names_[i], extents(i), &tensor).ok();
+    is_unknown = is_unknown || (tensor.is_sound && tensor.nbytes < 0);
+  }
+  if (is_unknown) {
+    for (const Tensor& tensor : tensors_) offsets_.push_back(tensor.offset);
+    std::ranges::sort(offsets_);
   }
   return {};
 }
 
-Status Reader::read_depths() {
+Status Reader::read_depth(int64_t key, int64_t tensor, Tensor* out) const {
+  int64_t k = 0;
+  QK_TRY(to_integer(value(key), keys_[key], &k));
+  return set_depth(keys_[key], k, extents(tensor), out);
+}
+
+void Reader::read_depths() {
   for (int64_t i = 0; i < keys_.size(); ++i) {
     const std::string_view key = keys_[i];
     if (!key.starts_with(kDepthPrefix)) continue;
     const int64_t index = tensor_names_.find(key.substr(kDepthPrefix.size()));
     if (index < 0) continue;  // a tensor that was left out of the file harms nobody
-    int64_t k = 0;
-    QK_TRY(to_integer(value(i), key, &k));
-    QK_TRY(set_depth(key, k, &tensors_[static_cast<size_t>(index)]));
+    Tensor& tensor = tensors_[static_cast<size_t>(index)];
+    if (!tensor.is_sound) continue;
+    tensor.depth_key = i;
+    tensor.is_sound = read_depth(i, index, &tensor).ok();
   }
-  return {};
+}
+
+Extents Reader::extents(int64_t index) const {
+  const Tensor& entry = tensor(index);
+  if (entry.ndim > kMaxTensorDims) return {};
+  return Extents(extents_).subspan(static_cast<size_t>(entry.extents), entry.ndim);
+}
+
+int64_t Reader::begin_of(int64_t index) const {
+  int64_t begin = static_cast<int64_t>(tensor(index).offset);
+  const bool fits = begin >= 0 && checked_add(region_.start, begin, &begin);
+  return fits ? begin : std::numeric_limits<int64_t>::max();
+}
+
+Status Reader::fault_of(int64_t index) const {
+  Tensor entry = tensor(index);
+  if (entry.is_sound) return {};
+  QK_TRY(examine(region_, tensor_names_[index], extents(index), &entry));
+  return read_depth(entry.depth_key, index, &entry);
 }
 
 Status Reader::bytes_of(int64_t tensor, const uint8_t** out) const {
+  std::span<const uint8_t> bytes;
+  QK_TRY(raw_bytes_of(tensor, &bytes));
+  const uint32_t type = this->tensor(tensor).type;
+  if (!tensor_type(type).is_readable()) return unreadable(tensor_names_[tensor], type);
+  *out = bytes.data();
+  return {};
+}
+
+Status Reader::raw_bytes_of(int64_t tensor, std::span<const uint8_t>* out) const {
   QK_TRY(check_size());
+  QK_TRY(fault_of(tensor));
   const Tensor& entry = this->tensor(tensor);
-  if (!tensor_type(entry.type).is_readable()) {
-    return unreadable(tensor_names_[tensor], entry.type);
+  if (entry.nbytes == 0) {
+    *out = {data_, 0};
+    return {};
   }
-  *out = data_ + entry.offset;
+  const int64_t begin = begin_of(tensor);
+  int64_t size = entry.nbytes;
+  if (size < 0) {
+    size = size_ - begin;
+    const auto next = std::ranges::upper_bound(offsets_, entry.offset);
+    if (next != offsets_.end() && std::cmp_less(*next - entry.offset, size)) {
+      size = static_cast<int64_t>(*next - entry.offset);
+    }
+  }
+  *out = {data_ + begin, static_cast<size_t>(size)};
   return {};
 }
 

@@ -1,5 +1,8 @@
 #include "gguf/types.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "formats/registry.h"
 #include "gguf/cursor.h"
 
@@ -23,11 +26,29 @@ constexpr Row kOthers[] = {
     {31, {"q4_0_4_4"}},
     {32, {"q4_0_4_8"}},
     {33, {"q4_0_8_8"}},
-    {36, {"iq4_nl_4_4"}},
-    {37, {"iq4_nl_4_8"}},
-    {38, {"iq4_nl_8_8"}},
+    {36, {"iq4_nl_4_4/i2_s"}},
+    {37, {"iq4_nl_4_8/i8_s"}},
+    {38, {"iq4_nl_8_8/tl1"}},
     {41, {"q1_0", 128, 18}},
 };
+
+// Ids that GGUF has removed and that a fork has given to types of its own.
+struct ForkType {
+  uint32_t id;
+  const char* now;
+  const char* then;
+};
+
+constexpr ForkType kForkTypes[] = {
+    {36, "i2_s", "iq4_nl_4_4"},
+    {37, "i8_s", "iq4_nl_4_8"},
+    {38, "tl1", "iq4_nl_8_8"},
+};
+
+const ForkType* fork_type(uint32_t id) {
+  const auto* found = std::ranges::find(kForkTypes, id, &ForkType::id);
+  return found == std::end(kForkTypes) ? nullptr : found;
+}
 
 ScalarType scalar_of(uint32_t id) {
   switch (id) {
@@ -55,6 +76,13 @@ Status unreadable(std::string_view tensor, uint32_t id) {
   const TensorType type = tensor_type(id);
   if (type.name == nullptr) {
     return Status::value_error("tensor %s has the unknown type %u", Quoted(tensor).text(), id);
+  }
+  if (const ForkType* fork = fork_type(id)) {
+    return Status::value_error(
+        "tensor %s has type %u, which is %s in files of BitNet's fork and was %s until GGUF "
+        "removed "
+        "it",
+        Quoted(tensor).text(), id, fork->now, fork->then);
   }
   return Status::value_error(
       "tensor %s has type %s (%u), which %s", Quoted(tensor).text(), type.name, id,

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <utility>
+#include <vector>
 
 namespace qk::gguf {
 namespace {
@@ -18,18 +19,6 @@ constexpr TypeRow kTypes[] = {
 };
 static_assert(sizeof(kTypes) / sizeof(kTypes[0]) == kValueTypes);
 
-Status check_bools(const Value& value, std::string_view key) {
-  uint8_t all = 0;
-  for (int64_t i = 0; i < value.count; ++i) all = static_cast<uint8_t>(all | value.data[i]);
-  if (all <= 1) return {};
-  for (int64_t i = 0; i < value.count; ++i) {
-    if (value.data[i] <= 1) continue;
-    return Status::value_error("key %s has a bool of %d at index %lld; expected 0 or 1",
-                               Quoted(key).text(), value.data[i], static_cast<long long>(i));
-  }
-  return {};
-}
-
 Status read_strings(Cursor& cursor, std::string_view key, const Value& value) {
   std::string_view text;
   for (int64_t i = 0; i < value.count; ++i) {
@@ -41,23 +30,28 @@ Status read_strings(Cursor& cursor, std::string_view key, const Value& value) {
   return {};
 }
 
+// The fewest bytes of an element: a string has its length at least, an array its head.
+int64_t least_size(ValueType type) {
+  switch (type) {
+    case ValueType::kString: return 8;
+    case ValueType::kArray: return 4 + 8;
+    default: return size_of(type);
+  }
+}
+
 // The element type and count of an array, into *out.
 Status read_array_head(Cursor& cursor, std::string_view key, Value* out) {
   uint32_t type;
   uint64_t count;
   if (!cursor.read(&type) || !cursor.read(&count)) return cursor.failure("key", key);
-  if (type == static_cast<uint32_t>(ValueType::kArray)) {
-    return Status::value_error("key %s is an array of arrays, which qkernels does not read",
-                               Quoted(key).text());
-  }
   if (type >= kValueTypes) {
     return Status::value_error("key %s is an array of the unknown value type %u",
                                Quoted(key).text(), type);
   }
   out->type = static_cast<ValueType>(type);
   out->is_array = true;
-  // A string takes 8 bytes at least. What is left is divided: a product could overflow.
-  const int64_t least = out->type == ValueType::kString ? 8 : size_of(out->type);
+  // What is left is divided: a product could overflow.
+  const int64_t least = least_size(out->type);
   if (std::cmp_greater(count, cursor.left() / least)) {
     return Status::value_error("key %s is an array of %llu %s values, with %lld bytes left%s",
                                Quoted(key).text(), static_cast<unsigned long long>(count),
@@ -65,6 +59,34 @@ Status read_array_head(Cursor& cursor, std::string_view key, Value* out) {
                                cursor.limit());
   }
   out->count = static_cast<int64_t>(count);
+  return {};
+}
+
+// Walks the elements at the cursor, which are no arrays.
+Status skip_elements(Cursor& cursor, std::string_view key, const Value& value) {
+  if (value.type == ValueType::kString) return read_strings(cursor, key, value);
+  if (cursor.skip(static_cast<uint64_t>(value.count * size_of(value.type)))) return {};
+  return cursor.failure("key", key);
+}
+
+// Walks `count` arrays at the cursor. What is still to come at each depth is kept, 8 bytes for the
+// 12 or more that an array's head takes.
+Status skip_arrays(Cursor& cursor, std::string_view key, int64_t count) {
+  std::vector<int64_t> to_come = {count};
+  while (!to_come.empty()) {
+    if (to_come.back() == 0) {
+      to_come.pop_back();
+      continue;
+    }
+    --to_come.back();
+    Value inner;
+    QK_TRY(read_array_head(cursor, key, &inner));
+    if (inner.type == ValueType::kArray) {
+      to_come.push_back(inner.count);
+    } else {
+      QK_TRY(skip_elements(cursor, key, inner));
+    }
+  }
   return {};
 }
 
@@ -90,15 +112,18 @@ Status read_value(Cursor& cursor, uint32_t type, std::string_view key, Value* ou
   if (value.type == ValueType::kArray) QK_TRY(read_array_head(cursor, key, &value));
   value.data = cursor.here();
   const int64_t start = cursor.position();
-  if (value.type == ValueType::kString) {
-    QK_TRY(read_strings(cursor, key, value));
-  } else if (!cursor.skip(static_cast<uint64_t>(value.count * size_of(value.type)))) {
-    return cursor.failure("key", key);
+  if (value.type == ValueType::kArray) {
+    QK_TRY(skip_arrays(cursor, key, value.count));
+  } else {
+    QK_TRY(skip_elements(cursor, key, value));
   }
   value.size = cursor.position() - start;
-  if (value.type == ValueType::kBool) QK_TRY(check_bools(value, key));
   *out = value;
   return {};
+}
+
+Status Arrays::next(std::string_view key, Value* out) {
+  return read_value(rest_, static_cast<uint32_t>(ValueType::kArray), key, out);
 }
 
 Status to_integer(const Value& value, std::string_view key, int64_t* out) {

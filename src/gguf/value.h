@@ -1,11 +1,12 @@
 // Metadata values: where one lies and what it is, without turning it into an object.
 //
 //   scalar   the value itself, 1, 2, 4 or 8 bytes
-//   bool     one byte, 0 or 1
+//   bool     one byte; anything but 0 is true
 //   string   uint64 length | bytes
 //   array    uint32 element type | uint64 count | the elements, each as above
 //
-// Arrays of arrays are refused: no model has them, and they nest without bound.
+// An array of arrays repeats that head for each element. It is walked without recursion, however
+// deep it nests, and becomes an object where that is at most kMostNesting.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +33,7 @@ enum class ValueType : uint8_t {
   kFloat64 = 12,
 };
 inline constexpr uint32_t kValueTypes = 13;
+inline constexpr int64_t kMostNesting = 64;  // arrays in arrays that become objects
 
 // The type's name as GGUF writes it, such as "uint8".
 const char* name_of(ValueType type);
@@ -45,11 +47,29 @@ struct Value {
   int64_t count = 1;              // elements
   const uint8_t* data = nullptr;  // the first element
   int64_t size = 0;               // bytes of all elements
+
+  // The value as the file has it, from the id of its type on.
+  const uint8_t* raw() const { return data - head_bytes(); }
+  int64_t raw_size() const { return head_bytes() + size; }
+
+ private:
+  // The type's id; of an array, those of its elements and their count behind it.
+  int64_t head_bytes() const { return is_array ? 4 + 4 + 8 : 4; }
 };
 
-// Walks the value of type id `type` at the cursor and leaves the cursor behind it; every length,
-// count and bool in it is checked.
+// Walks the value of type id `type` at the cursor and leaves the cursor behind it; every length and
+// count in it is checked.
 Status read_value(Cursor& cursor, uint32_t type, std::string_view key, Value* out);
+
+// The arrays of a Value of type kArray, one after the other, each checked like any value.
+class Arrays {
+ public:
+  explicit Arrays(const Value& value) : rest_(value.data, value.size) {}
+  Status next(std::string_view key, Value* out);
+
+ private:
+  Cursor rest_;
+};
 
 // An integer of any width; ValueError where the value is something else or passes int64.
 Status to_integer(const Value& value, std::string_view key, int64_t* out);

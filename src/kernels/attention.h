@@ -13,21 +13,21 @@
 
 namespace qk {
 
-inline constexpr int kTileRows = 8;
+inline constexpr int kQueryRows = 8;
 inline constexpr int kBlockKeys = 64;
 
 // Some query rows of one key head, and what they have gathered so far.
 struct AttentionTile {
-  const float* q[kTileRows];
-  float* out[kTileRows];
-  int64_t seen[kTileRows];  // keys that each row sees
+  const float* q[kQueryRows];
+  float* out[kQueryRows];
+  int64_t seen[kQueryRows];  // keys that each row sees
   int rows;
   const std::byte* keys;
   const std::byte* values;
-  alignas(64) float scores[kTileRows][kBlockKeys];
-  alignas(64) float gathered[kTileRows][kMaxHeadDim];
-  float largest[kTileRows];
-  float sum[kTileRows];
+  alignas(64) float scores[kQueryRows][kBlockKeys];
+  alignas(64) float gathered[kQueryRows][kMaxHeadDim];
+  float largest[kQueryRows];
+  float sum[kQueryRows];
 };
 
 template <class I, CacheType T>
@@ -130,7 +130,7 @@ QK_INLINE float weigh_row(float (&scores)[kBlockKeys], int seen, float& largest,
 // gathered[r][..] += weight * value for R rows, C vectors of elements and keys that all rows see.
 template <class I, CacheType T, int R, int C>
 QK_INLINE void gather_columns(const AttentionArgs& args, AttentionTile& tile,
-                              const float (&factors)[kTileRows], int64_t first_key, int shared,
+                              const float (&factors)[kQueryRows], int64_t first_key, int shared,
                               int64_t column) {
   using Values = Cached<I, T>;
   typename I::Floats sums[R][C];
@@ -186,7 +186,7 @@ QK_INLINE void attend_block(const AttentionArgs& args, AttentionTile& tile, int6
     shared = seen < shared ? seen : shared;
   }
   score_block<I, T, R>(args, tile, first_key, most);
-  float factors[kTileRows];
+  float factors[kQueryRows];
   for (int r = 0; r < R; ++r) {
     const int seen = keys_seen(tile.seen[r], first_key);
     factors[r] =
@@ -247,13 +247,13 @@ void attention(const AttentionArgs& args, int64_t begin, int64_t end) {
   while (begin < end) {
     const int64_t head_end = (begin / rows_of_head + 1) * rows_of_head;
     const int64_t left = (end < head_end ? end : head_end) - begin;
-    const int count = left < kTileRows ? static_cast<int>(left) : kTileRows;
+    const int count = left < kQueryRows ? static_cast<int>(left) : kQueryRows;
     if (count == 1) {
       attend_tile<I, T, 1>(args, begin, count);
     } else if (count <= 4) {
       attend_tile<I, T, 4>(args, begin, count);
     } else {
-      attend_tile<I, T, kTileRows>(args, begin, count);
+      attend_tile<I, T, kQueryRows>(args, begin, count);
     }
     begin += count;
   }

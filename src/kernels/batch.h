@@ -37,7 +37,8 @@ template <class Product>
 void product_matrix(const LinearArgs& args, int64_t begin, int64_t end) {
   constexpr int64_t kCacheBytes = 128 << 10;
   constexpr int kColumns = Product::kColumns;
-  const int64_t fitting = kCacheBytes / args.row_stride;
+  // Rows that repeat one another, of stride 0, are all there at once.
+  const int64_t fitting = args.row_stride > 0 ? kCacheBytes / args.row_stride : end - begin;
   const int64_t at_once = fitting > 1 ? fitting : 1;
   for (int64_t first = begin; first < end; first += at_once) {
     const int64_t last = end - first < at_once ? end : first + at_once;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/array.h"
+#include "core/fp_environment.h"
 #include "ops/activations.h"
 #include "ops/attention.h"
 #include "ops/decode.h"
@@ -42,6 +43,7 @@ Status Model::make(const KernelTable& kernels, const Config& config, Weights wei
     return Status::value_error("a context of %lld tokens, expected 1 or more",
                                static_cast<long long>(options.context));
   }
+  const FpEnvironment environment;
   std::unique_ptr<Model> model(new Model(kernels, config, std::move(weights), options));
   model->frequencies_.resize(static_cast<size_t>(config.head_dim / 2));
   rope_frequencies(config.rope, config.head_dim, model->frequencies_.data());
@@ -53,6 +55,7 @@ Status Model::make(const KernelTable& kernels, const Config& config, Weights wei
 
 Status Model::forward(const Parallel& parallel, const int64_t* tokens, int64_t count, Want want,
                       float* logits) {
+  const FpEnvironment environment;
   QK_TRY(check(tokens, count));
   const Pass pass{parallel, position_, count};
   profile_.start();
@@ -116,7 +119,7 @@ Status Model::attend(const Pass& pass, int64_t index) {
   const Product products[] = {product(layer.q, work_.q, layer.q_bias),
                               product(layer.k, work_.k, layer.k_bias),
                               product(layer.v, work_.v, layer.v_bias)};
-  QK_TRY(linear(pass.parallel, x, products, 3));
+  QK_TRY(linear(pass.parallel, kernels_, x, products, 3));
   profile_.lap(Part::kQkv);
 
   const CacheView cache = cache_.layer(index);
@@ -137,7 +140,7 @@ Status Model::attend(const Pass& pass, int64_t index) {
 
   QK_TRY(quantize(pass.parallel, work_.attended, pass.count, config_.q_width(),
                   common_act({&layer.output}, options_.act), nullptr, &x));
-  QK_TRY(linear(pass.parallel, x, added(layer.output, work_.x)));
+  QK_TRY(linear(pass.parallel, kernels_, x, added(layer.output, work_.x)));
   profile_.lap(Part::kOutput);
   return {};
 }
@@ -172,11 +175,12 @@ Status Model::feed_forward(const Pass& pass, const Layer& layer) {
   const Act act = common_act({&layer.gate, &layer.up}, options_.act);
   ActivationsView x;
   QK_TRY(quantize(pass.parallel, work_.x, pass.count, config_.width, act, layer.ffn_norm, &x));
-  QK_TRY(gated(pass.parallel, x, product(layer.gate, work_.gate), product(layer.up, work_.up)));
+  QK_TRY(gated(pass.parallel, kernels_, x, product(layer.gate, work_.gate),
+               product(layer.up, work_.up)));
   profile_.lap(Part::kGateUp);
   QK_TRY(quantize(pass.parallel, work_.gate, pass.count, config_.hidden,
                   common_act({&layer.down}, options_.act), nullptr, &x));
-  QK_TRY(linear(pass.parallel, x, added(layer.down, work_.x)));
+  QK_TRY(linear(pass.parallel, kernels_, x, added(layer.down, work_.x)));
   profile_.lap(Part::kDown);
   return {};
 }
@@ -187,7 +191,7 @@ Status Model::score(const Pass& pass, Want want, float* logits) {
   ActivationsView x;
   QK_TRY(quantize(pass.parallel, rows, pass.count - first, config_.width,
                   common_act({&weights_.head}, options_.act), weights_.output_norm, &x));
-  QK_TRY(linear(pass.parallel, x, product(weights_.head, {logits, vocabulary()})));
+  QK_TRY(linear(pass.parallel, kernels_, x, product(weights_.head, {logits, vocabulary()})));
   profile_.lap(Part::kHead);
   return {};
 }

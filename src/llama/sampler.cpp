@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+
+#include "core/fp_environment.h"
 
 namespace qk::llama {
 namespace {
@@ -31,29 +34,35 @@ int64_t argmax(const float* values, int64_t count) {
   return is_nan ? -1 : std::find(values, values + count, largest) - values;
 }
 
+// What is past the floats is infinite.
+float to_float(double value) {
+  constexpr double kMost = std::numeric_limits<float>::max();
+  if (std::abs(value) <= kMost) return static_cast<float>(value);
+  return value > 0 ? std::numeric_limits<float>::infinity()
+                   : -std::numeric_limits<float>::infinity();
+}
+
 // Both are false for a NaN.
-bool is_fraction(float value) { return value >= 0.0f && value <= 1.0f; }
-bool is_not_negative(float value) { return value >= 0.0f && std::isfinite(value); }
+bool is_fraction(double value) { return value >= 0.0 && value <= 1.0; }
+bool is_not_negative(double value) { return value >= 0.0 && std::isfinite(value); }
 
 }  // namespace
 
 Status Sampler::make(const SamplerOptions& options, Sampler* out) {
   if (!is_not_negative(options.temperature)) {
-    return Status::value_error("temperature=%g, expected 0 or more",
-                               static_cast<double>(options.temperature));
+    return Status::value_error("temperature=%g, expected 0 or more", options.temperature);
   }
   if (options.top_k < 0) {
     return Status::value_error("top_k=%lld, expected 0 or more",
                                static_cast<long long>(options.top_k));
   }
   if (!is_fraction(options.top_p) || !is_fraction(options.min_p)) {
-    return Status::value_error("top_p=%g and min_p=%g, expected 0 to 1",
-                               static_cast<double>(options.top_p),
-                               static_cast<double>(options.min_p));
+    return Status::value_error("top_p=%g and min_p=%g, expected 0 to 1", options.top_p,
+                               options.min_p);
   }
-  if (!is_not_negative(options.repetition_penalty) || options.repetition_penalty == 0.0f) {
+  if (!is_not_negative(options.repetition_penalty) || options.repetition_penalty == 0.0) {
     return Status::value_error("repetition_penalty=%g, expected more than 0",
-                               static_cast<double>(options.repetition_penalty));
+                               options.repetition_penalty);
   }
   constexpr int64_t kMostTokens = 1 << 20;
   if (options.repeat_last < 0 || options.repeat_last > kMostTokens) {
@@ -75,12 +84,13 @@ void Sampler::accept(int32_t token) {
 }
 
 Status Sampler::choose(const float* logits, int64_t count, int32_t* token) {
+  const FpEnvironment environment;
   logits = penalised(logits, count);
   const int64_t likeliest = argmax(logits, count);
   if (likeliest < 0) {
     return Status::value_error("the logits hold NaN: some weights are not finite");
   }
-  if (options_.temperature == 0.0f) {
+  if (options_.temperature == 0.0) {
     *token = static_cast<int32_t>(likeliest);
     return {};
   }
@@ -92,13 +102,14 @@ Status Sampler::choose(const float* logits, int64_t count, int32_t* token) {
 
 const float* Sampler::penalised(const float* logits, int64_t count) {
   const auto used = std::min<int64_t>(accepted_, static_cast<int64_t>(window_.size()));
-  if (options_.repetition_penalty == 1.0f || used == 0) return logits;
+  if (options_.repetition_penalty == 1.0 || used == 0) return logits;
   logits_.assign(logits, logits + count);
   for (auto it = window_.begin(); it != window_.begin() + used; ++it) {
     if (*it < 0 || *it >= count || std::find(window_.begin(), it, *it) != it) continue;
     float& logit = logits_[static_cast<size_t>(*it)];
-    logit =
-        logit > 0.0f ? logit / options_.repetition_penalty : logit * options_.repetition_penalty;
+    const auto exact = static_cast<double>(logit);
+    logit = to_float(logit > 0.0f ? exact / options_.repetition_penalty
+                                  : exact * options_.repetition_penalty);
   }
   return logits_.data();
 }
@@ -133,8 +144,8 @@ void Sampler::keep_probable() {
   }
   size_t kept = 1;
   double reached = weights_[0];
-  while (kept < candidates_.size() && reached < static_cast<double>(options_.top_p) * total &&
-         weights_[kept] >= static_cast<double>(options_.min_p)) {
+  while (kept < candidates_.size() && reached < options_.top_p * total &&
+         weights_[kept] >= options_.min_p) {
     reached += weights_[kept];
     ++kept;
   }
@@ -147,7 +158,7 @@ int32_t Sampler::draw() {
   for (size_t i = 0; i < candidates_.size(); ++i) {
     const double below =
         candidates_[i].logit == most ? 0.0 : static_cast<double>(candidates_[i].logit) - most;
-    total += std::exp(below / static_cast<double>(options_.temperature));
+    total += std::exp(below / options_.temperature);
     weights_[i] = total;
   }
   const double point = uniform() * total;

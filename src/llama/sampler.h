@@ -11,11 +11,11 @@ namespace qk::llama {
 // The steps follow llama.cpp's sampling chain: the penalty, top_k, top_p, min_p, and last the
 // temperature.
 struct SamplerOptions {
-  float temperature = 0.0f;         // 0 takes the most likely token
+  double temperature = 0.0;         // 0 takes the most likely token
   int64_t top_k = 0;                // candidates kept; 0 keeps all
-  float top_p = 1.0f;               // the likeliest that together reach this probability
-  float min_p = 0.0f;               // those at least this fraction of the likeliest one's
-  float repetition_penalty = 1.0f;  // divides a positive logit and multiplies a negative one
+  double top_p = 1.0;               // the likeliest that together reach this probability
+  double min_p = 0.0;               // those at least this fraction of the likeliest one's
+  double repetition_penalty = 1.0;  // divides a positive logit and multiplies a negative one
   int64_t repeat_last = 64;         // tokens that the penalty looks back on
   uint64_t seed = 0;
 };

@@ -7,7 +7,7 @@ namespace {
 
 Status check_matrix(const WeightView& weights, const char* name, int64_t layer, int64_t n,
                     int64_t k) {
-  if (weights.experts == 1 && weights.n == n && weights.k == k) return {};
+  if (weights.ndim == 2 && weights.n == n && weights.k == k) return {};
   return Status::value_error("layer %lld: %s has shape (%lld, %lld), expected (%lld, %lld)",
                              static_cast<long long>(layer), name, static_cast<long long>(weights.n),
                              static_cast<long long>(weights.k), static_cast<long long>(n),
@@ -49,7 +49,8 @@ Status check_weights(const Config& config, const Weights& weights) {
   }
   const WeightView& embedding = weights.embedding;
   const WeightView& head = weights.head;
-  if (embedding.k != config.width || head.k != config.width || head.n != embedding.n) {
+  if (embedding.ndim != 2 || head.ndim != 2 || embedding.k != config.width ||
+      head.k != config.width || head.n != embedding.n) {
     return Status::value_error(
         "the embedding has shape (%lld, %lld) and the head (%lld, %lld), expected both (n, %lld)",
         static_cast<long long>(embedding.n), static_cast<long long>(embedding.k),

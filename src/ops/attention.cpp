@@ -1,6 +1,7 @@
 #include "ops/attention.h"
 
 #include "core/checked.h"
+#include "core/half.h"
 
 namespace qk {
 namespace {
@@ -25,6 +26,22 @@ void store_elements(const CacheView& cache, int64_t head, int64_t position, cons
   T* values = reinterpret_cast<T*>(cache.values) + position * value_row(cache) + head * width;
   for (int64_t e = 0; e < cache.head_dim; ++e) values[e] = value[e];
   for (int64_t e = cache.head_dim; e < width; ++e) values[e] = T{};
+}
+
+float to_float(float value) { return value; }
+float to_float(uint16_t value) { return half_to_float(value); }
+
+template <class T>
+void load_elements(const CacheView& cache, int64_t head, int64_t position, float* key,
+                   float* value) {
+  const T* keys = reinterpret_cast<const T*>(cache.keys) + position / kKeyPanel * key_panel(cache) +
+                  head * cache.head_dim * kKeyPanel + position % kKeyPanel;
+  const T* values = reinterpret_cast<const T*>(cache.values) + position * value_row(cache) +
+                    head * padded(cache.head_dim);
+  for (int64_t e = 0; e < cache.head_dim; ++e) {
+    key[e] = to_float(keys[e * kKeyPanel]);
+    value[e] = to_float(values[e]);
+  }
 }
 
 AttentionArgs args_of(const HeadRows& rows, const CacheView& cache, int64_t first, int64_t total,
@@ -90,6 +107,14 @@ void store_head(const KernelTable& kernels, const CacheView& cache, int64_t head
   kernels.dense->to_halves(key, cache.head_dim, halves[0]);
   if (value != nullptr) kernels.dense->to_halves(value, cache.head_dim, halves[1]);
   store_elements(cache, head, position, halves[0], value != nullptr ? halves[1] : nullptr);
+}
+
+void load_head(const CacheView& cache, int64_t head, int64_t position, float* key, float* value) {
+  if (cache.type == CacheType::kF32) {
+    load_elements<float>(cache, head, position, key, value);
+  } else {
+    load_elements<uint16_t>(cache, head, position, key, value);
+  }
 }
 
 void store_cache(const KernelTable& kernels, const CacheView& cache, int64_t first, int64_t tokens,

@@ -28,6 +28,9 @@ Status cache_bytes(CacheType type, int64_t heads, int64_t head_dim, int64_t posi
 void store_head(const KernelTable& kernels, const CacheView& cache, int64_t head, int64_t position,
                 const float* key, const float* value);
 
+// Reads them back: what was stored, in the cache's type.
+void load_head(const CacheView& cache, int64_t head, int64_t position, float* key, float* value);
+
 // Writes the keys and values of `tokens` positions from `first` on. k and v are rows of
 // heads * head_dim floats, `stride` floats apart. A position is written by one thread.
 void store_cache(const KernelTable& kernels, const CacheView& cache, int64_t first, int64_t tokens,

@@ -15,18 +15,12 @@ constexpr int64_t kPieceWeights = 4096;
 constexpr int64_t kPieceBytes = 4 * kPieceWeights;  // of blocks, at most: float32
 static_assert(kPieceWeights % kUnit == 0);
 
-// Where a row of native weights lies, rows counted through all experts.
-const uint8_t* native_row(const WeightView& weights, int64_t row) {
-  return weights.data + row / weights.n * weights.expert_stride +
-         row % weights.n * weights.row_stride;
-}
-
 // The native blocks of `count` weights of a row from `begin` on: where they lie, or unpacked.
 const uint8_t* blocks_of(const KernelTable& kernels, const WeightView& weights, int64_t row,
                          int64_t begin, int64_t count, uint8_t* unpacked) {
   const FormatInfo& info = format_at(weights.format).info;
   const int64_t first = begin / info.block;
-  if (weights.layout == Layout::kNative) return native_row(weights, row) + first * info.bytes;
+  if (weights.layout == Layout::kNative) return row_address(weights, row) + first * info.bytes;
   unpack_row(weights, panel_rows(kernels, weights.format), row, first, ceil_div(count, info.block),
              unpacked);
   return unpacked;
@@ -40,7 +34,7 @@ void decode_to(const KernelTable& kernels, const WeightView& weights, int64_t ro
   const bool aligned = reinterpret_cast<uintptr_t>(first) % alignof(float) == 0;
   const bool plain = out.type == ScalarType::kF32 && has_contiguous_rows(out) && aligned;
   if (plain && weights.layout == Layout::kNative) {
-    decode(native_row(weights, row), weights.k, reinterpret_cast<float*>(first));
+    decode(row_address(weights, row), weights.k, reinterpret_cast<float*>(first));
     return;
   }
   const int64_t stride = out.strides[out.ndim - 1];
@@ -61,19 +55,13 @@ int64_t grain_rows(int64_t k) { return ceil_div(32768, k); }
 
 Status dequantize(const Parallel& parallel, const KernelTable& kernels, const WeightView& weights,
                   const ArrayView& out) {
-  const int64_t shape[3] = {weights.experts, weights.n, weights.k};
-  const bool matrix = weights.experts == 1 && out.ndim == 2;
-  QK_TRY(check_out(out, matrix ? shape + 1 : shape, matrix ? 2 : 3));
-  int64_t rows = 0;
-  if (!checked_mul(weights.experts, weights.n, &rows)) {
-    return Status::value_error("weights of %lld experts of n=%lld rows pass 2^63 rows",
-                               static_cast<long long>(weights.experts),
-                               static_cast<long long>(weights.n));
-  }
+  int64_t shape[kMaxDims];
+  shape_of(weights, shape);
+  QK_TRY(check_out(out, shape, weights.ndim));
   auto body = [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) decode_to(kernels, weights, i, out, i);
   };
-  parallel(rows, grain_rows(weights.k), body);
+  parallel(weights.experts * weights.n, grain_rows(weights.k), body);
   return {};
 }
 

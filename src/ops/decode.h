@@ -9,8 +9,8 @@
 
 namespace qk {
 
-// Writes rows decoded to the float type of `out`, of shape (n, k) or (experts, n, k) and any
-// positive strides, bit for bit the format's decode() rounded to that type.
+// Writes rows decoded to the float type of `out`, of the weights' shape and any positive
+// strides, bit for bit the format's decode() rounded to that type.
 Status dequantize(const Parallel& parallel, const KernelTable& kernels, const WeightView& weights,
                   const ArrayView& out);
 

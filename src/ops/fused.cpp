@@ -31,15 +31,16 @@ void start_rows(const Parallel& parallel, int64_t m, const Product& product,
 
 }  // namespace
 
-Status linear_onto(const Parallel& parallel, const ActivationsView& x, const Product& product,
-                   const ArrayView* residual) {
-  if (residual == nullptr) return linear(parallel, x, product);
-  QK_TRY(check_linear(x, product));
+Status linear_onto(const Parallel& parallel, const KernelTable& kernels, const ActivationsView& x,
+                   const Product& product, const ArrayView* residual) {
+  if (residual == nullptr) return linear(parallel, kernels, x, product);
+  QK_TRY(check_linear(kernels, x, product));
+  if (product.weights->n == 0) return {};
   start_rows(parallel, x.m, product, *residual);
   Product onto = product;
   onto.bias = product.out;
   onto.bias_stride = product.out_stride;
-  return linear(parallel, x, onto);
+  return linear(parallel, kernels, x, onto);
 }
 
 Status check_gated(const WeightView& gate, const WeightView& up, int64_t k) {
@@ -53,24 +54,25 @@ Status check_gated(const WeightView& gate, const WeightView& up, int64_t k) {
 
 Status check_feed_forward(const FeedForward& block, int64_t k) {
   QK_TRY(check_gated(*block.gate, *block.up, k));
-  if (block.down->experts == 1 && block.down->k != block.gate->n) {
+  if (block.down->ndim == 2 && block.down->k != block.gate->n) {
     return Status::value_error("the gate has n=%lld rows, down has k=%lld", ll(block.gate->n),
                                ll(block.down->k));
   }
   return check_product(*block.down, block.gate->n);
 }
 
-Status feed_forward(const Parallel& parallel, const ActivationsView& x, const FeedForward& block,
-                    Act act, const FeedForwardScratch& scratch, float* out, int64_t out_stride,
-                    const ArrayView* residual) {
+Status feed_forward(const Parallel& parallel, const KernelTable& kernels, const ActivationsView& x,
+                    const FeedForward& block, Act act, const FeedForwardScratch& scratch,
+                    float* out, int64_t out_stride, const ArrayView* residual) {
   QK_TRY(check_feed_forward(block, x.k));
   const int64_t hidden = block.gate->n;
-  QK_TRY(gated(parallel, x, {.weights = block.gate, .out = scratch.gate, .out_stride = hidden},
+  QK_TRY(gated(parallel, kernels, x,
+               {.weights = block.gate, .out = scratch.gate, .out_stride = hidden},
                {.weights = block.up, .out = scratch.up, .out_stride = hidden}));
   ActivationsView product;
-  QK_TRY(quantize_activations(parallel, *x.kernels, view_rows(scratch.gate, x.m, hidden, hidden),
+  QK_TRY(quantize_activations(parallel, kernels, view_rows(scratch.gate, x.m, hidden, hidden),
                               common_act({block.down}, act), scratch.activations, &product));
-  return linear_onto(parallel, product,
+  return linear_onto(parallel, kernels, product,
                      {.weights = block.down, .out = out, .out_stride = out_stride}, residual);
 }
 

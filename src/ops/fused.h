@@ -13,8 +13,8 @@ namespace qk {
 
 // linear(), and `residual` of shape (..., n), in a float type, added to each row of the result;
 // null for none. It may be the result itself. Writes nothing when it fails.
-Status linear_onto(const Parallel& parallel, const ActivationsView& x, const Product& product,
-                   const ArrayView* residual);
+Status linear_onto(const Parallel& parallel, const KernelTable& kernels, const ActivationsView& x,
+                   const Product& product, const ArrayView* residual);
 
 // A feed-forward block: down(silu(gate(x)) * up(x)).
 struct FeedForward {
@@ -39,8 +39,8 @@ struct FeedForwardScratch {
 
 // out = down(silu(gate(x)) * up(x)) + residual: gate and up in one pass over x, their product
 // quantised where it lies. `act` says how.
-Status feed_forward(const Parallel& parallel, const ActivationsView& x, const FeedForward& block,
-                    Act act, const FeedForwardScratch& scratch, float* out, int64_t out_stride,
-                    const ArrayView* residual);
+Status feed_forward(const Parallel& parallel, const KernelTable& kernels, const ActivationsView& x,
+                    const FeedForward& block, Act act, const FeedForwardScratch& scratch,
+                    float* out, int64_t out_stride, const ArrayView* residual);
 
 }  // namespace qk

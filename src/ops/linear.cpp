@@ -17,13 +17,13 @@ constexpr int64_t kGrainWork = 32768;
 // A product that was checked, in items: rows, or panels of rows.
 class Items {
  public:
-  Status prepare(const ActivationsView& x, const Product& product) {
+  Status prepare(const KernelTable& kernels, const ActivationsView& x, const Product& product) {
     const WeightView& weights = *product.weights;
-    QK_TRY(check_linear(x, product));
+    QK_TRY(check_linear(kernels, x, product));
     const FormatInfo& info = format_at(weights.format).info;
     const auto m_class = static_cast<int>(x.m == 1 ? MClass::kVector : MClass::kMatrix);
     const auto kernel_of = [&](Layout layout) -> const LinearKernel& {
-      return x.kernels->formats
+      return kernels.formats
           ->linear[static_cast<int>(layout)][weights.format][static_cast<int>(x.act)][m_class];
     };
     weights_ = &weights;
@@ -61,8 +61,9 @@ class Items {
   }
 
   // The whole product by tiles, where that is possible and pays.
-  bool by_tiles(const Parallel& parallel, const ActivationsView& x) const {
-    return x.m >= kPackedBatch && linear_by_tiles(parallel, *weights_, x, args_, *kernel_);
+  bool by_tiles(const Parallel& parallel, const KernelTable& kernels,
+                const ActivationsView& x) const {
+    return x.m >= kPackedBatch && linear_by_tiles(parallel, kernels, *weights_, x, args_, *kernel_);
   }
 
   void run(int64_t begin, int64_t end) const {
@@ -85,8 +86,12 @@ class Items {
 
 }  // namespace
 
-Status check_linear(const ActivationsView& x, const Product& product) {
+Status check_linear(const KernelTable& kernels, const ActivationsView& x, const Product& product) {
   const WeightView& weights = *product.weights;
+  if (x.kernels != &kernels) {
+    return Status::value_error("the activations were quantised for %s; the ISA in use is %s",
+                               x.kernels->isa, kernels.isa);
+  }
   QK_TRY(check_product(weights, x.k));
   if (x.act != effective_act(weights.format, x.act)) {
     return Status::value_error("%s weights take float32 activations; these are %s",
@@ -95,19 +100,19 @@ Status check_linear(const ActivationsView& x, const Product& product) {
   return {};
 }
 
-Status linear(const Parallel& parallel, const ActivationsView& x, const Product* products,
-              int count) {
+Status linear(const Parallel& parallel, const KernelTable& kernels, const ActivationsView& x,
+              const Product* products, int count) {
   if (count > kMostProducts) {
     return Status::value_error("%d products in a call, at most %d", count, kMostProducts);
   }
   Items items[kMostProducts];
-  for (int i = 0; i < count; ++i) QK_TRY(items[i].prepare(x, products[i]));
+  for (int i = 0; i < count; ++i) QK_TRY(items[i].prepare(kernels, x, products[i]));
   if (x.m == 0) return {};
   int left = 0;  // those that tiles have not multiplied
   int64_t total = 0;
   int64_t grain = 1;
   for (int i = 0; i < count; ++i) {
-    if (items[i].by_tiles(parallel, x)) continue;
+    if (items[i].by_tiles(parallel, kernels, x)) continue;
     items[left] = items[i];
     total += items[left].count();
     grain = std::max(grain, items[left].grain(x.k));
@@ -125,8 +130,8 @@ Status linear(const Parallel& parallel, const ActivationsView& x, const Product*
   return {};
 }
 
-Status gated(const Parallel& parallel, const ActivationsView& x, const Product& gate,
-             const Product& up) {
+Status gated(const Parallel& parallel, const KernelTable& kernels, const ActivationsView& x,
+             const Product& gate, const Product& up) {
   if (gate.weights->n != up.weights->n) {
     return Status::value_error("the gate has n=%lld rows, up has %lld",
                                static_cast<long long>(gate.weights->n),
@@ -134,14 +139,14 @@ Status gated(const Parallel& parallel, const ActivationsView& x, const Product& 
   }
   Items gates;
   Items ups;
-  QK_TRY(gates.prepare(x, gate));
-  QK_TRY(ups.prepare(x, up));
+  QK_TRY(gates.prepare(kernels, x, gate));
+  QK_TRY(ups.prepare(kernels, x, up));
   if (x.m == 0) return {};
   const int64_t n = gate.weights->n;
-  if (gates.by_tiles(parallel, x) && ups.by_tiles(parallel, x)) {
+  if (gates.by_tiles(parallel, kernels, x) && ups.by_tiles(parallel, kernels, x)) {
     auto finish = [&](int64_t begin, int64_t end) {
       for (int64_t j = begin; j < end; ++j) {
-        x.kernels->dense->gate(gate.out + j * gate.out_stride, up.out + j * up.out_stride, n);
+        kernels.dense->gate(gate.out + j * gate.out_stride, up.out + j * up.out_stride, n);
       }
     };
     parallel(x.m, 1, finish);
@@ -154,8 +159,8 @@ Status gated(const Parallel& parallel, const ActivationsView& x, const Product& 
     gates.run(begin * rows / gates.rows(), ceil_div(last, gates.rows()));
     ups.run(begin * rows / ups.rows(), ceil_div(last, ups.rows()));
     for (int64_t j = 0; j < x.m; ++j) {
-      x.kernels->dense->gate(gate.out + j * gate.out_stride + begin * rows,
-                             up.out + j * up.out_stride + begin * rows, last - begin * rows);
+      kernels.dense->gate(gate.out + j * gate.out_stride + begin * rows,
+                          up.out + j * up.out_stride + begin * rows, last - begin * rows);
     }
   };
   parallel(ceil_div(n, rows), ceil_div(gates.grain(x.k) * gates.rows(), 2 * rows), run);

@@ -21,22 +21,23 @@ struct Product {
 
 inline constexpr int kMostProducts = 4;
 
-// The checks of a product: depths, and activations that its weights take.
-Status check_linear(const ActivationsView& x, const Product& product);
+// The checks of a product: depths, and activations that its weights take and these kernels read.
+Status check_linear(const KernelTable& kernels, const ActivationsView& x, const Product& product);
 
 // Up to kMostProducts products of x. Writes nothing when it fails. Large batches decode rows for
 // tiles where the ISA has them, or pack native rows, as they go, each thread into scratch of its
 // own; without memory for that they take the slower way.
-Status linear(const Parallel& parallel, const ActivationsView& x, const Product* products,
-              int count);
+Status linear(const Parallel& parallel, const KernelTable& kernels, const ActivationsView& x,
+              const Product* products, int count);
 
-inline Status linear(const Parallel& parallel, const ActivationsView& x, const Product& product) {
-  return linear(parallel, x, &product, 1);
+inline Status linear(const Parallel& parallel, const KernelTable& kernels, const ActivationsView& x,
+                     const Product& product) {
+  return linear(parallel, kernels, x, &product, 1);
 }
 
 // gate.out = silu(x . gate) * (x . up), with silu(g) = g / (1 + e^-g); up.out is scratch of the
 // same shape.
-Status gated(const Parallel& parallel, const ActivationsView& x, const Product& gate,
-             const Product& up);
+Status gated(const Parallel& parallel, const KernelTable& kernels, const ActivationsView& x,
+             const Product& gate, const Product& up);
 
 }  // namespace qk

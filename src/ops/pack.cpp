@@ -144,10 +144,10 @@ void pack_panel(const Format& format, const WeightView& weights, int64_t first, 
   const int64_t at_once = blocks_at_once(format);
   for (int64_t b = 0; b < blocks; b += at_once) {
     for (int r = 0; r < kRows; ++r) {
+      rows[r] = kZeros;
+      if (first + r >= weights.n) continue;
       rows[r] = weights.data + (first + r) * weights.row_stride + b * format.info.bytes;
-      if (first + r >= weights.n) {
-        rows[r] = kZeros;
-      } else if (format.recode != nullptr) {
+      if (format.recode != nullptr) {
         format.recode(rows[r], recoded[r]);
         rows[r] = recoded[r];
       }

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/array.h"
 #include "core/checked.h"
 #include "formats/registry.h"
 
@@ -13,27 +14,12 @@ constexpr int64_t kGrainWeights = 32768;
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// What a walk over native weights needs: their number of rows, and where each one lies.
-struct Rows {
-  const WeightView& weights;
-  int64_t count = 0;
-
-  const uint8_t* operator[](int64_t row) const {
-    return weights.data + row / weights.n * weights.expert_stride +
-           row % weights.n * weights.row_stride;
-  }
-};
-
-Status rows_of(const WeightView& weights, Rows* rows) {
+// Whether weights are blocks that have integers.
+Status check_integers(const WeightView& weights) {
   int64_t group = 0;
   QK_TRY(integer_group(weights.format, &group));
   if (weights.layout != Layout::kNative) {
     return Status::type_error("raw integers are of blocks, and these weights are packed");
-  }
-  if (!checked_mul(weights.experts, weights.n, &rows->count)) {
-    return Status::value_error("weights of %lld experts of n=%lld rows pass 2^63 rows",
-                               static_cast<long long>(weights.experts),
-                               static_cast<long long>(weights.n));
   }
   return {};
 }
@@ -51,13 +37,12 @@ Status integer_group(int format, int64_t* group) {
 }
 
 Status raw_ints(const Parallel& parallel, const WeightView& weights, int8_t* out) {
-  Rows rows{weights};
-  QK_TRY(rows_of(weights, &rows));
+  QK_TRY(check_integers(weights));
   const Format& format = format_at(weights.format);
   const int64_t k = weights.k;
   auto body = [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      const uint8_t* block = rows[row];
+      const uint8_t* block = row_address(weights, row);
       for (int64_t at = 0; at < k; at += format.info.block, block += format.info.bytes) {
         int8_t integers[kUnit];
         format.integers(block, integers);
@@ -66,19 +51,18 @@ Status raw_ints(const Parallel& parallel, const WeightView& weights, int8_t* out
       }
     }
   };
-  parallel(rows.count, ceil_div(kGrainWeights, k), body);
+  parallel(weights.experts * weights.n, ceil_div(kGrainWeights, k), body);
   return {};
 }
 
 Status raw_scales(const Parallel& parallel, const WeightView& weights, float* scales, float* mins) {
-  Rows rows{weights};
-  QK_TRY(rows_of(weights, &rows));
+  QK_TRY(check_integers(weights));
   const Format& format = format_at(weights.format);
   const int64_t groups = ceil_div(weights.k, format.group);
   const int64_t in_block = format.info.block / format.group;
   auto body = [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      const uint8_t* block = rows[row];
+      const uint8_t* block = row_address(weights, row);
       for (int64_t at = 0; at < groups; at += in_block, block += format.info.bytes) {
         float block_scales[kUnit];
         float block_mins[kUnit];
@@ -89,7 +73,7 @@ Status raw_scales(const Parallel& parallel, const WeightView& weights, float* sc
       }
     }
   };
-  parallel(rows.count, ceil_div(kGrainWeights, weights.k), body);
+  parallel(weights.experts * weights.n, ceil_div(kGrainWeights, weights.k), body);
   return {};
 }
 

@@ -10,10 +10,10 @@ namespace qk {
 // Weights that share a scale. TypeError for float weights, which have no integers.
 Status integer_group(int format, int64_t* group);
 
-// The integers of native weights, int8 (experts, n, k) one after another.
+// The integers of native weights, int8 of the weights' shape, one row after another.
 Status raw_ints(const Parallel& parallel, const WeightView& weights, int8_t* out);
 
-// Their scales and mins, each float32 (experts, n, ceil(k / group)) one after another:
+// Their scales and mins, each float32 (..., n, ceil(k / group)):
 // weight = scale * integer + min, to the rounding of float32.
 Status raw_scales(const Parallel& parallel, const WeightView& weights, float* scales, float* mins);
 

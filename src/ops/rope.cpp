@@ -1,10 +1,12 @@
 #include "ops/rope.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 
 #include "core/array.h"
+#include "core/fp_environment.h"
 #include "kernels/dense.h"
 #include "ops/shape_text.h"
 #include "ops/shapes.h"
@@ -48,6 +50,7 @@ Status check_rope(const Rope& rope, const ArrayView& x) {
 }
 
 Status read_factors(const ArrayView& factors, int64_t head_dim, float* out) {
+  const FpEnvironment environment;
   QK_TRY(check_float(factors, "factors"));
   if (factors.ndim != 1 || factors.shape[0] != head_dim / 2) {
     return Status::value_error("factors has shape %s, heads of %lld values have %lld pairs",
@@ -64,12 +67,31 @@ Status read_factors(const ArrayView& factors, int64_t head_dim, float* out) {
   return {};
 }
 
+Status check_angles(const Rope& rope, const ArrayView& x, const int64_t* positions,
+                    bool consecutive) {
+  const int64_t tokens = x.shape[x.ndim - 2];
+  const int64_t head_dim = x.shape[x.ndim - 1];
+  double frequencies[kMaxHeadDim / 2];
+  rope_frequencies(rope, head_dim, frequencies);
+  const double fastest = *std::max_element(frequencies, frequencies + head_dim / 2);
+  double furthest = 0.0;
+  for (int64_t i = 0; i < (consecutive ? 2 : tokens); ++i) {
+    const int64_t position = consecutive ? positions[0] + i * (tokens - 1) : positions[i];
+    furthest = std::max(furthest, std::fabs(static_cast<double>(position)));
+  }
+  // The frequency itself, as infinity times a position of 0 is not a number.
+  if (tokens == 0 || (std::isfinite(fastest) && std::isfinite(furthest * fastest))) return {};
+  return Status::value_error("base=%g and scale=%g turn by %g a position: angles past the doubles",
+                             rope.base, rope.scale, fastest);
+}
+
 void rope_rows(const Parallel& parallel, const Rope& rope, const ArrayView& x,
                const int64_t* positions, bool consecutive, const ArrayView& out) {
   const int last = x.ndim - 1;
   const int64_t tokens = x.shape[last - 1];
   const int64_t head_dim = x.shape[last];
   const int64_t heads = dims_product(x, last - 1);
+  const FpEnvironment environment;
   double frequencies[kMaxHeadDim / 2];
   rope_frequencies(rope, head_dim, frequencies);
   auto body = [&](int64_t begin, int64_t end) {

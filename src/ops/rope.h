@@ -30,6 +30,10 @@ void rope_turns(const double* frequencies, int64_t pairs, int64_t position, floa
 // The kind of a name: "interleaved" or "neox".
 Status parse_rope_kind(const char* name, RopeKind* out);
 
+// ValueError where a position's angle is past the doubles. Positions as for rope_rows.
+Status check_angles(const Rope& rope, const ArrayView& x, const int64_t* positions,
+                    bool consecutive);
+
 // x of shape (..., m, head_dim), in a float type, with an even head_dim of at most kMaxHeadDim;
 // base and scale positive and finite.
 Status check_rope(const Rope& rope, const ArrayView& x);

@@ -49,13 +49,12 @@ Status view_weights(const ArrayView& data, int format, int64_t k, WeightView* ou
   if (data.type != ScalarType::kU8) {
     return Status::type_error("weights have dtype %s; raw blocks are uint8", type_name(data.type));
   }
-  const ShapeText shape(data.shape, data.ndim);
-  if (data.ndim != 2 && data.ndim != 3) {
-    return Status::value_error(
-        "weights have shape %s; expected (n, row_bytes) or (experts, n, row_bytes)", shape.text);
+  if (data.ndim < 1) {
+    return Status::value_error("weights have no dimensions; the last one is the bytes of a row");
   }
-  for (int d = 0; d < data.ndim; ++d) {
-    if (data.shape[d] == 0) return Status::value_error("weights have shape %s: empty", shape.text);
+  bool is_empty = false;  // whose strides say nothing
+  for (int d = 0; d < data.ndim; ++d) is_empty = is_empty || data.shape[d] == 0;
+  for (int d = 0; d < data.ndim && !is_empty; ++d) {
     if (data.shape[d] > 1 && data.strides[d] < 0) {
       return Status::value_error("weights have a negative stride (%lld) in dimension %d",
                                  ll(data.strides[d]), d);
@@ -71,18 +70,45 @@ Status view_weights(const ArrayView& data, int format, int64_t k, WeightView* ou
                                ll(k), ll(blocks), info.name, blocks == 1 ? "" : "s", ll(bytes),
                                ll(data.shape[last]));
   }
-  if (!has_contiguous_rows(data)) {
+  if (!is_empty && !has_contiguous_rows(data)) {
     return Status::value_error("the bytes of a weight row lie %lld apart; rows must be contiguous",
                                ll(data.strides[last]));
   }
   *out = {};
   out->data = static_cast<const uint8_t*>(data.data);
-  out->experts = data.ndim == 3 ? data.shape[0] : 1;
-  out->expert_stride = data.ndim == 3 ? data.strides[0] : 0;
-  out->n = data.shape[last - 1];
-  out->row_stride = data.strides[last - 1];
+  out->ndim = data.ndim;
+  out->n = last > 0 ? data.shape[last - 1] : 1;
+  // Of a single row there is no stride, and it may be anything.
+  out->row_stride = out->n > 1 ? data.strides[last - 1] : bytes;
+  for (int d = 0; d < last - 1; ++d) {
+    out->stack_shape[d] = data.shape[d];
+    out->stack_strides[d] = data.shape[d] > 1 ? data.strides[d] : 0;
+  }
   out->k = k;
   out->format = format;
+  out->experts = last > 1 ? dims_product(data, last - 1) : 1;
+  int64_t weights = 0;
+  if (dims_product(data, last) < 0 || !checked_mul(dims_product(data, last), k, &weights)) {
+    return Status::value_error("weights of shape %s hold over 2^63 weights",
+                               ShapeText(data.shape, data.ndim).text);
+  }
+  return weight_bytes(*out, &bytes);
+}
+
+Status weight_bytes(const WeightView& weights, int64_t* bytes) {
+  if (weights.n == 0 || weights.experts == 0) {
+    *bytes = 0;
+    return {};
+  }
+  QK_TRY(row_bytes(weights.format, weights.k, bytes));
+  bool fits = true;
+  const auto add = [&](int64_t extent, int64_t stride) {
+    int64_t reach = 0;
+    fits = fits && checked_mul(extent - 1, stride, &reach) && checked_add(*bytes, reach, bytes);
+  };
+  add(weights.n, weights.row_stride);
+  for (int d = 0; d < weights.ndim - 2; ++d) add(weights.stack_shape[d], weights.stack_strides[d]);
+  if (!fits) return Status::value_error("the weights' rows lie up to 2^63 bytes apart");
   return {};
 }
 
@@ -114,11 +140,25 @@ Status check_activations(const ArrayView& x, int64_t* m, int64_t* k) {
   return {};
 }
 
-Status check_product(const WeightView& weights, int64_t k) {
-  if (weights.experts != 1) {
-    return Status::value_error("weights hold %lld experts; select one, as in weights[0]",
-                               ll(weights.experts));
+Status check_matrix(const WeightView& weights) {
+  if (weights.ndim == 2) return {};
+  int64_t shape[kMaxDims];
+  shape_of(weights, shape);
+  const ShapeText text(shape, weights.ndim);
+  if (weights.ndim == 1) {
+    return Status::value_error(
+        "weights of shape %s are a vector; as a matrix of one row they are"
+        " w.reshape(1, -1)",
+        text.text);
   }
+  return Status::value_error(
+      "weights of shape %s are a stack of %lld matrices; select one, as in"
+      " w[0], or take the rows of all as w.reshape(-1, %lld)",
+      text.text, ll(weights.experts), ll(weights.k));
+}
+
+Status check_product(const WeightView& weights, int64_t k) {
+  QK_TRY(check_matrix(weights));
   if (weights.k != k) {
     return Status::value_error("x has k=%lld, weights have k=%lld (%s, n=%lld)", ll(k),
                                ll(weights.k), format_at(weights.format).info.name, ll(weights.n));
@@ -161,8 +201,9 @@ Status check_norm(const ArrayView& gains, int64_t k, double epsilon) {
     return Status::value_error("gains has shape %s, x has k=%lld",
                                ShapeText(gains.shape, gains.ndim).text, ll(k));
   }
-  if (!std::isfinite(static_cast<float>(epsilon)) || epsilon < 0.0) {
-    return Status::value_error("eps=%g is not a finite float32 of 0 or more", epsilon);
+  const auto narrow = static_cast<float>(epsilon);
+  if (!std::isfinite(narrow) || epsilon < 0.0 || (narrow == 0.0f && epsilon > 0.0)) {
+    return Status::value_error("eps=%g is not 0 or a positive, finite float32", epsilon);
   }
   return {};
 }

@@ -22,10 +22,16 @@ Act effective_act(int format, Act act);
 // The activations that several matrices share: float weights meet float32, and with them all.
 Act common_act(std::initializer_list<const WeightView*> matrices, Act act);
 
-// Describes `data`, an array of bytes (n, row_bytes) or (experts, n, row_bytes), as weights of
-// depth k. ValueError where its rows do not hold ceil(k / block) blocks, where a dimension is 0,
-// or where its strides are negative or its rows not contiguous.
+// Describes `data`, an array of bytes (..., row_bytes), as weights of depth k. ValueError where its
+// rows do not hold ceil(k / block) blocks, where its strides are negative or pass 2^63 bytes, or
+// its rows are not contiguous. All but the last dimension may be 0.
 Status view_weights(const ArrayView& data, int format, int64_t k, WeightView* out);
+
+// The bytes of native weights from the first to the last, with what lies between their rows.
+Status weight_bytes(const WeightView& weights, int64_t* bytes);
+
+// ValueError for a vector or a stack.
+Status check_matrix(const WeightView& weights);
 
 // The largest k whose rows are `bytes` long; ValueError where that is not a whole number of blocks.
 Status depth_of_row(int format, int64_t bytes, int64_t* k);

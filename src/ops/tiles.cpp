@@ -18,12 +18,12 @@ constexpr int64_t kMostStrips = 4;   // strips that share the reading of a slab
 // Some batch rows of a product, whose slabs lie at `slabs`.
 class Batch {
  public:
-  Batch(const TileKernels& tiles, const WeightView& weights, const ActivationsView& x,
+  Batch(const KernelTable& kernels, const TileKernels& tiles, const WeightView& weights,
         const LinearArgs& args, std::byte* slabs)
       : tiles_(tiles),
         weights_(weights),
         format_(format_at(weights.format)),
-        kernels_(*x.kernels),
+        kernels_(kernels),
         args_(args),
         slabs_(slabs),
         slab_count_(ceil_div(args.m, kTileRows)) {}
@@ -126,9 +126,10 @@ class Batch {
 
 }  // namespace
 
-bool linear_by_tiles(const Parallel& parallel, const WeightView& weights, const ActivationsView& x,
-                     const LinearArgs& args, const LinearKernel& kernel) {
-  const TileKernels* tiles = x.kernels->tiles[static_cast<int>(x.act)];
+bool linear_by_tiles(const Parallel& parallel, const KernelTable& kernels,
+                     const WeightView& weights, const ActivationsView& x, const LinearArgs& args,
+                     const LinearKernel& kernel) {
+  const TileKernels* tiles = kernels.tiles[static_cast<int>(x.act)];
   if (tiles == nullptr) return false;
   // As equal parts of the batch as whole slabs make.
   const int64_t parts = ceil_div(args.m, kMostBatch);
@@ -148,7 +149,7 @@ bool linear_by_tiles(const Parallel& parallel, const WeightView& weights, const 
     some.m = std::min(at_once, args.m - first);
     some.out += first * args.out_stride;
     if (some.bias != nullptr) some.bias += first * args.bias_stride;
-    const Batch batch(*tiles, weights, x, some, slabs.data());
+    const Batch batch(kernels, *tiles, weights, some, slabs.data());
     batch.split(parallel);
     auto strips = [&](int64_t begin, int64_t end) {
       if (batch.multiply(begin, end)) return;

@@ -3,7 +3,9 @@
 //
 //   q4_0, q5_0  the weight of the largest magnitude becomes -8 or -16; the other end of the range
 //               is clipped by up to half a step
-//   q4_1, q5_1  the least weight becomes 0 and the largest 15 or 31
+//   q4_1, q5_1  the least weight becomes 0 and the largest 15 or 31; what lies past the largest
+//   half
+//               is counted from there
 #pragma once
 
 #include "formats/q4_0.h"
@@ -61,10 +63,11 @@ QK_INLINE bool encode_symmetric(const float* x, typename F::Block& block) {
 template <class F>
 QK_INLINE bool encode_with_min(const float* x, typename F::Block& block) {
   const Extremes range = extremes<32>(x);
-  const float d = (range.high - range.low) / static_cast<float>(F::kMaxQuant);
-  if (!store_scale(d, block.d) || !store_scale(range.low, block.m)) return false;
+  const float low = range.low < kPastHalves ? range.low : kLargestHalf;
+  const float d = (range.high - low) / static_cast<float>(F::kMaxQuant);
+  if (!store_scale(d, block.d) || !store_scale(low, block.m)) return false;
   uint8_t quants[32];
-  cut_into_steps<F::kMaxQuant>(x, range.low, inverse_or_0(d), 0.5f, quants);
+  cut_into_steps<F::kMaxQuant>(x, low, inverse_or_0(d), 0.5f, quants);
   pack_quants(quants, block);
   return true;
 }

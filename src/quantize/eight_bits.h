@@ -3,8 +3,9 @@
 //   q8_0   as `gguf.quants`: the largest magnitude of a block becomes 127; ties away from zero
 //   q8_1   as ggml: the same, and the scale times the sum of quants beside it
 //   q8_k   as ggml: the weight of the largest magnitude becomes -127; ties to even
-//   q8_ks  weights less the superblock's mean, which is dmin; each group of 8 takes the least scale
-//          of 4 bits that holds its largest magnitude
+//   q8_ks  weights less the superblock's mean, or the half next to it, which is dmin; each group of
+//   8
+//          takes the least scale of 4 bits that holds its largest magnitude
 #pragma once
 
 #include "formats/q8_0.h"
@@ -46,11 +47,17 @@ QK_INLINE bool encode_q8_1(const float* x, Q8_1::Block& block) {
   return store_scale(d, block.d) && store_scale(static_cast<float>(sum) * d, block.s);
 }
 
+// d, or next to it what 127 steps of stay finite, where the largest weight is a largest float.
+QK_INLINE float scale_of_q8_k(float d) {
+  while (!is_finite(127.0f * d)) d = float_of_bits(bits_of_float(d) - 1);
+  return d;
+}
+
 QK_INLINE bool encode_q8_k(const float* x, Q8_K::Block& block) {
   const float largest = signed_largest<256>(x);
   const float exact = -127.0f / largest;
   const float inverse = __builtin_fabsf(exact) < __builtin_inff() ? exact : 0.0f;
-  block.d.set(inverse_or_0(inverse));
+  block.d.set(scale_of_q8_k(inverse_or_0(inverse)));
   for (int i = 0; i < 256; ++i) {
     const int quant = round_even(x[i] * inverse);
     block.qs[i] = static_cast<int8_t>(quant < 127 ? quant : 127);
@@ -80,7 +87,9 @@ QK_INLINE bool encode_q8_ks(const float* x, Q8_KS::Block& block) {
   double sum = 0.0;
   for (int i = 0; i < 256; ++i) sum += static_cast<double>(x[i]);
   block = {};
-  if (!store_scale(static_cast<float>(sum / 256.0), block.dmin)) return false;
+  const auto mean = static_cast<float>(sum / 256.0);
+  if (!store_scale(mean, block.dmin))
+    store_scale(__builtin_copysignf(kLargestHalf, mean), block.dmin);
   const float min = half_to_float(block.dmin.get());
   float rest[256];
   for (int i = 0; i < 256; ++i) rest[i] = x[i] - min;

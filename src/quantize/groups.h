@@ -84,20 +84,37 @@ QK_INLINE void load_groups(const float* x, const float* importance, int count,
   for (Lanes& weights : groups->x) weights *= inverse;
 }
 
-// Scales, one a superblock, as the halves that a block holds.
+// Scales, one a superblock, as the halves that a block holds. A search may ask for more than the
+// weights need: what is past the halves becomes the largest of them, and `past` says of which
+// lanes.
 struct HalfScales {
   U16 halves[kQuantizeLanes];  // of the superblock that each lane belongs to
   Lanes values;                // the same as floats, over the power
-  bool fit;
+  uint32_t past;
 };
+
+// The half nearest to a scale, the largest one where that is infinite. The scale of a superblock is
+// not zero unless it was: fewer steps of the least half come nearer to small weights.
+template <int kPer>
+QK_INLINE bool store_scale_or_end(float scale, U16& half) {
+  const bool fits = store_scale(scale, half);
+  if (!fits) store_scale(__builtin_copysignf(kLargestHalf, scale), half);
+  if (kPer > 1 && (half.get() & 0x7fff) == 0 && scale != 0.0f) {
+    half.set(static_cast<uint16_t>(half.get() | 1));
+  }
+  return fits;
+}
 
 template <int kPer>
 QK_INLINE HalfScales to_half_scales(const Lanes& scales, const Lanes& power) {
+  constexpr uint32_t kAll = (1u << (kPer - 1)) * 2 - 1;
   HalfScales result;
-  result.fit = true;
+  result.past = 0;
   float values[kQuantizeLanes];
   for (int first = 0; first < kQuantizeLanes; first += kPer) {
-    result.fit &= store_scale(scales[first] * power[first], result.halves[first]);
+    if (!store_scale_or_end<kPer>(scales[first] * power[first], result.halves[first])) {
+      result.past |= kAll << first;
+    }
     const float value = half_to_float(result.halves[first].get()) / power[first];
     for (int g = first; g < first + kPer; ++g) {
       result.halves[g] = result.halves[first];
@@ -106,6 +123,28 @@ QK_INLINE HalfScales to_half_scales(const Lanes& scales, const Lanes& power) {
   }
   result.values = load_lanes(values);
   return result;
+}
+
+// The least and the largest weight of each group, counted with zero.
+struct Ranges {
+  Lanes low{};
+  Lanes high{};
+};
+
+template <int kDepth>
+QK_INLINE Ranges ranges_of(const Groups<kDepth>& groups) {
+  Ranges found;
+  for (const Lanes& x : groups.x) {
+    found.low = min_lanes(found.low, x);
+    found.high = max_lanes(found.high, x);
+  }
+  return found;
+}
+
+// Whether half scales below infinity reach `sizes`, which are over the power, in `steps` steps.
+QK_INLINE bool halves_reach(const Lanes& sizes, const Lanes& power, float steps) {
+  const Lanes rest = kPastHalves - sizes / steps * power;
+  return least_of(rest) > 0.0f;
 }
 
 }  // namespace qk

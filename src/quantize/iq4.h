@@ -26,7 +26,7 @@ QK_INLINE bool encode_iq4_nl(const float* x, const float* importance, int count,
     blocks[i].d = d.halves[i];
     pack_nibbles(quants + 32 * i, blocks[i].qs);
   }
-  return d.fit;
+  return d.past == 0 || are_in_reach(groups, -Iq4Codes::kLeast);
 }
 
 QK_INLINE bool encode_iq4_xs(const float* x, const float* importance, int count,
@@ -52,14 +52,14 @@ QK_INLINE bool encode_iq4_xs(const float* x, const float* importance, int count,
     }
     block.scales_h.set(static_cast<uint16_t>(high));
   }
-  return shared.d.fit;
+  return shared.fit;
 }
 
 template <class Isa>
 inline constexpr Quantizer kQuantizer<IQ4_NL, Isa>{
-    &search_together<IQ4_NL, Isa, 16, &encode_iq4_nl>};
+    &search_together<IQ4_NL, Isa, 16, &encode_iq4_nl>, true};
 template <class Isa>
-inline constexpr Quantizer kQuantizer<IQ4_XS, Isa>{
-    &search_together<IQ4_XS, Isa, 2, &encode_iq4_xs>};
+inline constexpr Quantizer kQuantizer<IQ4_XS, Isa>{&search_together<IQ4_XS, Isa, 2, &encode_iq4_xs>,
+                                                   true};
 
 }  // namespace qk

@@ -51,7 +51,7 @@ QK_INLINE bool encode_q3_k(const float* x, const float* importance, int, Q3_K::B
   bytes_of(to_ints(shared.numbers) + 32, scales);
   pack_q3_k_scales({scales[0], scales[1]}, block.scales);
   block.d = shared.d.halves[0];
-  return shared.d.fit;
+  return shared.fit;
 }
 
 // Bits 0..3 of q6_k's quants.
@@ -78,12 +78,14 @@ QK_INLINE bool encode_q6_k(const float* x, const float* importance, int, Q6_K::B
   block.scales[0].set(scales[0]);
   block.scales[1].set(scales[1]);
   block.d = shared.d.halves[0];
-  return shared.d.fit;
+  return shared.fit;
 }
 
 template <class Isa>
-inline constexpr Quantizer kQuantizer<Q3_K, Isa>{&search_together<Q3_K, Isa, 1, &encode_q3_k>};
+inline constexpr Quantizer kQuantizer<Q3_K, Isa>{&search_together<Q3_K, Isa, 1, &encode_q3_k>,
+                                                 true};
 template <class Isa>
-inline constexpr Quantizer kQuantizer<Q6_K, Isa>{&search_together<Q6_K, Isa, 1, &encode_q6_k>};
+inline constexpr Quantizer kQuantizer<Q6_K, Isa>{&search_together<Q6_K, Isa, 1, &encode_q6_k>,
+                                                 true};
 
 }  // namespace qk

@@ -26,7 +26,7 @@ QK_INLINE bool encode_q2_k(const float* x, const float* importance, int, Q2_K::B
   block.scales[1].set(packed[1]);
   block.d = shared.d.halves[0];
   block.dmin = shared.dmin.halves[0];
-  return shared.d.fit && shared.dmin.fit;
+  return shared.fit;
 }
 
 // The reverse of unpack_6bit_scales: the eight groups from lane `first` on.
@@ -68,7 +68,7 @@ QK_INLINE bool encode_pair(const float* x, const float* importance, int count,
     block.d = shared.d.halves[8 * i];
     block.dmin = shared.dmin.halves[8 * i];
   }
-  return shared.d.fit && shared.dmin.fit;
+  return shared.fit;
 }
 
 QK_INLINE bool encode_q4_k(const float* x, const float* importance, int count,
@@ -82,10 +82,13 @@ QK_INLINE bool encode_q5_k(const float* x, const float* importance, int count,
 }
 
 template <class Isa>
-inline constexpr Quantizer kQuantizer<Q2_K, Isa>{&search_together<Q2_K, Isa, 1, &encode_q2_k>};
+inline constexpr Quantizer kQuantizer<Q2_K, Isa>{&search_together<Q2_K, Isa, 1, &encode_q2_k>,
+                                                 true};
 template <class Isa>
-inline constexpr Quantizer kQuantizer<Q4_K, Isa>{&search_together<Q4_K, Isa, 2, &encode_q4_k>};
+inline constexpr Quantizer kQuantizer<Q4_K, Isa>{&search_together<Q4_K, Isa, 2, &encode_q4_k>,
+                                                 true};
 template <class Isa>
-inline constexpr Quantizer kQuantizer<Q5_K, Isa>{&search_together<Q5_K, Isa, 2, &encode_q5_k>};
+inline constexpr Quantizer kQuantizer<Q5_K, Isa>{&search_together<Q5_K, Isa, 2, &encode_q5_k>,
+                                                 true};
 
 }  // namespace qk

@@ -127,6 +127,7 @@ struct SharedLines {
   HalfScales dmin;
   Lanes scales;
   Lanes mins;
+  bool fit;  // the largest and the least weights are within their reach
 };
 
 // The squared error of a scale and of what is taken off.
@@ -207,13 +208,21 @@ QK_INLINE void fit_shared(const Groups<kDepth>& groups, const SharedLines& now, 
 template <int kMost, int kPer, int kMostScale, int kRounds, int kDepth>
 QK_INLINE SharedLines share_lines(const Groups<kDepth>& groups, const LineFit& line) {
   SharedLines found{};
+  uint32_t past = 0;
   Lanes d = most_of_superblocks<kPer>(line.scale) / static_cast<float>(kMostScale);
   Lanes dmin = most_of_superblocks<kPer>(-line.min) / static_cast<float>(kMostScale);
   for (int round = 0; round < kRounds; ++round) {
     found.d = to_half_scales<kPer>(d, groups.power);
     found.dmin = to_half_scales<kPer>(dmin, groups.power);
+    past |= found.d.past | found.dmin.past;
     choose_numbers<kMost, kMostScale>(groups, line, &found);
     if (round + 1 < kRounds) fit_shared<kMost, kPer>(groups, found, &d, &dmin);
+  }
+  found.fit = true;
+  if (past != 0) {
+    const Ranges ranges = ranges_of(groups);
+    found.fit = halves_reach(ranges.high - ranges.low, groups.power, kMost * kMostScale) &&
+                halves_reach(-ranges.low, groups.power, kMostScale);
   }
   return found;
 }

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 
 #include "core/array.h"
 #include "core/checked.h"
+#include "core/fp_environment.h"
 #include "core/half.h"
 #include "formats/registry.h"
 #include "ops/shape_text.h"
@@ -49,6 +52,32 @@ int64_t find_nonfinite(const float* x, int64_t count) {
   return i;
 }
 
+float weight_at(const QuantizeJob& job, int64_t weight) {
+  const int64_t stride = job.weights.strides[job.weights.ndim - 1];
+  float value = 0.0f;
+  load_floats(row_address(job.weights, weight / job.k) + weight % job.k * stride, stride,
+              job.weights.type, 1, &value);
+  return value;
+}
+
+// Where a weight is, in words.
+struct Place {
+  char text[96];
+
+  Place(const QuantizeJob& job, int64_t weight) {
+    const int64_t row = weight / job.k;
+    const int64_t column = weight % job.k;
+    if (job.weights.ndim == 2) {
+      std::snprintf(text, sizeof(text), "row %lld, column %lld", ll(job.first_row + row),
+                    ll(column));
+    } else {
+      const int64_t n = job.weights.shape[1];
+      std::snprintf(text, sizeof(text), "expert %lld, row %lld, column %lld", ll(row / n),
+                    ll(job.first_row + row % n), ll(column));
+    }
+  }
+};
+
 // Quantises the pieces of rows that a thread is given.
 class Worker {
  public:
@@ -83,7 +112,23 @@ class Worker {
     const float* importance = job_.importance;
     if (importance != nullptr) importance += row / job_.rows_per_expert * job_.padded_k + first;
     uint8_t* to = out_ + row * job_.row_bytes + first / info_.block * info_.bytes;
-    if (!quantizer_.run(x, importance, blocks, to)) too_large_.report(row);
+    if (!quantizer_.run(x, importance, blocks, to)) {
+      too_large_.report(row * job_.k + first + find_too_large(x, importance, to));
+    }
+  }
+
+  // The largest weight of the first block that does not hold its own; there is one.
+  int64_t find_too_large(const float* x, const float* importance, uint8_t* to) const {
+    int64_t first = 0;
+    while (quantizer_.run(x + first, importance, 1, to)) {
+      first += info_.block;
+      if (importance != nullptr) importance += info_.block;
+    }
+    int64_t largest = first;
+    for (int64_t i = first; i < first + info_.block; ++i) {
+      if (std::fabs(x[i]) > std::fabs(x[largest])) largest = i;
+    }
+    return largest;
   }
 
   const QuantizeJob& job_;
@@ -119,6 +164,10 @@ bool can_quantize(const KernelTable& kernels, int format) {
   return kernels.quantizers->quantizers[format].run != nullptr;
 }
 
+bool takes_importance(const KernelTable& kernels, int format) {
+  return kernels.quantizers->quantizers[format].takes_importance;
+}
+
 Status plan_quantize(const KernelTable& kernels, int format, const ArrayView& weights, bool pad,
                      QuantizeJob* out) {
   const FormatInfo& info = format_at(format).info;
@@ -150,7 +199,7 @@ Status plan_quantize(const KernelTable& kernels, int format, const ArrayView& we
   if (dims_product(weights, weights.ndim) < 0 || !checked_mul(job.rows, job.row_bytes, &total) ||
       !checked_mul(job.rows, ceil_div(job.k, kPieceWeights), &pieces) ||
       !checked_round_up(job.k, kUnit, &job.padded_k)) {
-    return Status::value_error("a has shape %s, which passes 2^63 bytes", shape.text);
+    return Status::memory_error("a has shape %s, which passes 2^63 bytes", shape.text);
   }
   *out = job;
   return {};
@@ -158,6 +207,11 @@ Status plan_quantize(const KernelTable& kernels, int format, const ArrayView& we
 
 Status importance_floats(const QuantizeJob& job, const ArrayView& imatrix, int64_t* floats) {
   QK_TRY(check_float(imatrix, "imatrix"));
+  if (!job.quantizer->takes_importance) {
+    return Status::value_error(
+        "imatrix changes nothing of %s, whose blocks follow from the weights alone",
+        format_at(job.format).info.name);
+  }
   const bool is_shared = imatrix.ndim == 1 && imatrix.shape[0] == job.k;
   const bool is_stack = job.weights.ndim == 3 && imatrix.ndim == 2 &&
                         imatrix.shape[0] == job.weights.shape[0] && imatrix.shape[1] == job.k;
@@ -167,12 +221,13 @@ Status importance_floats(const QuantizeJob& job, const ArrayView& imatrix, int64
                                ShapeText(job.weights.shape, job.weights.ndim).text);
   }
   if (!checked_mul(is_stack ? imatrix.shape[0] : 1, job.padded_k, floats)) {
-    return Status::value_error("imatrix passes 2^63 values");
+    return Status::memory_error("imatrix passes 2^63 values");
   }
   return {};
 }
 
 Status read_importance(const ArrayView& imatrix, float* floats, QuantizeJob* job) {
+  const FpEnvironment environment;
   const int64_t rows = imatrix.ndim == 2 ? imatrix.shape[0] : 1;
   for (int64_t row = 0; row < rows; ++row) {
     QK_TRY(read_factors(imatrix, row, *job, floats + row * job->padded_k));
@@ -189,12 +244,13 @@ Status quantize(const Parallel& parallel, const QuantizeJob& job, uint8_t* out) 
   parallel(job.rows * ceil_div(job.k, kPieceWeights), 1, worker);
   const char* name = format_at(job.format).info.name;
   if (nonfinite.any()) {
-    return Status::value_error("a holds a NaN or an infinity in row %lld, column %lld; %s has none",
-                               ll(nonfinite.first() / job.k), ll(nonfinite.first() % job.k), name);
+    return Status::value_error("a holds a NaN or an infinity in %s; %s has none",
+                               Place(job, nonfinite.first()).text, name);
   }
   if (too_large.any()) {
-    return Status::value_error("row %lld of a has weights that are too large for the scales of %s",
-                               ll(too_large.first()), name);
+    return Status::value_error("a holds %g in %s, which is too large for %s",
+                               static_cast<double>(weight_at(job, too_large.first())),
+                               Place(job, too_large.first()).text, name);
   }
   return {};
 }

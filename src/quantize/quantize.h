@@ -19,6 +19,7 @@ struct QuantizeJob {
   int64_t rows = 0;   // of all experts
   int64_t k = 0;
   int64_t row_bytes = 0;
+  int64_t first_row = 0;  // what messages call the first row, of weights that are part of more
   // A matrix of each expert's k factors of squared errors, padded_k apart; or null for equal ones.
   const float* importance = nullptr;
   int64_t padded_k = 0;         // k filled up to whole units of 256
@@ -28,12 +29,16 @@ struct QuantizeJob {
 // Whether weights can be quantised to a format.
 bool can_quantize(const KernelTable& kernels, int format);
 
+// Whether the blocks of a format depend on an importance matrix.
+bool takes_importance(const KernelTable& kernels, int format);
+
 // float32, float16 or bfloat16 of shape (n, k) or (experts, n, k), and a format that is quantised
 // to. ValueError where k is no multiple of the block, unless `pad` completes rows with zeros.
 Status plan_quantize(const KernelTable& kernels, int format, const ArrayView& weights, bool pad,
                      QuantizeJob* out);
 
-// The floats that read_importance writes for imatrix, of shape (k,) or (experts, k).
+// The floats that read_importance writes for imatrix, of shape (k,) or (experts, k). ValueError for
+// a format that takes none.
 Status importance_floats(const QuantizeJob& job, const ArrayView& imatrix, int64_t* floats);
 
 // Reads it for the job: each row divided by its largest value, no factor below 2^-20, so that
@@ -42,8 +47,8 @@ Status importance_floats(const QuantizeJob& job, const ArrayView& imatrix, int64
 Status read_importance(const ArrayView& imatrix, float* floats, QuantizeJob* job);
 
 // Writes rows * row_bytes bytes. ValueError for weights that are not finite (but of f32, f16 and
-// bf16, which have them) or so large that no scale holds them, naming the first; `out` is then
-// partly written.
+// bf16, which have them) or so large that their block would decode to infinities, naming the first;
+// `out` is then partly written.
 Status quantize(const Parallel& parallel, const QuantizeJob& job, uint8_t* out);
 
 }  // namespace qk

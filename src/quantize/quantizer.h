@@ -13,18 +13,25 @@
 
 namespace qk {
 
-// Writes `blocks` blocks that stand for as many weights x, all of them finite. `importance` is null
-// or has what each weight's squared error is multiplied by, above 0 and at most 1. False where a
-// scale does not fit its block.
+// Writes `blocks` blocks that stand for as many weights x, all of them finite but where the format
+// keeps others. `importance` is null or has what each weight's squared error is multiplied by,
+// above 0 and at most 1. False where a block cannot hold its weights, which would decode to
+// infinities.
 using QuantizeFn = bool (*)(const float* x, const float* importance, int64_t blocks, uint8_t* out);
 
 struct Quantizer {
   QuantizeFn run = nullptr;
+  bool takes_importance = false;
   bool keeps_nonfinite = false;  // a NaN or an infinity has a code of its own
 };
 
 template <class F, class Isa>
 inline constexpr Quantizer kQuantizer{};
+
+inline constexpr float kLargestHalf = 65504.0f;
+inline constexpr float kPastHalves = 65520.0f;  // rounds to infinity, and so does what is larger
+
+QK_INLINE bool is_finite(float value) { return __builtin_fabsf(value) < __builtin_inff(); }
 
 // To a half; false where that is infinite or a NaN, and so no scale.
 QK_INLINE bool store_scale(float value, U16& scale) {

@@ -85,10 +85,17 @@ QK_INLINE void take_quants(const Groups<kDepth>& groups, Lanes scale, uint8_t* q
   }
 }
 
+// Whether so many steps of a half reach every weight.
+template <int kDepth>
+QK_INLINE bool are_in_reach(const Groups<kDepth>& groups, float steps) {
+  return halves_reach(magnitude(signed_largest_of(groups)), groups.power, steps);
+}
+
 // Scales of groups as whole numbers of kLeast..kMost times a half that their superblock shares.
 struct SharedScales {
   HalfScales d;
   Lanes numbers;
+  bool fit;  // the largest weights are within their reach
 };
 
 // Of each group the number below or above its scale's that leaves the least error.
@@ -123,12 +130,15 @@ QK_INLINE Lanes fit_shared(const Groups<kDepth>& groups, const SharedScales& now
 template <class Code, int kPer, int kLeast, int kMost, int kRounds, int kDepth>
 QK_INLINE SharedScales share_scales(const Groups<kDepth>& groups, Lanes scale) {
   SharedScales found;
+  uint32_t past = 0;
   Lanes d = signed_most_of_superblocks<kPer>(scale) / static_cast<float>(kLeast);
   for (int round = 0; round < kRounds; ++round) {
     found.d = to_half_scales<kPer>(d, groups.power);
+    past |= found.d.past;
     found.numbers = best_numbers<Code, kLeast, kMost>(groups, scale, found.d.values);
     if (round + 1 < kRounds) d = fit_shared<Code, kPer>(groups, found);
   }
+  found.fit = past == 0 || are_in_reach(groups, static_cast<float>(kLeast) * Code::kLeast);
   return found;
 }
 

@@ -8,6 +8,17 @@
 
 namespace qk {
 
+// Makes the blocks anew, one bit of `which` each, for which the search asked for scales that are no
+// halves; false where there are none.
+template <class F, bool (*kEncode)(const float*, typename F::Block&)>
+QK_INLINE bool make_plainly(const float* x, uint32_t which, typename F::Block* blocks) {
+  bool fits = true;
+  for (int i = 0; which >> i != 0; ++i) {
+    if (which >> i & 1) fits &= kEncode(x + 32 * i, blocks[i]);
+  }
+  return fits;
+}
+
 // Of formats without a min.
 template <class F>
 QK_INLINE bool encode_weighted(const float* x, const float* importance, int count,
@@ -23,7 +34,7 @@ QK_INLINE bool encode_weighted(const float* x, const float* importance, int coun
     blocks[i].d = d.halves[i];
     pack_quants(quants + 32 * i, blocks[i]);
   }
-  return d.fit;
+  return make_plainly<F, &encode_symmetric<F>>(x, d.past, blocks);
 }
 
 // Of formats with one.
@@ -43,7 +54,7 @@ QK_INLINE bool encode_weighted_with_min(const float* x, const float* importance,
     blocks[i].m = m.halves[i];
     pack_quants(quants + 32 * i, blocks[i]);
   }
-  return d.fit && m.fit;
+  return make_plainly<F, &encode_with_min<F>>(x, d.past | m.past, blocks);
 }
 
 // One quantiser without importance, another with it.
@@ -55,11 +66,13 @@ bool quantize_either(const float* x, const float* importance, int64_t blocks, ui
 template <class F, class Isa>
 inline constexpr Quantizer kSymmetricBlocks{
     &quantize_either<Isa, &quantize_each<F, Isa, &encode_symmetric<F>>,
-                     &search_together<F, Isa, 16, &encode_weighted<F>>>};
+                     &search_together<F, Isa, 16, &encode_weighted<F>>>,
+    true};
 template <class F, class Isa>
 inline constexpr Quantizer kBlocksWithMin{
     &quantize_either<Isa, &quantize_each<F, Isa, &encode_with_min<F>>,
-                     &search_together<F, Isa, 16, &encode_weighted_with_min<F>>>};
+                     &search_together<F, Isa, 16, &encode_weighted_with_min<F>>>,
+    true};
 
 template <class Isa>
 inline constexpr Quantizer kQuantizer<Q4_0, Isa> = kSymmetricBlocks<Q4_0, Isa>;

@@ -74,7 +74,7 @@ Product multiply(const Parallel& parallel, const KernelTable& kernels, const Wei
   }
   if (product.status.ok()) {
     product.status = linear(
-        parallel, activations,
+        parallel, kernels, activations,
         {.weights = &weights, .out = product.data(), .out_stride = product.stride(), .bias = bias});
   }
   return product;

@@ -120,9 +120,10 @@ QK_TEST(a_refused_product_leaves_its_result_alone) {
 
     const RandomActivations x(random, 2, 256, 0);
     WeightView experts = weights.view;
-    experts.experts = 2;
+    experts.ndim = 3;
+    experts.experts = experts.stack_shape[0] = 2;
     const Product expert = multiply(parallel, kernels, experts, x.view, act);
-    QK_CHECK_FAILS(expert.status, Code::kValue, "2 experts");
+    QK_CHECK_FAILS(expert.status, Code::kValue, "2 matrices");
     QK_CHECK(expert.is_untouched());
 
     if (!format_at(format).is_float) return;

@@ -1,10 +1,15 @@
 // The thread pool: nothing is missed, nothing is done twice, whoever calls and however often.
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <cfenv>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <ctime>
 #include <mutex>
+#include <new>
+#include <pthread.h>
 #include <set>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -21,6 +26,32 @@ extern "C" __attribute__((visibility("default"))) const char* __tsan_default_opt
   return "die_after_fork=0";
 }
 #endif
+
+// The linker sends what this program allocates, and starts, through these (--wrap, in
+// CMakeLists.txt).
+namespace {
+std::atomic<bool> has_memory{true};
+std::atomic<bool> has_threads{true};
+}  // namespace
+// The names are the linker's.
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming)
+extern "C" {
+using ThreadBody = void* (*)(void*);
+void* __real__Znwm(size_t size);
+void* __wrap__Znwm(size_t size);
+int __real_pthread_create(pthread_t* thread, const pthread_attr_t* how, ThreadBody body, void* arg);
+int __wrap_pthread_create(pthread_t* thread, const pthread_attr_t* how, ThreadBody body, void* arg);
+
+void* __wrap__Znwm(size_t size) {
+  if (!has_memory) throw std::bad_alloc();
+  return __real__Znwm(size);
+}
+int __wrap_pthread_create(pthread_t* thread, const pthread_attr_t* how, ThreadBody body,
+                          void* arg) {
+  return has_threads ? __real_pthread_create(thread, how, body, arg) : EAGAIN;
+}
+}
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 
 namespace qk {
 namespace {
@@ -100,6 +131,38 @@ QK_TEST(no_more_threads_work_than_were_asked_for) {
   }
 }
 
+// What arithmetic does: on x86, fegetround() tells of the x87 alone.
+bool rounds_up() {
+  const volatile float tiny = 1e-10f;
+  return 1.0f + tiny > 1.0f;
+}
+
+// A worker has the rounding of whoever started it, an own thread that of its caller.
+QK_TEST(a_job_rounds_to_nearest_however_its_caller_rounds) {
+  for (const Parallel& parallel :
+       {alone(), Pool::shared().parallel(1), Pool::shared().parallel(7)}) {
+    std::fesetround(FE_UPWARD);
+    std::atomic<bool> nearest{true};
+    auto body = [&](int64_t, int64_t) {
+      if (rounds_up()) nearest = false;
+    };
+    parallel(10000, 1, body);
+    const bool restored = rounds_up();
+    std::fesetround(FE_TONEAREST);
+    const test::Context context("%d threads", parallel.threads);
+    QK_CHECK(nearest);
+    QK_CHECK(restored);
+  }
+}
+
+QK_TEST(a_job_raises_no_exception_flags_for_its_caller) {
+  std::feclearexcept(FE_ALL_EXCEPT);
+  volatile double three = 3.0;
+  auto body = [&](int64_t, int64_t) { three = 1.0 / three; };
+  alone()(1, 1, body);
+  QK_CHECK_EQ(std::fetestexcept(FE_INEXACT), 0);
+}
+
 QK_TEST(a_job_inside_a_job_is_complete) {
   constexpr int64_t kOuter = 50;
   const Parallel parallel = Pool::shared().parallel(3);
@@ -123,7 +186,7 @@ QK_TEST(sixteen_callers_at_once_are_each_served) {
 }
 
 // Whether a second thread takes part in a job within ten seconds.
-bool two_threads_meet() {
+bool two_threads_meet(Pool& pool = Pool::shared()) {
   std::atomic<int> arrived{0};
   const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   auto body = [&](int64_t, int64_t) {
@@ -132,8 +195,32 @@ bool two_threads_meet() {
       std::this_thread::yield();
     }
   };
-  Pool::shared().parallel(2)(2, 1, body);
+  pool.parallel(2)(2, 1, body);
   return arrived.load() == 2;
+}
+
+bool takes_signals() {
+  sigset_t blocked;
+  ::pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+  return sigismember(&blocked, SIGINT) == 0;
+}
+
+// The caller does all of the job, nothing that was taken for starting threads stays taken, and
+// with threads to be had the pool has them.
+QK_TEST(a_pool_that_gets_no_threads_or_no_memory_gets_on) {
+  static Pool pool;  // its workers outlive the test
+  int visited = 0;
+  auto body = [&](int64_t begin, int64_t end) { visited += static_cast<int>(end - begin); };
+  has_threads = false;
+  pool.parallel(4)(1000, 1, body);
+  has_threads = true;
+  QK_CHECK_EQ(visited, 1000);
+  QK_CHECK(takes_signals());
+  has_memory = false;
+  const bool met = two_threads_meet(pool);  // starting a thread takes no memory of ours
+  has_memory = true;
+  QK_CHECK(met);
+  QK_CHECK(takes_signals());
 }
 
 // Forked inside a job, the child inherits a pool that is busy and whose workers are gone.

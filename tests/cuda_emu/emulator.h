@@ -47,6 +47,13 @@ std::vector<std::string> take_log();
 void set_devices(int count, int major, int minor);
 void set_driver_missing(bool missing);
 
+// Whether a stream records a graph meanwhile. Calls that may wait for the device fail then, and
+// spoil the recording, unless their thread has said that they do not matter: kStrict refuses those
+// too.
+enum class Capture : int32_t { kNone, kGoesOn, kStrict, kSpoilt };
+void set_capture(Capture capture);
+Capture capture();
+
 // The device whose memory all of the host's counts as, for arrays that were not allocated here; -1
 // when it counts as what it is.
 void set_owner_of_host_memory(int device);

@@ -44,6 +44,18 @@ void note(const char* format, ...) {
   log_lines.emplace_back(text);
 }
 
+Capture captured = Capture::kNone;
+thread_local cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;
+
+// Whether a call that may wait for the device is allowed here.
+bool spoils_capture() {
+  if (captured == Capture::kNone || captured == Capture::kSpoilt) return false;
+  const bool relaxed = capture_mode == cudaStreamCaptureModeRelaxed;
+  if (relaxed && captured == Capture::kGoesOn) return false;
+  if (!relaxed) captured = Capture::kSpoilt;
+  return true;
+}
+
 cudaError_t answer(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
   return error;
@@ -60,6 +72,8 @@ void set_devices(int count, int major, int minor) {
   device_major = major;
   device_minor = minor;
 }
+void set_capture(Capture capture) { captured = capture; }
+Capture capture() { return captured; }
 void set_driver_missing(bool missing) { driver_missing = missing; }
 void set_owner_of_host_memory(int device) { owner_of_host_memory = device; }
 
@@ -118,8 +132,14 @@ cudaError_t cudaSetDevice(int device) {
 }
 
 // The last byte lies as near to a page that nobody may touch as 16-byte alignment allows.
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
+  std::swap(*mode, capture_mode);
+  return cudaSuccess;
+}
+
 cudaError_t cudaMalloc(void** pointer, size_t bytes) {
   note("malloc %zu", bytes);
+  if (spoils_capture()) return answer(cudaErrorStreamCaptureUnsupported);
   const size_t page_bytes = up_to(bytes + kAlignment, kPage) + 2 * kPage;
   if (page_bytes > (size_t{1} << 30)) return answer(cudaErrorMemoryAllocation);
 #if defined(__SANITIZE_ADDRESS__)
@@ -144,6 +164,7 @@ cudaError_t cudaMalloc(void** pointer, size_t bytes) {
 
 cudaError_t cudaFree(void* pointer) {
   note("free");
+  if (spoils_capture()) return answer(cudaErrorStreamCaptureUnsupported);
   if (pointer == nullptr) return cudaSuccess;
   const auto found = allocations.find(static_cast<char*>(pointer));
   if (found == allocations.end()) return answer(cudaErrorInvalidValue);
@@ -242,6 +263,7 @@ const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
     case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
+    case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
   }
   return "?";
 }

@@ -15,6 +15,12 @@ QK_EXPORT void qk_emulated_set_driver_missing(int32_t missing) {
   cuda_emu::set_driver_missing(missing != 0);
 }
 
+// The numbers of cuda_emu::Capture.
+QK_EXPORT void qk_emulated_set_capture(int32_t capture) {
+  cuda_emu::set_capture(static_cast<cuda_emu::Capture>(capture));
+}
+QK_EXPORT int32_t qk_emulated_capture(void) { return static_cast<int32_t>(cuda_emu::capture()); }
+
 QK_EXPORT void qk_emulated_set_owner_of_host_memory(int32_t device) {
   cuda_emu::set_owner_of_host_memory(device);
 }

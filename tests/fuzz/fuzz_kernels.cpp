@@ -157,8 +157,8 @@ std::vector<float> multiply(const Parallel& parallel, const KernelTable& kernels
   status = quantize_activations(parallel, kernels, c.x, c.act, reinterpret_cast<std::byte*>(memory),
                                 &activations);
   if (status.ok()) {
-    status =
-        linear(parallel, activations, {.weights = &c.weights, .out = out, .out_stride = stride});
+    status = linear(parallel, kernels, activations,
+                    {.weights = &c.weights, .out = out, .out_stride = stride});
   }
   QK_FINDING_UNLESS(status.ok(), "%s", status.message);
   for (int64_t i = 0; i < floats; ++i) {

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gguf_unusual_files import UNUSUAL
 from gguf_wrong_head import WRONG_HEADS
-from gguf_wrong_tensors import WRONG_TENSORS
+from gguf_wrong_tensors import FAULTY_TENSORS, WRONG_TENSORS
 
 MOST_BYTES = 4096  # longer files only slow the target down
 KERNEL_SEEDS, KERNEL_BYTES = 256, 700  # as much as an input of fuzz_kernels can use, or more
@@ -27,7 +27,7 @@ def write(directory: Path, seeds: list[bytes]) -> None:
 
 
 def reader_seeds() -> list[bytes]:
-    files = [wrong.raw for wrong in (WRONG_HEADS | WRONG_TENSORS).values()]
+    files = [wrong.raw for wrong in (WRONG_HEADS | WRONG_TENSORS | FAULTY_TENSORS).values()]
     files += [unusual.raw for unusual in UNUSUAL.values()]
     return [raw for raw in files if len(raw) <= MOST_BYTES]
 

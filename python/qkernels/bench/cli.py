@@ -11,13 +11,14 @@ import typer
 
 import qkernels as qk
 from qkernels.bench import MIN_ROUNDS
+from qkernels.cli_options import App
 
 if TYPE_CHECKING:
     from qkernels.bench.run import Plan, Task
 
 BATCHES = (1, 4, 32, 128)
 
-app = typer.Typer(
+app = App(
     help="Measure products beside their peers and the memory's own speed (docs/bench.md).",
     no_args_is_help=True,
 )

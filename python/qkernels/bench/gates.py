@@ -122,7 +122,7 @@ def _measure(
 
     def zeroed() -> object:
         tensor = blocks.next().tensor
-        return qk.gated_gemv(tensor, x, keep, block_k=block_k, threads=threads)
+        return qk.gated_gemv(tensor, x, gates=keep, block_k=block_k, threads=threads)
 
     pairs = (
         (

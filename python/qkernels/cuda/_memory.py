@@ -4,13 +4,45 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from collections import deque
+from contextlib import suppress
 from ctypes import byref
 
-from ._library import library
+from ._library import CudaError, library
+
+# CUDA's numbers for what it refuses while a stream records a graph.
+CAPTURE_ERRORS = range(900, 910)
+# Memory that could not be given back for that reason, by device and address.
+_later: deque[tuple[int, int]] = deque()
+
+
+def _release(device: int, pointer: int) -> None:
+    """Free memory, or keep it for the next time where a graph is being recorded.
+
+    Raises:
+        CudaError: CUDA refuses for another reason.
+    """
+    try:
+        library().call("free", device, pointer)
+    except CudaError as error:
+        if error.number not in CAPTURE_ERRORS:
+            raise
+        _later.append((device, pointer))
+
+
+def _release_what_was_kept() -> None:
+    kept = []
+    with suppress(IndexError):  # empty; another thread may take some too
+        while True:
+            kept.append(_later.popleft())
+    for device, pointer in kept:
+        _release(device, pointer)
 
 
 class Memory:
     """Bytes on a device, freed with `free()` or when nothing refers to them any more.
+
+    Where CUDA frees nothing, as a stream records a graph, they are freed by a later allocation.
 
     Args:
         device: the device's number.
@@ -23,12 +55,13 @@ class Memory:
     __slots__ = ("__weakref__", "_finalizer", "_pointer", "device", "nbytes")
 
     def __init__(self, device: int, nbytes: int) -> None:
+        _release_what_was_kept()
         pointer = ctypes.c_void_p()
         library().call("malloc", device, nbytes, byref(pointer))
         self.device = device
         self.nbytes = nbytes
         self._pointer = pointer.value or 0
-        self._finalizer = weakref.finalize(self, library().call, "free", device, self._pointer)
+        self._finalizer = weakref.finalize(self, _release, device, self._pointer)
         # When the process ends its memory goes back anyway, and the driver may be gone before.
         self._finalizer.atexit = False
 

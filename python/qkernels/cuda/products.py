@@ -73,8 +73,9 @@ def gemm(
     """Multiply any number of vectors: y = function(x @ weights.T + bias).
 
     Up to 8 rows of x are one product of two launches. More are multiplied 8 at a time, or for torch
-    tensors by `torch.mm`, with weights decoded a tile at a time: to float32, with TF32 off, because
-    TF32 and bfloat16 miss the bound of "int16", or for act="int8" to bfloat16.
+    tensors by `torch.mm`, with weights decoded a tile at a time: to float32, which is
+    split into parts where torch may take TF32, because that and bfloat16 miss the bound of "int16",
+    or for act="int8" to bfloat16.
 
     Args:
         weights: as for `gemv`.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from .._base import WeightsBase
 from . import _abi, _memory
 from ._library import format_info, format_number, library, row_bytes
 
@@ -42,7 +43,7 @@ class Held(Protocol):
         """Give it back."""
 
 
-class CudaTensor:
+class CudaTensor(WeightsBase):
     """n rows of k quantised weights on a device; `QTensor.to("cuda")` makes one.
 
     `qkernels.gemv`, `gemm` and `dequantize` take it, as do those of `qkernels.cuda`. Its memory is
@@ -50,7 +51,6 @@ class CudaTensor:
     """
 
     __slots__ = ("_format", "_layout", "_memory", "_row_bytes", "_shape")
-    __array_ufunc__ = None
 
     def __init__(self, memory: Held, fmt: int, layout: int, shape: tuple[int, int]) -> None:
         self._memory = memory
@@ -154,10 +154,6 @@ class CudaTensor:
             return gemm(self, x.T).T
         return gemv(self, x)
 
-    def __len__(self) -> int:
-        """The rows."""
-        return self._shape[0]
-
     def __array__(self, *args: object, **kwargs: object) -> Any:
         """Refused, so that weights are never inflated by accident."""
         raise TypeError("weights on a device do not turn into an array; call .dequantize()")
@@ -213,16 +209,18 @@ def upload(
         allocate: gives memory for (device, nbytes).
 
     Raises:
-        ValueError: a stack of experts.
+        ValueError: a vector, a stack of matrices, or no rows.
         IndexError: there is no such device.
         MemoryError: the device has no room.
     """
     if weights.ndim != 2:
         raise ValueError(
-            f"weights of shape {weights.shape} are a stack; move its matrices, "
-            "weights[e].to('cuda'), one by one"
+            f"weights of shape {weights.shape} are no matrix; move the matrices of a stack, "
+            "weights[e].to('cuda'), one by one, and a vector as w.reshape(1, -1)"
         )
     n, k = weights.shape
+    if n == 0:
+        raise ValueError(f"weights of shape {weights.shape} are empty; a device takes one row")
     fmt, layout = format_number(weights.fmt), int(pack)
     each = row_bytes(fmt, layout, k)
     memory = allocate(device, n * each)
@@ -245,7 +243,7 @@ def _fill(memory: Held, weights: QTensor, fmt: int, each: int, pack: bool) -> No
         count = len(source)
         if pack:
             library().call(
-                "pack", fmt, count, k, source.ctypes.data, source.strides[0],
+                "pack", fmt, count, k, source.ctypes.data, source.shape[1],
                 host.ctypes.data, host.nbytes,
             )  # fmt: skip
         else:

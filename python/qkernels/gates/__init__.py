@@ -1,7 +1,7 @@
 """Which columns of a matrix does its output need? One gate for each block of them, trained.
 
     found = qkernels.gates.train(w, x, lr="auto", steps=200)   # weights (n, k), inputs (samples, k)
-    y = qkernels.gated_gemv(w, x[0], found)                    # without the blocks that fell
+    y = qkernels.gated_gemv(w, x[0], gates=found)              # without the blocks that fell
 
 `train` minimises what the gates change of the output, plus a price for every gate; `path` does so
 for many prices at once; `capture` collects the inputs that a model's matrices meet. Importing this

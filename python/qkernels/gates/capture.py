@@ -47,8 +47,8 @@ def capture(
 
     Raises:
         OSError: the file does not exist or cannot be read.
-        ValueError: no prompts, one without tokens or longer than the context, a pattern that fits
-            no matrix, or a file that is no model that is supported.
+        ValueError: no prompts, one without tokens or longer than the context, no pattern, one that
+            fits no matrix, or a file that is no model that is supported.
     """
     from qkernels.gguf_file import GGUFFile, load_gguf
     from qkernels.llama import Model
@@ -94,6 +94,8 @@ def _chosen(reference: Reference, tensors: str | Sequence[str]) -> list[str]:
     """The matrices that patterns name, in the model's order."""
     patterns = [tensors] if isinstance(tensors, str) else list(tensors)
     names = reference.multiplied
+    if not patterns:
+        raise ValueError("tensors names no matrix")
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
             near = difflib.get_close_matches(pattern, names, 1) or [names[0]]

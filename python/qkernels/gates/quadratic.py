@@ -11,7 +11,6 @@ read again. Groups of rows with gates of their own have a G each.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkernels import _core
+from qkernels._arrays import reals
+from qkernels._frameworks import integer
 from qkernels._ops import dequantize, gemm
 from qkernels.gates.progress import bar
 from qkernels.packed import PackedTensor
@@ -171,7 +172,7 @@ def _dense_products(rows: Array, x: Array, block_k: int) -> Array:
 
 
 def _in_range(value: int, most: int, what: str) -> int:
-    number = operator.index(value)
+    number = integer(value, what)
     if not 1 <= number <= most:
         raise ValueError(f"{what}={number} is outside 1..{most}")
     return number
@@ -181,8 +182,8 @@ def _checked_weights(w: object) -> QTensor | Array:
     if isinstance(w, PackedTensor):
         raise TypeError("w is packed, and gates take blocks: .unpack(), or file.unpacked(name)")
     if isinstance(w, QTensor):
-        if w.ndim != 2:
-            raise ValueError(f"gates take a matrix, not {w.shape[0]} experts; w[e] is one of them")
+        if w.ndim != 2 or not w.size:
+            raise ValueError(f"gates take a matrix, not weights of shape {w.shape}; see w[e]")
         return w
     array = _real(w, "w")
     if array.ndim != 2 or not array.size:
@@ -202,7 +203,4 @@ def _checked_inputs(x: object) -> Array:
 def _real(value: object, what: str) -> Array:
     if not hasattr(value, "__array__") and not isinstance(value, (list, tuple)):
         raise TypeError(f"{what} must be a QTensor or an array, not {type(value).__name__}")
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{what} must hold real numbers, not {array.dtype}")
-    return array
+    return reals(value, what)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkernels._frameworks import real
-from qkernels.gates.files import replacing
+from qkernels.whole_files import replacing
 
 if TYPE_CHECKING:
     from qkernels._pictures import Picture

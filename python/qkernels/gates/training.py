@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qkernels._frameworks import real
+from qkernels._frameworks import integer, real
 from qkernels.gates.progress import bar
 from qkernels.gates.quadratic import Quadratic
 from qkernels.gates.result import GatePath, GateResult, History, Step
@@ -42,7 +42,7 @@ class _Options:
     normalize: bool
 
     def __post_init__(self) -> None:
-        if operator.index(self.steps) < 0:
+        if integer(self.steps, "steps") < 0:
             raise ValueError(f"steps={self.steps} is below 0")
         if self.lr != "auto":
             if isinstance(self.lr, str):

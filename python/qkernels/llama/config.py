@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from qkernels.llama.inputs import shown
+from qkernels.llama.parts import refuse_part
 
 Rope = Literal["interleaved", "neox"]
 
@@ -45,32 +49,48 @@ class LlamaConfig:
     def from_metadata(cls, metadata: Mapping[str, object]) -> LlamaConfig:
         """Read the configuration of a `llama`, `qwen2` or `qwen3` GGUF file.
 
+        A sliding window below the context is ignored, as llama.cpp does for these architectures,
+        with a UserWarning.
+
         Args:
             metadata: the file's key-value pairs, as in `GGUFFile.metadata`.
 
         Raises:
-            ValueError: another architecture, a kind of attention or RoPE that is not supported, or
-                a key that is missing, of the wrong type or out of range; the message names the key
-                and its value.
+            ValueError: a part of a model, another architecture, a kind of attention or RoPE that is
+                not supported, or a key that is missing, of the wrong type or out of range; the
+                message names the key and its value.
         """
+        notes: list[str] = []
+        config = cls._read(metadata, notes)
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
+        return config
+
+    @classmethod
+    def _read(cls, metadata: Mapping[str, object], notes: list[str]) -> LlamaConfig:
+        """As `from_metadata`, which leaves it to the caller to warn of what goes to `notes`."""
+        refuse_part(metadata)
         architecture = metadata.get("general.architecture")
         if not isinstance(architecture, str) or architecture not in _VARIANTS:
             supported = ", ".join(map(repr, _VARIANTS))
             raise ValueError(f"general.architecture is {architecture!r}, supported are {supported}")
         keys = _Keys(metadata, architecture)
+        _refuse_other_attention(keys)
         keys.refuse_other_values(_ONLY)
         heads, kv_heads, head_dim = _heads(keys)
         rope, qkv_bias, qk_norm = _VARIANTS[architecture]
+        context = keys.count("context_length")
+        _pass_over_window(keys, context, notes)
         return cls(
             architecture=architecture,
             layers=keys.count("block_count"),
             width=keys.count("embedding_length"),
-            hidden=keys.count("feed_forward_length"),
+            hidden=keys.count_of_layers("feed_forward_length"),
             heads=heads,
             kv_heads=kv_heads,
             head_dim=head_dim,
-            context=keys.count("context_length"),
-            rms_epsilon=keys.positive("attention.layer_norm_rms_epsilon"),
+            context=context,
+            rms_epsilon=keys.positive("attention.layer_norm_rms_epsilon", or_zero=True),
             # GGUF lets a file omit the base; Llama 2 was trained with this one.
             rope_base=keys.positive("rope.freq_base", default=10000.0),
             rope=rope,
@@ -121,8 +141,8 @@ _VARIANTS: dict[str, tuple[Rope, bool, bool]] = {
 }
 # Keys that would change the forward pass, and the only values of them that do not.
 _ONLY: dict[str, float] = {
-    "attention.sliding_window": 0,
     "expert_count": 0,
+    "nextn_predict_layers": 0,
     "rope.scaling.attn_factor": 1.0,
 }
 
@@ -143,20 +163,35 @@ class _Keys:
     def count(self, key: str, default: int | None = None) -> int:
         value = self._required(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{self.name(key)} is {value!r}, expected a positive integer")
+            raise ValueError(f"{self.name(key)} is {shown(value)}, expected a positive integer")
         return value
 
-    def positive(self, key: str, default: float | None = None) -> float:
+    def count_of_layers(self, key: str, default: int | None = None) -> int:
+        """A count that may be given once, or for each layer where it is the same for all."""
+        values = self.value(key)
+        if not isinstance(values, list):
+            return self.count(key, default)
+        layers = self.count("block_count")
+        if len(values) != layers or len(set(map(repr, values))) != 1:
+            raise ValueError(
+                f"{self.name(key)} is {shown(values)}, supported is one value, the same for each of"
+                f" {layers} layers"
+            )
+        return _Keys({self.name(key): values[0]}, self._prefix[:-1]).count(key)
+
+    def positive(self, key: str, default: float | None = None, *, or_zero: bool = False) -> float:
         value = self._required(key, default)
+        if or_zero and value == 0.0:
+            return 0.0
         # The comparison is false for a NaN.
         if not isinstance(value, float) or not 0 < value < float("inf"):
-            raise ValueError(f"{self.name(key)} is {value!r}, expected a positive number")
+            raise ValueError(f"{self.name(key)} is {shown(value)}, expected a positive number")
         return value
 
     def refuse_other_values(self, only: Mapping[str, float]) -> None:
         for key, value in only.items():
             if (found := self.value(key, value)) != value:
-                raise ValueError(f"{self.name(key)} is {found!r}, supported is {value!r}")
+                raise ValueError(f"{self.name(key)} is {shown(found)}, supported is {value!r}")
 
     def _required(self, key: str, default: object) -> object:
         value = self.value(key, default)
@@ -165,11 +200,31 @@ class _Keys:
         return value
 
 
+def _refuse_other_attention(keys: _Keys) -> None:
+    """Refuse a model whose tokens also see those after them, as embedding models' do."""
+    key = "attention.causal"
+    if (causal := keys.value(key, True)) is not True:
+        raise ValueError(
+            f"{keys.name(key)} is {shown(causal)}: attention in both directions is not supported"
+        )
+
+
+def _pass_over_window(keys: _Keys, context: int, notes: list[str]) -> None:
+    """Note a window that is not heard: no layer of these architectures has one in llama.cpp."""
+    key = "attention.sliding_window"
+    # 0 stands for none.
+    if (window := keys.value(key, 0)) != 0 and keys.count(key) < context:
+        notes.append(
+            f"{keys.name(key)} is {window}, and is ignored, as by llama.cpp: in longer texts tokens"
+            " see more than they did in training"
+        )
+
+
 def _heads(keys: _Keys) -> tuple[int, int, int]:
     """(heads, kv_heads, head_dim)."""
     width = keys.count("embedding_length")
-    heads = keys.count("attention.head_count")
-    kv_heads = keys.count("attention.head_count_kv", default=heads)
+    heads = keys.count_of_layers("attention.head_count")
+    kv_heads = keys.count_of_layers("attention.head_count_kv", default=heads)
     if heads % kv_heads:
         raise ValueError(
             f"{keys.name('attention.head_count')}={heads} is not a multiple of"
@@ -196,8 +251,8 @@ def _rope_scale(keys: _Keys) -> float:
         raise ValueError(
             f"{keys.name('rope.scaling.type')} is {kind!r}, supported are 'none' and 'linear'"
         )
-    # 0 stands for no factor; older files have the factor under another name.
+    # Older files have the factor under another name; 0 stands for none.
     for key in ("rope.scaling.factor", "rope.scale_linear"):
-        if kind == "linear" and keys.value(key, 0.0) != 0.0:
-            return keys.positive(key)
+        if kind == "linear" and (factor := keys.value(key)) is not None:
+            return 1.0 if factor == 0 else keys.positive(key)
     return 1.0

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import operator
 import os
+import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import qkernels as qk
 from qkernels import _core, _threads
-from qkernels._packing import pack_all
 from qkernels.llama import chat
 from qkernels.llama.config import LlamaConfig
+from qkernels.llama.inputs import Text, count_of, ids_of
+from qkernels.llama.loading import Loaded
 from qkernels.llama.options import (
     Sampling,
-    checked_context,
+    checked_cache,
+    checked_sampling,
     checked_seed,
     checked_stops,
     find_file,
 )
+from qkernels.llama.prompts import chat_ids, checked_ids, prompt_ids
 from qkernels.llama.session import REPEAT_LAST, Session
 from qkernels.llama.stats import Stats
 from qkernels.llama.stop import before_stop
-from qkernels.llama.tensors import Tensors, collect
 from qkernels.llama.tokenizer import Tokenizer
 from qkernels.llama.turns import Turns
 
@@ -76,7 +75,8 @@ class Model:
             pack: copy the weights into the layout of the fastest kernels, which takes as much
                 memory again; otherwise they are read as they lie in the file.
             cache_dtype: "float16" or "float32", for keys and values.
-            max_context: the most tokens of a sequence; by default what the model was made for.
+            max_context: the most tokens of a sequence; by default what the model was made for, or,
+                with a UserWarning, as many as fit half of the memory that is available.
             act: how activations enter products: "int16", "float32" or "int8".
             threads: 1 to 256, instead of the default.
 
@@ -86,27 +86,24 @@ class Model:
             ValueError: the file is no model that is supported, or an argument is out of range; the
                 message names what is wrong.
             MemoryError: the weights or the cache do not fit.
+
+        What is guessed where the file is at fault is said by a UserWarning, see
+        `Tokenizer.from_metadata` and `LlamaConfig.from_metadata`.
         """
         self._threads = _threads.resolve(threads)
+        checked_cache(cache_dtype)
+        self._options = {
+            **{"pack": pack, "cache_dtype": cache_dtype, "max_context": max_context},
+            **{"act": act, "threads": threads},
+        }
         self.path = find_file(path)
-        # A vocabulary takes Python as long as the matrices of a small model take the core.
-        with qk.load_gguf(self.path) as file, ThreadPoolExecutor(1) as aside:
-            self.config = LlamaConfig.from_metadata(file.metadata)
-            tensors = collect(file, self.config)
-            context = checked_context(self.config, max_context)
-            tokenizer = aside.submit(Tokenizer.from_metadata, file.metadata)
-            if pack:
-                tensors = _packed(tensors, threads)
-            self.tokenizer = tokenizer.result()
-            self._template_source = {chat.KEY: file.metadata.get(chat.KEY)}
-        if len(self.tokenizer) != tensors.vocabulary:
-            raise ValueError(
-                f"tokenizer.ggml.tokens has {len(self.tokenizer)} tokens,"
-                f" token_embd.weight {tensors.vocabulary} rows"
-            )
-        core = _core.Llama(
-            asdict(self.config), tensors.core(), cache_dtype, context, act, self._threads
-        )
+        self._file = os.path.abspath(self.path)
+        loaded = Loaded.from_file(self.path, pack=pack, max_context=max_context, threads=threads)
+        core = loaded.core(cache_dtype, act, self._threads)
+        for note in loaded.notes:
+            warnings.warn(note, stacklevel=2)
+        self.config, self.tokenizer = loaded.config, loaded.tokenizer
+        self._templates = loaded.templates
         self._session: Session | None = Session(core)
         self._template: chat.ChatTemplate | None = None
         self._turns = Turns()
@@ -129,17 +126,18 @@ class Model:
         Raises:
             ValueError: no tokens, one outside the vocabulary, more than the context, or the model
                 is closed.
+            TypeError: `tokens` are not integers.
             RuntimeError: this thread is in the middle of a generation.
         """
         session = self._opened()
-        ids = self._checked(tokens)
+        ids = self._checked(ids_of(tokens, "tokens"))
         with self._turns.hold():
             pieces, _ = session.read(ids, "all")
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def generate(
         self,
-        prompt: str | Sequence[int],
+        prompt: Text | Sequence[int],
         max_tokens: int = 128,
         *,
         temperature: float = 0.0,
@@ -149,6 +147,8 @@ class Model:
         repetition_penalty: float = 1.0,
         seed: int | None = None,
         stop: Sequence[str] = (),
+        bos: bool | None = None,
+        parse_special: bool = True,
     ) -> Iterator[str]:
         """Continue a text.
 
@@ -157,37 +157,38 @@ class Model:
         same arguments and seed give the same text.
 
         Args:
-            prompt: the text, or ids; in a text, spellings of special tokens are these tokens.
-            max_tokens: the most that are generated.
-            temperature: 0 takes the most likely token; below 1 likely ones become likelier still.
+            prompt: the text, or UTF-8 bytes of it, or token ids, which are taken as they are.
+            max_tokens: the most that are generated; 0 gives no piece, and computes nothing.
+            temperature: 0 takes the most likely token, and then the seed and the next three options
+                are not used; below 1 likely ones become likelier still.
             top_k: chooses among so many of the likeliest; 0 among all.
             top_p: chooses among the likeliest that together have this probability.
             min_p: chooses among those with this share of the likeliest's probability.
             repetition_penalty: above 1 makes what was among the last 64 tokens less likely.
             seed: for the choice; by default another one each time.
             stop: strings that end the text, and are no part of it.
+            bos: whether a text's BOS comes first, by default as the file says. It comes once: where
+                the text spells it itself, none is added, with a UserWarning.
+            parse_special: whether the spellings of special tokens in a text are these tokens, or
+                text like any other.
 
         Returns:
             An iterator of pieces of text; each ends at a whole character.
 
         Raises:
-            ValueError: the prompt is empty, has an id outside the vocabulary or more tokens than
-                the context, an option is out of range, or the model is closed. From the iterator:
+            ValueError: the prompt is empty (but for a BOS that is asked for), has an id outside the
+                vocabulary or more tokens than the context, an option is out of range, `bos` or
+                `parse_special` is given for token ids, or the model is closed. From the iterator:
                 the logits hold NaN, so some weights are not finite.
-            TypeError: `stop` is a single string.
+            TypeError: the prompt is neither text nor integers, an option is no number, or `stop` is
+                a single string.
             RuntimeError: from the iterator, where this thread is in the middle of another one.
         """
         session = self._opened()
-        ids = self._prompt_ids(prompt)
-        count = operator.index(max_tokens)
-        if count < 0:
-            raise ValueError(f"max_tokens={count} is below 0")
+        ids = self._prompt_ids(prompt, bos, parse_special)
+        count = count_of(max_tokens, "max_tokens")
         sampler = _core.Sampler(
-            temperature,
-            top_k,
-            top_p,
-            min_p,
-            repetition_penalty,
+            *checked_sampling(temperature, top_k, top_p, min_p, repetition_penalty),
             REPEAT_LAST,
             checked_seed(seed),
         )
@@ -203,9 +204,13 @@ class Model:
 
         Args:
             messages: in order, each with "role" (such as "system", "user", "assistant") and
-                "content".
+                "content": text, UTF-8 bytes of it, or what else the template takes.
             max_tokens: the most that are generated.
-            options: as for `generate`.
+            options: as for `generate`. `bos` is whether BOS comes first, once, whether the template
+                writes it or not; False leaves it to the template. A spelling of a special token in
+                a message, such as "<|im_end|>", is that token, as it is in llama.cpp: text of
+                strangers may so end its turn and speak for others. `parse_special=False` leaves it
+                text like any other; those that the template writes are tokens all the same.
 
         Returns:
             An iterator of pieces of the answer.
@@ -213,17 +218,16 @@ class Model:
         Raises:
             ValueError: the file has no chat template, or one that refuses the messages; and as
                 `generate`.
-            TypeError, RuntimeError: as `generate`.
+            TypeError, RuntimeError: as `generate`; TypeError also as `ChatTemplate.render`.
+            ImportError: there is no Jinja of version 3.1.6 or later.
         """
+        self._opened()
         if self._template is None:
-            self._template = chat.ChatTemplate.from_metadata(self._template_source, self.tokenizer)
-        text = self._template.render(messages)
-        ids = self.tokenizer.encode(text, bos=False, eos=False)
-        # Some templates write BOS, some leave it to the tokenizer.
-        bos = self.tokenizer.bos_id
-        if self.tokenizer.add_bos and bos is not None and ids[:1] != [bos]:
-            ids = [bos, *ids]
-        return self.generate(ids, max_tokens, **options)
+            self._template = chat.ChatTemplate.from_metadata(self._templates, self.tokenizer)
+        choices: dict[str, Any] = {**options}
+        bos, special = choices.pop("bos", None), choices.pop("parse_special", True)
+        ids = chat_ids(self._template, self.tokenizer, messages, bos=bos, parse_special=special)
+        return self.generate(ids, max_tokens, **choices)
 
     def close(self) -> None:
         """Give the memory back. Calls from now on raise ValueError, iterators at their next piece.
@@ -246,6 +250,11 @@ class Model:
         """Close the model."""
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy by the path of the file and the options; the sequence is not kept."""
+        self._opened()
+        return _load, (self._file, self._options)
+
     def __repr__(self) -> str:
         """Architecture and sizes in one line."""
         c = self.config
@@ -261,25 +270,14 @@ class Model:
         # Without a number of its own, a model computes on as many threads as its process.
         return Stats(threads=self._threads if self._threads > 0 else _core.threads())
 
-    def _prompt_ids(self, prompt: str | Sequence[int]) -> list[int]:
-        if not isinstance(prompt, str):
-            return self._checked(prompt)
-        if not prompt:
-            raise ValueError("the prompt is empty")
-        # An end after the prompt would leave nothing to continue.
-        return self._checked(self.tokenizer.encode(prompt, eos=False))
+    def _prompt_ids(
+        self, prompt: Text | Sequence[int], bos: bool | None, parse_special: bool
+    ) -> list[int]:
+        ids = prompt_ids(self.tokenizer, prompt, bos=bos, parse_special=parse_special)
+        return self._checked(ids)
 
-    def _checked(self, tokens: Sequence[int]) -> list[int]:
-        ids = [operator.index(token) for token in tokens]
-        vocabulary, context = len(self.tokenizer), self.context
-        if not ids:
-            raise ValueError("there are no tokens")
-        if len(ids) > context:
-            raise ValueError(f"{len(ids)} tokens are more than the context of {context}")
-        for token in ids:
-            if not 0 <= token < vocabulary:
-                raise ValueError(f"token id {token} is outside the vocabulary of {vocabulary}")
-        return ids
+    def _checked(self, ids: list[int]) -> list[int]:
+        return checked_ids(ids, len(self.tokenizer), self.context)
 
     def _pieces(
         self,
@@ -289,16 +287,16 @@ class Model:
         sampler: _core.Sampler,
         stops: list[str],
     ) -> Iterator[str]:
-        if max_tokens == 0:
-            return
         with self._turns.hold():
             self.stats = stats = self._new_stats()
+            if max_tokens == 0:
+                return
             ids = session.generate(prompt, max_tokens, sampler, self.tokenizer.eos_ids, stats)
             for piece in before_stop(self.tokenizer.stream(ids), stops):
                 yield piece
                 self._opened()
 
 
-def _packed(tensors: Tensors, threads: int | None) -> Tensors:
-    blocks = {n: w for n, w in tensors.matrices.items() if isinstance(w, qk.QTensor)}
-    return Tensors({**pack_all(blocks, threads)}, tensors.vectors, tensors.head)
+def _load(path: str, options: dict[str, Any]) -> Model:
+    """A model from what was pickled of one."""
+    return Model(path, **options)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 import qkernels as qk
 from qkernels.llama.config import LlamaConfig
-from qkernels.llama.tensors import EMBEDDING, ROPE_FACTORS, collect
+from qkernels.llama.inputs import ids_of
+from qkernels.llama.tensors import EMBEDDING, ROPE_FACTORS, as_matrix, collect
 
 Array = NDArray[Any]
 
@@ -36,7 +37,7 @@ class Reference:
         file: qk.GGUFFile,
         precision: Literal["qkernels", "float64"] = "qkernels",
         act: str = "int16",
-        observe: Callable[[str, Array], object] = lambda name, x: None,
+        observe: Callable[[str, Array], object] | None = None,
     ) -> None:
         """Check that `file`, which must stay open, is a model of the Llama family.
 
@@ -83,8 +84,9 @@ class Reference:
 
         Raises:
             ValueError: no tokens, an id outside the vocabulary, or more tokens than the context.
+            TypeError: `tokens` are not integers.
         """
-        tokens = [int(token) for token in tokens]
+        tokens = ids_of(tokens, "tokens")
         if not tokens or not all(0 <= token < self.vocabulary for token in tokens):
             raise ValueError(f"tokens {tokens} are not ids below {self.vocabulary}")
         if self.position + len(tokens) > self.config.context:
@@ -184,7 +186,8 @@ class Reference:
 
     def _product(self, x: Array, name: str) -> Array:
         """x @ w.T: (m, k) to (m, n)."""
-        self._observe(name, x)
+        if self._observe is not None:
+            self._observe(name, x)
         y: Array
         if self._exact:
             y = x @ self._decode(name).T
@@ -201,6 +204,6 @@ class Reference:
 
     def _blocks(self, name: str) -> qk.QTensor:
         """A matrix as it lies in the file, packed or not."""
-        weights = self._file.unpacked(name)
+        weights = as_matrix(self._file.unpacked(name))
         assert isinstance(weights, qk.QTensor)  # collect() saw to it
         return weights

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qkernels.llama.inputs import Text, count_of, shown
 from qkernels.llama.model import Model
 
 # Rows of logits whose exponentials are taken at a time, to bound memory.
@@ -36,23 +37,41 @@ class Perplexity:
     seconds: float
 
 
-def windows_of(model: Model, text: str, context: int) -> list[list[int]]:
+def windows_of(
+    model: Model,
+    text: Text,
+    context: int,
+    *,
+    bos: bool | None = None,
+    parse_special: bool = True,
+) -> list[list[int]]:
     """Cut the tokens of a text into windows that do not overlap.
 
     Each has `context` tokens, the last one what is left, and at least 2. Where the tokenizer adds
-    BOS, every window begins with it, as one of its tokens.
+    BOS, every window begins with it, as one of its tokens. The first has it once, also where the
+    text spells it, which a UserWarning then says.
+
+    Args:
+        model: whose tokenizer it is.
+        text: or UTF-8 bytes of it.
+        context: tokens of a window.
+        bos: whether windows begin with BOS; by default as the file says.
+        parse_special: whether the spellings of special tokens are these tokens.
 
     Raises:
-        ValueError: `context` is below 2 or above the model's, or the text has too few tokens for a
-            window.
+        ValueError: `context` is below 2 or above the model's, the text has too few tokens for a
+            window, or there is no BOS.
+        TypeError: `text` is neither text nor bytes, or `context` no integer.
     """
-    if not 2 <= context <= model.context:
-        raise ValueError(f"context={context} is outside 2..{model.context}")
+    if not 2 <= count_of(context, "context") <= model.context:
+        raise ValueError(f"context={shown(context)} is outside 2..{model.context}")
     tokenizer = model.tokenizer
-    bos = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
-    ids = tokenizer.encode(text, bos=False, eos=False)
-    step = context - len(bos)
-    windows = [[*bos, *ids[at : at + step]] for at in range(0, len(ids), step)]
+    wanted = tokenizer.add_bos if bos is None else bos
+    ids = tokenizer.encode(text, bos=wanted, eos=False, parse_special=parse_special)
+    first = ids[:1] if wanted else []
+    ids = ids[len(first) :]
+    step = context - len(first)
+    windows = [[*first, *ids[at : at + step]] for at in range(0, len(ids), step)]
     windows = [window for window in windows if len(window) > 1]
     if not windows:
         raise ValueError(f"a text of {len(ids)} tokens has no token that another one foretells")
@@ -61,23 +80,28 @@ def windows_of(model: Model, text: str, context: int) -> list[list[int]]:
 
 def perplexity(
     model: Model,
-    text: str,
+    text: Text,
     context: int = 512,
     advance: Callable[[int, int], object] = lambda done, total: None,
+    *,
+    bos: bool | None = None,
+    parse_special: bool = True,
 ) -> Perplexity:
     """Score every token of every window but the first, given those before it in its window.
 
     Args:
         model: which one.
-        text: what it is to foretell.
+        text: what it is to foretell, or UTF-8 bytes of it.
         context: tokens of a window, see `windows_of`.
         advance: told after each window how many of how many tokens are scored.
+        bos: whether windows begin with BOS; by default as the file says.
+        parse_special: whether the spellings of special tokens are these tokens.
 
     Raises:
-        ValueError: as `windows_of`; or the logits are not finite.
+        ValueError, TypeError: as `windows_of`; ValueError also where the logits are not finite.
     """
     begin = perf_counter()
-    windows = windows_of(model, text, context)
+    windows = windows_of(model, text, context, bos=bos, parse_special=parse_special)
     total = sum(len(window) - 1 for window in windows)
     done, loss = 0, 0.0
     for window in windows:

@@ -12,20 +12,17 @@ import heapq
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
-from qkernels.llama.vocabulary import (
-    BYTE,
-    SILENT,
-    UNKNOWN,
-    USER_DEFINED,
-    WHOLE,
-    Vocabulary,
-    flag,
-)
+from qkernels.llama.special import BYTE, UNKNOWN, USER_DEFINED, VISIBLE, WholeTokens
+from qkernels.llama.vocabulary import Vocabulary, flag
 
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
 # What the ids are where a file does not say.
-_DEFAULTS = {"bos": 1, "eos": 2}
+_DEFAULTS = {"bos": 1, "eos": 2, "unk": 0}
+# In files of Phi-3, of whose name llama.cpp knows it, special tokens take spaces after them along,
+# all but these.
+_KEEPING_SPACES = ("<unk>", "<s>", "<|endoftext|>")
 
 
 class SentencePiece:
@@ -37,24 +34,28 @@ class SentencePiece:
         Raises:
             ValueError: tokens, scores and ids that are missing or do not fit together.
         """
-        self.vocabulary = Vocabulary.from_metadata(metadata, add_bos=True, defaults=_DEFAULTS)
+        notes: list[str] = []
+        vocabulary = Vocabulary.from_metadata(metadata, add_bos=True, defaults=_DEFAULTS)
         self.adds_space = flag(metadata, "tokenizer.ggml.add_space_prefix", True)
-        self._scores = _scores(metadata, len(self.vocabulary.tokens))
-        whole = sorted(self.vocabulary.of_kind(*WHOLE), key=len, reverse=True)
-        self._whole = re.compile(f"({'|'.join(map(re.escape, whole))})") if whole else None
+        self._scores = _scores(metadata, len(vocabulary.tokens), notes)
+        self.vocabulary = replace(vocabulary, notes=(*notes, *vocabulary.notes))
+        self.whole = WholeTokens(
+            vocabulary.tokens,
+            vocabulary.kinds,
+            strip_after=_strip_after(metadata, vocabulary.tokens),
+        )
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text; the spelling of a special token becomes that token.
+    def encode(self, text: str, *, parse_special: bool = True) -> list[int]:
+        """The ids of a text, see `Tokenizer.encode`.
 
         Raises:
             ValueError: a character is no token, and a byte of it is none either.
         """
-        parts = self._whole.split(text) if self._whole else [text]
         found: list[int] = []
-        for index, part in enumerate(parts):
-            if index % 2:  # text and special tokens take turns
-                found.append(self.vocabulary.ids[part])
-            elif part:
+        for part in self.whole.split(text, parse_special=parse_special):
+            if isinstance(part, int):
+                found.append(part)
+            else:
                 spaced = f" {part}" if self.adds_space else part
                 for piece in self._merge(spaced.replace(" ", SPACE)):
                     found += self._ids_of(piece)
@@ -63,7 +64,7 @@ class SentencePiece:
     def bytes_of(self, token: int) -> bytes:
         """The bytes that an id of the vocabulary stands for."""
         kind, spelling = self.vocabulary.kinds[token], self.vocabulary.tokens[token]
-        if kind in SILENT:
+        if kind not in VISIBLE:
             return b""
         if kind == BYTE and (byte := re.fullmatch("<0x([0-9A-Fa-f]{2})>", spelling)):
             return bytes.fromhex(byte[1])
@@ -117,12 +118,24 @@ class SentencePiece:
         raise ValueError(f"the vocabulary has no token for {piece!r}, nor for its bytes")
 
 
-def _scores(metadata: Mapping[str, object], count: int) -> list[float]:
-    scores = metadata.get("tokenizer.ggml.scores")
+def _strip_after(metadata: Mapping[str, object], tokens: list[str]) -> frozenset[str]:
+    """The tokens that take spaces after them along."""
+    name = metadata.get("general.name")
+    is_phi3 = isinstance(name, str) and any(part in name.lower() for part in ("phi-3", "phi3"))
+    return frozenset(tokens).difference(_KEEPING_SPACES) if is_phi3 else frozenset()
+
+
+def _scores(metadata: Mapping[str, object], count: int, notes: list[str]) -> list[float]:
+    key = "tokenizer.ggml.scores"
+    scores = metadata.get(key)
+    if scores is None:
+        notes.append(f"{key} is missing: every token has 0, and texts are split from the left")
+        return [0.0] * count
     if (
         not isinstance(scores, list)
-        or len(scores) != count
-        or not all(isinstance(score, (int, float)) and not math.isnan(score) for score in scores)
+        or len(scores) < count
+        or set(map(type, scores)) - {int, float}
+        or any(map(math.isnan, scores))
     ):
-        raise ValueError("tokenizer.ggml.scores is not a list with one number a token")
+        raise ValueError(f"{key} is not a list with one number a token")
     return scores

@@ -16,6 +16,10 @@ OUTPUT = "output.weight"
 ROPE_FACTORS = "rope_freqs.weight"
 
 Matrix = qk.QTensor | qk.PackedTensor
+_FLOATS = {"float32": "f32", "float16": "f16"}
+# Architectures whose RoPE llama.cpp divides by factors of the file; in the others nobody knows what
+# such a tensor is for.
+_WITH_ROPE_FACTORS = ("llama",)
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def collect(file: qk.GGUFFile, config: LlamaConfig) -> Tensors:
             f"{config.architecture}.block_count is {config.layers},"
             f" the file has {len(file)} tensors"
         )
-    embedding = file.get(EMBEDDING)
+    embedding = as_matrix(file.get(EMBEDDING))
     if not isinstance(embedding, Matrix) or not embedding.shape[0]:
         raise ValueError(f"{EMBEDDING} is missing or is no matrix with rows")
     vocabulary = int(embedding.shape[0])
@@ -66,7 +70,7 @@ def collect(file: qk.GGUFFile, config: LlamaConfig) -> Tensors:
     head = OUTPUT if OUTPUT in file else EMBEDDING
     shapes[head] = (vocabulary, config.width)
     lengths = config.vector_lengths()
-    if ROPE_FACTORS in file:
+    if ROPE_FACTORS in file and config.architecture in _WITH_ROPE_FACTORS:
         lengths[ROPE_FACTORS] = config.head_dim // 2
     matrices = {name: _matrix(file, name, shape) for name, shape in shapes.items()}
     vectors = {name: _vector(file, name, length) for name, length in lengths.items()}
@@ -76,26 +80,59 @@ def collect(file: qk.GGUFFile, config: LlamaConfig) -> Tensors:
     return Tensors(matrices, vectors, head)
 
 
+def as_matrix(tensor: Any) -> Any:
+    """A tensor without leading dimensions of 1 past two, which say nothing; or None."""
+    stacked = tensor is not None and len(tensor.shape) > 2
+    while stacked and len(tensor.shape) > 2 and tensor.shape[0] == 1:
+        tensor = tensor[0]
+    # Floats come as arrays where they have more dimensions than weights do.
+    is_array = stacked and isinstance(tensor, np.ndarray) and tensor.ndim == 2
+    if is_array and (fmt := _FLOATS.get(tensor.dtype.name)) is not None:
+        rows = np.ascontiguousarray(tensor).view(np.uint8)
+        return qk.QTensor(rows, fmt, tensor.shape)
+    return tensor
+
+
 def _matrix(file: qk.GGUFFile, name: str, shape: tuple[int, int]) -> Matrix:
-    tensor = _look_up(file, name, shape)
+    tensor = _look_up(file, name)
+    found = tuple(tensor.shape)
+    tensor = as_matrix(tensor)
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"{name} has shape {found}, expected {shape}")
     if not isinstance(tensor, Matrix):
         raise ValueError(f"{name} is a plain array, expected weights of shape {shape}")
     return tensor
 
 
 def _vector(file: qk.GGUFFile, name: str, length: int) -> NDArray[np.float32]:
-    tensor = _look_up(file, name, (length,))
-    if not isinstance(tensor, np.ndarray) or tensor.dtype.kind != "f":
+    """A copy, so that the file need not stay open: blocks are decoded, other floats converted."""
+    tensor = _look_up(file, name)
+    found = tuple(tensor.shape)
+    # A quantised vector may come as the matrix of one row that its blocks are.
+    if found[-1:] != (length,) or any(extent != 1 for extent in found[:-1]):
+        raise ValueError(f"{name} has shape {found}, expected {(length,)}")
+    if isinstance(tensor, qk.PackedTensor):
+        tensor = tensor.unpack()
+    if isinstance(tensor, qk.QTensor):
+        tensor = tensor.dequantize()
+    if not isinstance(tensor, np.ndarray) or not _is_float(tensor.dtype):
         raise ValueError(f"{name} is not a vector of floats")
-    return np.ascontiguousarray(tensor, np.float32)
+    # Values past float32 become infinities, as everything that is computed with them would.
+    with np.errstate(over="ignore"):
+        return np.array(tensor, np.float32, order="C").reshape(length)
 
 
-def _look_up(file: qk.GGUFFile, name: str, shape: tuple[int, ...]) -> Matrix | np.ndarray[Any, Any]:
+def _is_float(dtype: np.dtype[Any]) -> bool:
+    """Also of the types that ml_dtypes brings, whose kind is "V"."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+def _look_up(file: qk.GGUFFile, name: str) -> Any:
     if name not in file:
         raise ValueError(f"the file has no tensor {name}")
     tensor = file[name]
-    if tuple(tensor.shape) != shape:
-        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape}")
+    if isinstance(tensor, qk.UnreadTensor):
+        raise ValueError(tensor.reason)
     return tensor
 
 

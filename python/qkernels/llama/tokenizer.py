@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import codecs
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from qkernels.llama.byte_level import ByteLevel
+from qkernels.llama.inputs import Text, id_of, ids_of, shown, text_of
+from qkernels.llama.parts import refuse_part
 from qkernels.llama.sentence_piece import SentencePiece
+from qkernels.llama.special import WholeTokens
 from qkernels.llama.vocabulary import Vocabulary, supported
+
+# What a chat template calls "bos_token" and so on.
+_NAMES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
 class Scheme(Protocol):
     """A way to spell texts in tokens."""
 
     vocabulary: Vocabulary
+    whole: WholeTokens
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, *, parse_special: bool = True) -> list[int]:
         """The ids of a text, without BOS and EOS."""
 
     def bytes_of(self, token: int) -> bytes:
@@ -36,6 +44,7 @@ class Tokenizer:
         bos_id: what an encoding begins with where `add_bos` is set.
         eos_id: what it ends with where `add_eos` is set.
         eos_ids: the tokens that end a text or a turn of a conversation.
+        notes: what was guessed, or left out, where the file is at fault; a sentence each.
     """
 
     def __init__(self, scheme: Scheme, *, starts_with_space: bool = False) -> None:
@@ -43,13 +52,18 @@ class Tokenizer:
         self._scheme = scheme
         self._starts_with_space = starts_with_space
         vocabulary = scheme.vocabulary
-        self.bos_id, self.eos_id = vocabulary.bos_id, vocabulary.eos_id
+        self.bos_id, self.eos_id = vocabulary.named["bos"], vocabulary.named["eos"]
         self.add_bos, self.add_eos = vocabulary.add_bos, vocabulary.add_eos
         self.eos_ids = vocabulary.end_ids
+        self.notes = vocabulary.notes
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, object]) -> Tokenizer:
         """Build the tokenizer that a GGUF file describes.
+
+        Where the file is at fault and llama.cpp goes on, so does this, with a UserWarning that says
+        what is guessed or left out: no pre-tokenizer or scores, ids outside the vocabulary, merges
+        that are none, no token for the BOS that encodings are to have.
 
         Args:
             metadata: the file's key-value pairs, as in `GGUFFile.metadata`.
@@ -59,6 +73,15 @@ class Tokenizer:
                 supported, or tokens, merges, scores and ids that are missing or do not fit
                 together; the message names the key.
         """
+        tokenizer = cls._read(metadata)
+        for note in tokenizer.notes:
+            warnings.warn(note, stacklevel=2)
+        return tokenizer
+
+    @classmethod
+    def _read(cls, metadata: Mapping[str, object]) -> Tokenizer:
+        """As `from_metadata`, which leaves it to the caller to warn of `notes`."""
+        refuse_part(metadata)
         name = supported(metadata, "tokenizer.ggml.model", list(_SCHEMES))
         scheme = _SCHEMES[name](metadata)
         spaced = isinstance(scheme, SentencePiece) and scheme.adds_space
@@ -73,28 +96,69 @@ class Tokenizer:
 
         Raises:
             ValueError: an id outside the vocabulary.
+            TypeError: it is no integer.
         """
-        return self._scheme.vocabulary.tokens[self._checked(token)]
+        return self._scheme.vocabulary.tokens[self._checked(id_of(token, "the token"))]
 
-    def encode(self, text: str, *, bos: bool | None = None, eos: bool | None = None) -> list[int]:
-        """Return the ids of `text`; the spelling of a special token becomes that token.
+    def named(self) -> dict[str, str]:
+        """The spellings of tokens with a use, as chat templates call them, such as "bos_token".
+
+        Those that the file does not name are left out.
+        """
+        ids = self._scheme.vocabulary.named
+        found = {f"{name}_token": ids[name] for name in _NAMES}
+        return {name: self.spelling(token) for name, token in found.items() if token is not None}
+
+    def encode(
+        self,
+        text: Text,
+        *,
+        bos: bool | None = None,
+        eos: bool | None = None,
+        parse_special: bool = True,
+    ) -> list[int]:
+        """Return the ids of `text`.
+
+        BOS and EOS come once: where the text spells one itself, none is added, with a UserWarning.
 
         Args:
-            text: what can be written as UTF-8.
+            text: what can be written as UTF-8, or UTF-8 bytes.
             bos: whether BOS comes first; by default as the file says (`add_bos`).
             eos: whether EOS comes last; by default as the file says (`add_eos`).
+            parse_special: whether the spelling of a special token, such as "<|im_end|>", becomes
+                that token; otherwise it is text like any other. Tokens that the file calls
+                user-defined are matched in any case.
 
         Raises:
             ValueError: `text` holds a lone surrogate, or a character that the vocabulary cannot
-                spell; BOS or EOS is asked for and there is none.
+                spell, or its bytes are not UTF-8; BOS or EOS is asked for and there is none.
+            TypeError: `text` is neither text nor bytes.
         """
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"the text is not valid Unicode: {error}") from None
+        text = text_of(text, "the text")
         first = self._special("BOS", self.bos_id, self.add_bos if bos is None else bos)
         last = self._special("EOS", self.eos_id, self.add_eos if eos is None else eos)
-        return [*first, *self._scheme.encode(text), *last]
+        ids = self._scheme.encode(text, parse_special=parse_special)
+        if first and ids[:1] == first:
+            warn_of_second("BOS", "begins", "bos")
+            first = []
+        if last and ids[-1:] == last:
+            warn_of_second("EOS", "ends", "eos")
+            last = []
+        return [*first, *ids, *last]
+
+    def _encode_guarded(self, text: str, mark: str) -> list[int]:
+        """Return the ids of a text in which `_guarded` marked what is not special; without BOS."""
+        found: list[int] = []
+        for part in self._scheme.whole.split(text):
+            if isinstance(part, int):
+                found.append(part)
+            else:
+                found += self._scheme.encode(part.replace(mark, ""), parse_special=False)
+        return found
+
+    def _guarded(self, text: str, mark: str) -> str:
+        """The text with `mark` inside every spelling of a special token, see `_encode_guarded`."""
+        return self._scheme.whole.guarded(text, mark)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of `ids`, without special tokens; bytes that are not UTF-8 become U+FFFD.
@@ -103,8 +167,9 @@ class Tokenizer:
 
         Raises:
             ValueError: an id outside the vocabulary.
+            TypeError: `ids` are not integers, or are text.
         """
-        raw = b"".join(self._bytes_of(token) for token in ids)
+        raw = b"".join(self._bytes_of(token) for token in ids_of(ids, "ids"))
         if self._starts_with_space:
             raw = raw.removeprefix(b" ")
         return raw.decode(errors="replace")
@@ -120,7 +185,7 @@ class Tokenizer:
         """
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         for token in ids:
-            if piece := decoder.decode(self._bytes_of(token)):
+            if piece := decoder.decode(self._bytes_of(id_of(token, "ids"))):
                 yield piece
         if piece := decoder.decode(b"", final=True):
             yield piece
@@ -130,7 +195,7 @@ class Tokenizer:
 
     def _checked(self, token: int) -> int:
         if not 0 <= token < len(self):
-            raise ValueError(f"token id {token} is outside the vocabulary of {len(self)}")
+            raise ValueError(f"token id {shown(token)} is outside the vocabulary of {len(self)}")
         return token
 
     @staticmethod
@@ -138,3 +203,11 @@ class Tokenizer:
         if wanted and token is None:
             raise ValueError(f"the vocabulary has no {name}")
         return [token] if wanted and token is not None else []
+
+
+def warn_of_second(name: str, how: str, option: str) -> None:
+    """Warn that a text spells what was to be added."""
+    warnings.warn(
+        f"the text {how} with {name} itself, so that none is added; {option}=False asks for none",
+        stacklevel=3,
+    )

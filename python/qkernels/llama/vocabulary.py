@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# tokenizer.ggml.token_type: what a token stands for, and how it is found in a text.
-NORMAL = 1
-UNKNOWN = 2
-CONTROL = 3
-USER_DEFINED = 4
-UNUSED = 5
-BYTE = 6
-# Tokens that are no text.
-SILENT = (UNKNOWN, CONTROL, UNUSED)
-# Tokens that are matched whole in a text, before it is split.
-WHOLE = (UNKNOWN, CONTROL, USER_DEFINED)
+from qkernels.llama.special import NORMAL, retype
 
-# A file names one end, yet a chat model may end a turn with another token than it ends a text with:
-# control tokens that are spelled like this are ends as well.
-_ENDS = (
-    *("</s>", "<|endoftext|>", "<|end_of_text|>", "<|end|>"),
-    *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>"),
-)
-_END_KEYS = ("eos", "eot", "eom")
+# The keys of the tokens with a use, after "tokenizer.ggml."; where there are two, one is older.
+_ID_KEYS: dict[str, tuple[str, ...]] = {
+    "bos": ("bos_token_id",),
+    "eos": ("eos_token_id",),
+    "eot": ("eot_token_id",),
+    "eom": ("eom_token_id",),
+    "unk": ("unknown_token_id",),
+    "sep": ("seperator_token_id", "separator_token_id"),
+    "pad": ("padding_token_id",),
+    "cls": ("cls_token_id",),
+    "mask": ("mask_token_id",),
+    "fim_pre": ("fim_pre_token_id", "prefix_token_id"),
+    "fim_suf": ("fim_suf_token_id", "suffix_token_id"),
+    "fim_mid": ("fim_mid_token_id", "middle_token_id"),
+    "fim_pad": ("fim_pad_token_id",),
+    "fim_rep": ("fim_rep_token_id",),
+    "fim_sep": ("fim_sep_token_id",),
+}
 
 
 @dataclass(frozen=True)
@@ -31,71 +32,74 @@ class Vocabulary:
     """The tokens of a file.
 
     Attributes:
-        tokens: the spelling of each id.
+        tokens: the spelling of each id. A token without one is called `[EMPTY_3]` by its id.
         ids: the id of each spelling.
-        kinds: the type of each id, `NORMAL` where the file gives none.
-        bos_id: what an encoding begins with under `add_bos`.
-        eos_id: what it ends with under `add_eos`.
+        kinds: the type of each id, `NORMAL` where the file gives none; ends are `CONTROL`, whatever
+            the file says.
+        named: ids by use: "bos", "eos", "unk", "pad" and others, None where there is none.
         end_ids: the tokens that end a generation.
+        add_bos: whether encodings begin with BOS.
+        add_eos: whether they end with EOS.
+        notes: what was guessed, or left out, where the file is at fault; a sentence each.
     """
 
     tokens: list[str]
     ids: dict[str, int]
     kinds: list[int]
-    bos_id: int | None
-    eos_id: int | None
+    named: dict[str, int | None]
     end_ids: frozenset[int]
     add_bos: bool
     add_eos: bool
-
-    def of_kind(self, *kinds: int) -> list[str]:
-        """The tokens of these types, but not one without a spelling."""
-        return [t for t, k in zip(self.tokens, self.kinds, strict=True) if k in kinds and t]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_metadata(
-        cls, metadata: Mapping[str, object], *, add_bos: bool, defaults: Mapping[str, int]
+        cls,
+        metadata: Mapping[str, object],
+        *,
+        add_bos: bool,
+        defaults: Mapping[str, int],
+        last_resort: int | None = None,
     ) -> Vocabulary:
         """Read the vocabulary of a file.
 
         Args:
             metadata: the file's key-value pairs.
             add_bos: whether encodings begin with BOS where the file does not say.
-            defaults: ids by name ("bos", "eos") where the file does not say.
+            defaults: ids by use where the file does not say.
+            last_resort: the BOS or EOS of encodings that are to have one where nothing says which.
 
         Raises:
             ValueError: tokens, types, ids or switches that are missing, wrong or do not fit
                 together; the message names the key.
         """
-        tokens = strings(metadata, "tokenizer.ggml.tokens")
+        notes: list[str] = []
+        tokens = _spellings(metadata)
         ids = dict(zip(tokens, range(len(tokens)), strict=True))
         if len(ids) != len(tokens):
             twice = next(token for index, token in enumerate(tokens) if ids[token] != index)
             raise ValueError(f"tokenizer.ggml.tokens holds {twice!r} more than once")
-        kinds = _kinds(metadata, len(tokens))
+        kinds = _kinds(metadata, len(tokens), notes)
         named = {
-            name: _token_id(metadata, f"tokenizer.ggml.{name}_token_id", tokens, defaults.get(name))
-            for name in ("bos", *_END_KEYS)
+            use: _token_id(metadata, use, len(tokens), defaults.get(use), notes) for use in _ID_KEYS
         }
-        ends = {named[key] for key in _END_KEYS}
-        ends |= {ids[t] for t in _ENDS if t in ids and kinds[ids[t]] == CONTROL}
-        add = {"bos": flag(metadata, "tokenizer.ggml.add_bos_token", add_bos)}
-        add["eos"] = flag(metadata, "tokenizer.ggml.add_eos_token", False)
-        for name, wanted in add.items():
-            if wanted and named[name] is None:
-                raise ValueError(
-                    f"encodings are to have {name.upper()}, but there is no"
-                    f" tokenizer.ggml.{name}_token_id"
-                )
+        add = {
+            "bos": flag(metadata, "tokenizer.ggml.add_bos_token", add_bos),
+            "eos": flag(metadata, "tokenizer.ggml.add_eos_token", False),
+        }
+        ends = retype(ids, kinds, named)
+        for use, wanted in add.items():
+            if wanted and named[use] is None:
+                add[use] = _guess(use, tokens, named, last_resort, notes)
         return cls(
             tokens=tokens,
             ids=ids,
             kinds=kinds,
-            bos_id=named["bos"],
-            eos_id=named["eos"],
-            end_ids=frozenset(i for i in ends if i is not None),
+            named=named,
+            end_ids=ends,
             add_bos=add["bos"],
             add_eos=add["eos"],
+            notes=tuple(notes),
         )
 
 
@@ -137,19 +141,54 @@ def flag(metadata: Mapping[str, object], key: str, default: bool) -> bool:
     return value
 
 
-def _kinds(metadata: Mapping[str, object], count: int) -> list[int]:
-    kinds = metadata.get("tokenizer.ggml.token_type", [])
-    if not isinstance(kinds, list) or len(kinds) not in (0, count):
-        raise ValueError("tokenizer.ggml.token_type is not a list with one value a token")
-    return kinds or [NORMAL] * count
+def _spellings(metadata: Mapping[str, object]) -> list[str]:
+    tokens = strings(metadata, "tokenizer.ggml.tokens")
+    if "" not in tokens:
+        return tokens
+    return [token or f"[EMPTY_{index}]" for index, token in enumerate(tokens)]
+
+
+def _kinds(metadata: Mapping[str, object], count: int, notes: list[str]) -> list[int]:
+    key = "tokenizer.ggml.token_type"
+    kinds = metadata.get(key, [])
+    if not isinstance(kinds, list) or set(map(type, kinds)) - {int} or 0 < len(kinds) < count:
+        raise ValueError(f"{key} is not a list with one value a token")
+    if len(kinds) > count:
+        notes.append(f"{key} has {len(kinds)} values for {count} tokens; the rest is ignored")
+    return kinds[:count] or [NORMAL] * count
 
 
 def _token_id(
-    metadata: Mapping[str, object], key: str, tokens: list[str], default: int | None
+    metadata: Mapping[str, object], use: str, count: int, default: int | None, notes: list[str]
 ) -> int | None:
-    value = metadata.get(key)
-    if value is None:
-        return default if default is not None and default < len(tokens) else None
-    if not isinstance(value, int) or not 0 <= value < len(tokens):
-        raise ValueError(f"{key} is {value!r}, the vocabulary has {len(tokens)} tokens")
-    return value
+    """The token with a use, or None."""
+    found = default if default is not None and default < count else None
+    for key in (f"tokenizer.ggml.{name}" for name in _ID_KEYS[use]):
+        value = metadata.get(key)
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"{key} is {value!r}, expected the id of a token")
+        if 0 <= value < count:
+            return value
+        notes.append(f"{key} is {value}, and the vocabulary has {count} tokens: it is ignored")
+    return found
+
+
+def _guess(
+    use: str,
+    tokens: list[str],
+    named: dict[str, int | None],
+    last_resort: int | None,
+    notes: list[str],
+) -> bool:
+    """Whether there is a token, if only the last resort, for BOS or EOS that none is named for."""
+    asked = f"encodings are to have {use.upper()}, but there is no tokenizer.ggml.{use}_token_id"
+    if last_resort is None or last_resort >= len(tokens):
+        notes.append(f"{asked}: they have none")
+        return False
+    named[use] = last_resort
+    notes.append(
+        f"{asked}: it is taken to be {last_resort}, {tokens[last_resort]!r}, as llama.cpp does"
+    )
+    return True

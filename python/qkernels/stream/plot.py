@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qkernels.stream.sweep import Grid, Point, Sweep
+from qkernels.whole_files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,12 +62,8 @@ def save(sweep: Sweep, path: Path) -> None:
         ValueError: no such kind of file.
     """
     figure = draw(sweep)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        figure.savefig(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished)
 
 
 def draw(sweep: Sweep) -> Picture:

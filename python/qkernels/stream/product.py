@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkernels import _core
-from qkernels._frameworks import is_torch, plain
+from qkernels._frameworks import integer, is_torch, plain
 
 if TYPE_CHECKING:
     import torch
@@ -113,7 +112,7 @@ def gemv_i8(w: Array | PackedInt8, x: Array, kernel: str, prefetch: int = 2) -> 
     vector = _int8(x, "x")
     if vector.shape != (k,):
         raise ValueError(f"x has shape {vector.shape}; weights of shape ({n}, {k}) take ({k},)")
-    distance = operator.index(prefetch)
+    distance = integer(prefetch, "prefetch")
     if not 0 <= distance <= MAX_PREFETCH:
         raise ValueError(f"prefetch={distance} is outside 0..{MAX_PREFETCH} blocks of 16 bytes")
     _, y = _core.stream_gemv(packed.data[None], vector, kernel, distance, first=0, iterations=1)
