@@ -65,7 +65,7 @@ def test_keys_with_a_default_may_be_missing(random_model: qk.GGUFFile) -> None:
         ({"llama.attention.head_count": [4] * 99}, r"count is \[4, 4, .*\.\.\., supported is one"),
         ({"llama.feed_forward_length": [0] * 4}, "feed_forward_length is 0, expected a positive"),
         ({"split.count": 3, "split.no": 0}, r"the file is part 1 of 3: merge the parts first"),
-        ({"split.count": 3}, r"the file is a part of 3: merge the parts first"),
+        ({"split.count": 3}, r"the file is part 1 of 3: merge the parts first"),
         ({"llama.attention.key_length": 63}, "the head size is 63, which RoPE cannot split"),
         ({"llama.attention.key_length": 32}, "llama.rope.dimension_count is 64, supported is"),
         ({"llama.attention.value_length": 32}, "llama.attention.value_length is 32, supported is"),

@@ -238,7 +238,7 @@ def test_formats_without_a_quantiser_say_so() -> None:
         (([["1"]], "q8_0"), TypeError, "a has dtype <U1"),
         (([[1.0]], "q8_0"), ValueError, "k=1 is no multiple"),
         ((np.zeros((2, 32), complex), "q8_0"), TypeError, "a has dtype <c16"),
-        ((np.zeros(32, np.float32), "q8_0"), ValueError, r"\(32,\); expected \(n, k\)"),
+        ((np.float32(1), "q8_0"), ValueError, "a has no dimensions"),
         ((np.zeros((0, 32), np.float32), "q8_0"), ValueError, r"\(0, 32\): no weights"),
         ((np.zeros((2, 0), np.float32), "q8_0"), ValueError, r"\(2, 0\): no weights"),
         ((np.zeros((2, 32), np.float32), "q8_9"), ValueError, "unknown format 'q8_9'"),
@@ -279,6 +279,31 @@ def test_an_imatrix_changes_blocks_or_is_refused(fmt: str) -> None:
         return
     with pytest.raises(ValueError, match=f"imatrix changes nothing of {fmt}, whose blocks"):
         qk.quantize(weights, fmt, imatrix=importance)
+
+
+@pytest.mark.parametrize("shape", [(64,), (3, 64), (2, 3, 64), (2, 1, 3, 64), (1, 2, 1, 2, 3, 64)])
+def test_weights_of_any_rank_are_quantised_row_by_row(shape: tuple[int, ...]) -> None:
+    weights = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    made = qk.quantize(weights, "q8_0")
+    rows = qk.quantize(weights.reshape(-1, 64), "q8_0")
+    assert made.shape == shape
+    np.testing.assert_array_equal(np.asarray(made.data).reshape(rows.data.shape), rows.data)
+
+
+@pytest.mark.parametrize(
+    ("shape", "place"),
+    [
+        ((64,), "column 63"),
+        ((2, 64), "row 1, column 63"),
+        ((2, 2, 64), "expert 1, row 1, column 63"),
+        ((2, 1, 2, 64), "matrix 1, row 1, column 63"),
+    ],
+)
+def test_a_weight_at_fault_is_named_by_its_place(shape: tuple[int, ...], place: str) -> None:
+    weights = np.zeros(shape, np.float32)
+    weights.reshape(-1)[-1] = np.nan
+    with pytest.raises(ValueError, match=f" {place}"):
+        qk.quantize(weights, "q8_0")
 
 
 def test_rows_without_end_are_refused_before_memory_is_asked_for() -> None:

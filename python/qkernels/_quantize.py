@@ -35,9 +35,9 @@ def quantize(
     would be below 2^-25 its weights become zeros.
 
     Args:
-        a: shape (n, k) or (experts, n, k), of real numbers, with any strides: a NumPy array or a
-            CPU torch tensor. What is neither float32, float16 nor bfloat16 is converted to float32
-            first, as by `astype`.
+        a: shape (n, k), (experts, n, k), or any other (..., k), of real numbers, with any strides:
+            a NumPy array or a CPU torch tensor. What is neither float32, float16 nor bfloat16 is
+            converted to float32 first, as by `astype`.
         fmt: a format's name in any case, such as "q4_k", or a `gguf.GGMLQuantizationType`:
             `can_quantize` says which.
         imatrix: shape (k,), or (experts, k) for a stack: what the squared errors of a column's

@@ -45,6 +45,16 @@ def part_of(metadata: Mapping[str, object]) -> Part | None:
     return Part(number + 1, count)
 
 
+def refuse_part(metadata: Mapping[str, object]) -> None:
+    """Refuse one of several files that are a model together.
+
+    Raises:
+        ValueError: it is one; the message says which of how many, and what merges them.
+    """
+    if (part := part_of(metadata)) is not None:
+        raise ValueError(f"the file is {part}: merge the parts first (llama-gguf-split --merge)")
+
+
 def notes_on(metadata: Mapping[str, object], path: Path) -> list[str]:
     """What there is to say of a file that is not the whole model, a sentence each."""
     part = part_of(metadata)

@@ -14,6 +14,7 @@
 #include "bind/bind.h"
 #include "bind/errors.h"
 #include "bind/gil.h"
+#include "bind/mapped.h"
 #include "bind/sealed.h"
 #include "bind/text.h"
 #include "core/aligned.h"
@@ -47,6 +48,7 @@ py::object py_attention(py::handle q, py::handle k, py::handle v, std::optional<
               first_query(call.shape().tokens, shape.tokens, causal), shape.tokens, call.scale());
     call.finish();
   }
+  raise_if_cut(call.queries(), keys, values);
   return call.result();
 }
 
@@ -72,6 +74,7 @@ py::object py_attention_scores(py::handle q, py::handle k, std::optional<double>
                      call.scale());
     call.finish();
   }
+  raise_if_cut(call.queries(), keys);
   return call.result();
 }
 
@@ -120,7 +123,11 @@ class KvCache {
     {
       const ReleasedGil unlocked;
       const std::unique_lock lock(mutex_);
+      const int64_t before = length_;
       status = add(parallel, kernels, shape.tokens, keys.view, values.view);
+      if (status.ok()) status = not_cut(keys.view);
+      if (status.ok()) status = not_cut(values.view);
+      if (!status.ok()) length_ = before;
     }
     raise_if_failed(status);
   }
@@ -161,6 +168,7 @@ class KvCache {
       }
     }
     raise_if_failed(status);
+    raise_if_cut(call.queries());
     return call.result();
   }
 

@@ -28,6 +28,7 @@ class AttentionCall {
 
   const HeadShape& shape() const { return shape_; }
   float scale() const { return scale_; }
+  const HeldArray& queries() const { return q_; }
   pybind11::object result() const { return output_.result(); }
 
   // Results of `width` values a query, in `out` or a new array, which may not overlap the inputs

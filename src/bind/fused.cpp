@@ -179,7 +179,7 @@ py::object py_rmsnorm_linear(const Weights& weights, py::handle x, py::handle ga
     if (status.ok()) memory.finish();
   }
   raise_if_failed(status);
-  raise_if_cut(weights, input.x.view);
+  raise_if_cut(weights, input.x, input.gains, held_bias, held_residual);
   return output.result();
 }
 
@@ -211,7 +211,7 @@ py::object py_swiglu_proj(const Weights& gate, const Weights& up, py::handle x, 
     if (status.ok()) memory.finish();
   }
   raise_if_failed(status);
-  raise_if_cut(gate, up, input.x.view);
+  raise_if_cut(gate, up, input.x);
   return output.result();
 }
 
@@ -251,7 +251,7 @@ py::object py_swiglu_ffn(const Weights& gate, const Weights& up, const Weights& 
     if (status.ok()) memory.finish();
   }
   raise_if_failed(status);
-  raise_if_cut(gate, up, down, input.x.view);
+  raise_if_cut(gate, up, down, input.x, input.gains, held_residual);
   return output.result();
 }
 

@@ -10,9 +10,18 @@ namespace py = pybind11;
 
 namespace qk::bind {
 
-void check_pages(const ArrayView& array) {
+Status not_cut(const ArrayView& array) {
+  if (!some_range_was_cut.load(std::memory_order_relaxed)) return {};
   const ByteSpan span = touched(array);
-  raise_if_failed(check_mapped(span.begin, span.end));
+  return check_mapped(span.begin, span.end);
+}
+
+void check_pages(const ArrayView& array) { raise_if_failed(not_cut(array)); }
+
+void check_pages(const HeldArray& held) { check_pages(held.view); }
+
+void check_pages(const std::optional<HeldArray>& held) {
+  if (held) check_pages(held->view);
 }
 
 void check_pages(const Weights& weights) { check_pages(bytes_of(weights)); }

@@ -1,6 +1,9 @@
 // Weights and arrays that lie in a mapped file, which may be cut while they are read.
 #pragma once
 
+#include <optional>
+
+#include "bind/array.h"
 #include "bind/errors.h"
 #include "bind/weights.h"
 #include "core/mapped_ranges.h"
@@ -8,8 +11,13 @@
 
 namespace qk::bind {
 
-// The slow half of raise_if_cut: some map has been cut. ValueError where these lie in it.
+// ValueError, with the sizes, where an array lies in a map that has been cut.
+Status not_cut(const ArrayView& array);
+
+// The slow half of raise_if_cut: some map has been cut.
 void check_pages(const ArrayView& array);
+void check_pages(const HeldArray& held);
+void check_pages(const std::optional<HeldArray>& held);
 void check_pages(const Weights& weights);
 
 // After the work: ValueError, with the sizes, where what was read has been cut off its file. A load

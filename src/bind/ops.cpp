@@ -117,7 +117,7 @@ py::object py_linear(const Weights& weights, py::handle x, py::handle bias, py::
     if (status.ok() && !direct) copy_out(result, input.m, view.n, output.held.view);
   }
   raise_if_failed(status);
-  raise_if_cut(weights, input.array.view);
+  raise_if_cut(weights, input.array, held_bias);
   return output.result();
 }
 

@@ -36,6 +36,7 @@ py::array_t<uint8_t> py_quantize(py::handle a, py::handle fmt, py::handle imatri
     raise_if_failed(importance.reserve(bytes));
     auto* floats = reinterpret_cast<float*>(importance.data());
     raise_if_failed(read_importance(held_imatrix.view, floats, &job));
+    raise_if_cut(held_imatrix);
   }
   std::vector<int64_t> shape(held.view.shape, held.view.shape + held.view.ndim);
   shape.back() = job.row_bytes;

@@ -10,6 +10,7 @@
 #include "bind/bind.h"
 #include "bind/errors.h"
 #include "bind/gil.h"
+#include "bind/mapped.h"
 #include "bind/operands.h"
 #include "bind/text.h"
 #include "core/checked.h"
@@ -57,6 +58,7 @@ py::object py_rope(py::handle x, const py::array_t<int64_t, py::array::c_style>&
     const ReleasedGil unlocked;
     rope_rows(parallel, rope, held.view, first, consecutive, output.held.view);
   }
+  raise_if_cut(held);
   return output.result();
 }
 

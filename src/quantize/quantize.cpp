@@ -67,12 +67,15 @@ struct Place {
   Place(const QuantizeJob& job, int64_t weight) {
     const int64_t row = weight / job.k;
     const int64_t column = weight % job.k;
-    if (job.weights.ndim == 2) {
+    if (job.weights.ndim == 1) {
+      std::snprintf(text, sizeof(text), "column %lld", ll(column));
+    } else if (job.weights.ndim == 2) {
       std::snprintf(text, sizeof(text), "row %lld, column %lld", ll(job.first_row + row),
                     ll(column));
     } else {
-      const int64_t n = job.weights.shape[1];
-      std::snprintf(text, sizeof(text), "expert %lld, row %lld, column %lld", ll(row / n),
+      const int64_t n = job.weights.shape[job.weights.ndim - 2];
+      std::snprintf(text, sizeof(text), "%s %lld, row %lld, column %lld",
+                    job.weights.ndim == 3 ? "expert" : "matrix", ll(row / n),
                     ll(job.first_row + row % n), ll(column));
     }
   }
@@ -176,9 +179,7 @@ Status plan_quantize(const KernelTable& kernels, int format, const ArrayView& we
   }
   QK_TRY(check_float(weights, "a"));
   const ShapeText shape(weights.shape, weights.ndim);
-  if (weights.ndim != 2 && weights.ndim != 3) {
-    return Status::value_error("a has shape %s; expected (n, k) or (experts, n, k)", shape.text);
-  }
+  if (weights.ndim == 0) return Status::value_error("a has no dimensions; its last one is k");
   QuantizeJob job{
       .format = format, .quantizer = &kernels.quantizers->quantizers[format], .weights = weights};
   const int last = weights.ndim - 1;

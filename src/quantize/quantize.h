@@ -15,8 +15,8 @@ namespace qk {
 struct QuantizeJob {
   int format = 0;
   const Quantizer* quantizer = nullptr;
-  ArrayView weights;  // (n, k) or (experts, n, k)
-  int64_t rows = 0;   // of all experts
+  ArrayView weights;  // (..., k)
+  int64_t rows = 0;   // of all matrices
   int64_t k = 0;
   int64_t row_bytes = 0;
   int64_t first_row = 0;  // what messages call the first row, of weights that are part of more
@@ -32,7 +32,7 @@ bool can_quantize(const KernelTable& kernels, int format);
 // Whether the blocks of a format depend on an importance matrix.
 bool takes_importance(const KernelTable& kernels, int format);
 
-// float32, float16 or bfloat16 of shape (n, k) or (experts, n, k), and a format that is quantised
+// float32, float16 or bfloat16 of shape (..., k), and a format that is quantised
 // to. ValueError where k is no multiple of the block, unless `pad` completes rows with zeros.
 Status plan_quantize(const KernelTable& kernels, int format, const ArrayView& weights, bool pad,
                      QuantizeJob* out);

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from .. import _core
 from .._base import WeightsBase
 from . import _abi, _memory
 from ._library import format_info, format_number, library, row_bytes
@@ -226,6 +227,7 @@ def upload(
     memory = allocate(device, n * each)
     try:
         _fill(memory, weights, fmt, each, pack)
+        _core.check_mapped(np.asarray(weights.data))
     except BaseException:
         memory.free()
         raise

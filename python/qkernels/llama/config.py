@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qkernels.llama.inputs import shown
-from qkernels.llama.parts import refuse_part
+from qkernels.parts import refuse_part
 
 Rope = Literal["interleaved", "neox"]
 
