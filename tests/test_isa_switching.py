@@ -14,7 +14,7 @@ from weights import tensor
 SECONDS = 0.4
 
 
-@pytest.mark.skipif(len(qk.isas()) < 2, reason="this CPU runs one ISA")
+@pytest.mark.skipif(len(qk.isas()) < 2, reason="this CPU runs one ISA only")
 @pytest.mark.parametrize("fmt", ["q4_k", "q8_0", "iq2_xs", "f32"])
 def test_no_call_mixes_the_kernels_of_two_isas(fmt: str) -> None:
     rng = np.random.default_rng(0)
