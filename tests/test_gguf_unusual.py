@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import qkernels as qk
+from gguf_expected import Array, Matrix, Unread
 from gguf_files import BLOCKS
-from gguf_unusual_files import UNUSUAL, Array, Matrix, Unread
+from gguf_unusual_files import UNUSUAL
 from weights import block_of
 
 
