@@ -3,6 +3,7 @@
 import array
 import re
 import warnings
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -78,8 +79,23 @@ def test_float64_is_rounded_as_astype_rounds() -> None:
     assert not np.isfinite(expected).all()
 
 
+def test_integers_past_64_bits_are_numbers_too() -> None:
+    np.testing.assert_array_equal(
+        api.gemv(W, [2**70] * K), qk.gemv(W, np.full(K, 2.0**70, np.float32))
+    )
+    with pytest.raises(ValueError, match="x holds an integer past the floats"):
+        api.gemv(W, [10**400] * K)
+
+
 def test_a_buffer_of_numbers_is_an_array() -> None:
     np.testing.assert_array_equal(api.gemv(W, array.array("d", X.tolist())), qk.gemv(W, X))
+
+
+class Masked:
+    """What converts itself to an array with a mask."""
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        return np.ma.masked_array(X, X > 0)
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
@@ -92,6 +108,9 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "records": (np.zeros(K, [("a", "f4")]), "has dtype |V4"),
     "masked": (np.ma.masked_array(X, X > 0), "is a masked array"),
     "masked in lists": ([np.ma.masked_array(X, X > 0)], "is a masked array"),
+    "masked in a deque": (deque([np.ma.masked_array(X, X > 0)]), "is a masked array"),
+    "what becomes masked": (Masked(), "is a masked array"),
+    "bytearray": (bytearray(64), "not bytearray"),
     "masked constant": (np.ma.masked, "is a masked array"),
     "a dict": ({}, "not dict"),
     "a set": ({1.0}, "not set"),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,3 +125,22 @@ def test_the_commands_are_these() -> None:
         *("info", "demo", "bench", "generate", "perplexity"),
         *("inspect", "verify", "extract", "quantize", "stream", "gate-train"),
     }
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "message"),
+    [
+        ("qkernels info >&-", 0, ""),
+        ("qkernels info >/dev/full", 1, "qkernels: [Errno 28] No space left on device"),
+        ("qkernels --help >/dev/full", 1, "qkernels: [Errno 28] No space left on device"),
+        ("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 qkernels --help >/dev/null", 0, ""),
+    ],
+)
+def test_a_command_without_a_place_for_its_output_says_so_in_a_line(
+    command: str, status: int, message: str
+) -> None:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    result = subprocess.run(
+        ["sh", "-c", command], stderr=subprocess.PIPE, text=True, env=environment, timeout=60
+    )
+    assert (result.returncode, result.stderr.strip()) == (status, message)

@@ -183,6 +183,8 @@ def test_a_derivative_is_refused_both_ways(role: str) -> None:
     with forward_ad.dual_level():
         with pytest.raises(TypeError, match=rf"^{name_of(role)} has a tangent"):
             call(forward_ad.make_dual(values, values))  # type: ignore[no-untyped-call]
+        with pytest.raises(TypeError, match=rf"^{name_of(role)} has a tangent"):
+            call([forward_ad.make_dual(values, values)])  # type: ignore[no-untyped-call]
         np.testing.assert_array_equal(np.asarray(call(values)), np.asarray(call(values.numpy())))
 
 

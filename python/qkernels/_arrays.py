@@ -6,6 +6,7 @@ module for all else: what can be converted is, what cannot is refused by the arg
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     Plain = NDArray[Any] | torch.Tensor
 
+_PLAIN = (str, bytes, bytearray, memoryview, range)  # sequences that hold no arrays
 _DEEPEST = 64  # NumPy's own bound on dimensions, and so on lists in lists
 
 
@@ -49,6 +51,8 @@ def floats(x: Any, what: str) -> Plain:
             return numbers
         x = numbers
     array = as_array(x, what)
+    if array.dtype.kind == "O" and all(map(_is_int, array.flat)):
+        array = _of_large_integers(array, what)
     if not _is_real(array.dtype):
         raise TypeError(f"{what} has dtype {array.dtype.str}, which qkernels does not take")
     return array.astype(np.float32)
@@ -144,15 +148,15 @@ def as_array(x: Any, what: str) -> NDArray[Any]:
         TypeError: what is no array, or a masked one, whose mask would be lost.
         ValueError: lists of different lengths.
     """
-    if _holds_masked(x):
-        raise TypeError(f"{what} is a masked array; fill it first, as in {what}.filled(0)")
+    _refuse_inside(x, what)
     if isinstance(x, np.ndarray):
         return x
-    if x is None or isinstance(x, (str, bytes)):
+    if x is None or isinstance(x, (str, bytes, bytearray)):
         raise TypeError(_no_array(x, what))
     speaks_dlpack = hasattr(x, "__dlpack__") and not hasattr(x, "__array__")
     try:
-        array = np.from_dlpack(x) if speaks_dlpack else np.asarray(x)
+        # A conversion of the object's own may return a masked array.
+        array = np.from_dlpack(x) if speaks_dlpack else np.asanyarray(x)
     except MemoryError:
         raise
     except Exception as error:  # whatever an object's own conversion raises
@@ -160,6 +164,8 @@ def as_array(x: Any, what: str) -> NDArray[Any]:
             ValueError if isinstance(x, (list, tuple)) and type(error) is ValueError else TypeError
         )
         raise kind(f"{what}: {error}") from error
+    _refuse_inside(array, what)
+    array = np.asarray(array)
     if array.dtype.kind == "O" and array.ndim == 0 and not isinstance(x, int):
         raise TypeError(_no_array(x, what))
     return array
@@ -184,14 +190,26 @@ def shown(value: int) -> str:
     return str(value) if value.bit_length() < 2048 else f"an integer of {value.bit_length()} bits"
 
 
-def _holds_masked(x: Any, level: int = 0) -> bool:
+def _of_large_integers(array: NDArray[Any], what: str) -> NDArray[np.float64]:
+    """Integers past 64 bits as floats; ValueError where one is past these, too."""
+    try:
+        return array.astype(np.float64)
+    except OverflowError:
+        raise ValueError(f"{what} holds an integer past the floats") from None
+
+
+def _refuse_inside(x: Any, what: str, level: int = 0) -> None:
+    """TypeError for masks and for derivatives that NumPy's conversion would drop."""
     if isinstance(x, np.ma.MaskedArray):
-        return True
-    if not isinstance(x, (list, tuple)) or level > _DEEPEST:
-        return False
-    return any(
-        _holds_masked(value, level + 1) for value in x if not isinstance(value, (int, float))
-    )
+        raise TypeError(f"{what} is a masked array; fill it first, as in {what}.filled(0)")
+    if level > 0 and is_torch(x):
+        from . import torch as qk_torch
+
+        qk_torch.plain(x, what)
+    elif isinstance(x, Sequence) and not isinstance(x, _PLAIN) and level <= _DEEPEST:
+        for value in x:
+            if not isinstance(value, (int, float)):
+                _refuse_inside(value, what, level + 1)
 
 
 def _is_real(dtype: np.dtype[Any]) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -100,4 +103,32 @@ def demo(
 
 def main() -> None:
     """Run the command; the console script `qkernels` calls this."""
-    app()
+    _prepare_streams()
+    try:
+        app()
+    except SystemExit as end:
+        status = end.code
+    except OSError as error:  # of the standard output: commands tell of their files themselves
+        status = _told(error)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        status = _told(error)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
+    sys.exit(status)
+
+
+def _prepare_streams() -> None:
+    """Give a program that was started without standard streams some, and all characters a form."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _told(error: OSError) -> int:
+    """One line of an error; the status to leave with."""
+    print(f"qkernels: {error}", file=sys.stderr)
+    return 1

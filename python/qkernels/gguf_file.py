@@ -52,9 +52,9 @@ def load_gguf(
     matrix.
 
     A mapped file must not be cut short while it is in use. Its size is compared before each tensor
-    or value is handed out, and a file that shrank raises ValueError; but reading from an array
-    whose bytes have gone from the file ends the process with a bus error, as with any map. Use
-    `mmap=False` for files that others may change.
+    or value is handed out, and a file that shrank raises ValueError, as does an operator that runs
+    into the cut. What NumPy reads by itself of `QTensor.data` and of arrays, it reads as zeros from
+    the cut on, without an error. Use `mmap=False` for files that others may change.
 
     Args:
         path: the file.

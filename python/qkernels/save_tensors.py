@@ -175,6 +175,9 @@ def _from_numpy(name: str, tensor: Any) -> NDArray:
         kind = type(tensor).__name__
         raise TypeError(f"tensor {name!r} is {kind}; expected weights, floats or signed integers")
     try:
-        return np.asarray(tensor) if is_array else np.from_dlpack(tensor)
+        array = np.asanyarray(tensor) if is_array else np.from_dlpack(tensor)
     except (TypeError, RuntimeError, BufferError) as error:
         raise TypeError(f"tensor {name!r} is {type(tensor).__name__}: {error}") from None
+    if isinstance(array, np.ma.MaskedArray):  # of an object's own conversion
+        return _from_numpy(name, array)
+    return np.asarray(array)

@@ -8,6 +8,7 @@
 #include "bind/dlpack.h"
 #include "bind/torch_tensor.h"
 #include "core/array.h"
+#include "core/fp_environment.h"
 
 namespace py = pybind11;
 
@@ -129,6 +130,7 @@ HeldArray hold(py::handle handed, const char* what, const Role& role) {
   auto object = py::reinterpret_borrow<py::object>(handed);
   if (std::optional<HeldArray> held = view_array(object, what, role)) return *std::move(held);
   const bool was_torch = is_tensor(object);
+  const FpEnvironment environment;  // what is converted does not depend on the caller's, either
   object = py::module_::import("qkernels._arrays").attr(role.resolve)(object, what);
   const Role resolved{.floats = role.floats, .use = TensorUse::kResolved};
   std::optional<HeldArray> held = view_array(object, what, resolved);

@@ -13,6 +13,7 @@
 #include "bind/attention_call.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/fork_safe.h"
 #include "bind/gil.h"
 #include "bind/mapped.h"
 #include "bind/sealed.h"
@@ -122,7 +123,7 @@ class KvCache {
     Status status;
     {
       const ReleasedGil unlocked;
-      const std::unique_lock lock(mutex_);
+      const std::unique_lock lock(mutex_.here());
       const int64_t before = length_;
       status = add(parallel, kernels, shape.tokens, keys.view, values.view);
       if (status.ok()) status = not_cut(keys.view);
@@ -136,7 +137,7 @@ class KvCache {
     Status status;
     {
       const ReleasedGil unlocked;
-      const std::unique_lock lock(mutex_);
+      const std::unique_lock lock(mutex_.here());
       if (length < 0 || length > length_) {
         status = Status::value_error("a length of %lld, the cache has %lld positions",
                                      static_cast<long long>(length),
@@ -158,7 +159,7 @@ class KvCache {
     Status status;
     {
       const ReleasedGil unlocked;
-      const std::shared_lock lock(mutex_);
+      const std::shared_lock lock(mutex_.here());
       status = check_attention(call.shape(), shape(), causal);  // it may have changed by now
       if (status.ok()) {
         const int64_t total = length_;
@@ -199,7 +200,7 @@ class KvCache {
   // False where there are fewer positions by now.
   bool copy_to(float* keys, float* values, int64_t tokens) {
     const ReleasedGil unlocked;
-    const std::shared_lock lock(mutex_);
+    const std::shared_lock lock(mutex_.here());
     if (length_ < tokens) return false;
     for (int64_t head = 0; head < cache_.heads; ++head) {
       for (int64_t token = 0; token < tokens; ++token) {
@@ -227,7 +228,7 @@ class KvCache {
   AlignedBuffer memory_;
   int64_t capacity_;
   std::atomic<int64_t> length_ = 0;  // written with the lock held
-  std::shared_mutex mutex_;
+  ForkSafe<std::shared_mutex> mutex_;
 };
 
 }  // namespace

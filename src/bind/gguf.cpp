@@ -192,7 +192,7 @@ py::array raw_value(const GgufFile& file, int64_t key) {
 template <class Read>
 auto checked(const GgufFile& file, Read read) {
   check_size(file);
-  auto result = read();
+  auto result = read();  // NOLINT(misc-const-correctness): what is returned is moved
   check_size(file);
   return result;
 }

@@ -81,6 +81,7 @@ py::typing::List<py::str> to_list(const gguf::Names& names) {
   return list;
 }
 
+// NOLINTBEGIN(misc-no-recursion): as deep as kMostNesting says
 py::object to_object(const py::object& path, const Value& value, std::string_view key, int64_t most,
                      int64_t depth) {
   if (depth >= gguf::kMostNesting) {
@@ -110,5 +111,6 @@ py::object to_object(const py::object& path, const Value& value, std::string_vie
   for (int64_t i = 0; i < count; ++i) list[static_cast<size_t>(i)] = element(i);
   return list;
 }
+// NOLINTEND(misc-no-recursion)
 
 }  // namespace qk::bind

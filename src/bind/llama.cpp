@@ -15,6 +15,7 @@
 #include "bind/array.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/fork_safe.h"
 #include "bind/gil.h"
 #include "bind/mapped.h"
 #include "bind/sampler.h"
@@ -196,7 +197,7 @@ class PyLlama {
     Status status;
     {
       const ReleasedGil unlocked;
-      const std::scoped_lock lock(mutex_);
+      const std::scoped_lock lock(mutex_.here());
       status = model_->forward(parallel, &token, 1, Model::Want::kLast, last_.data());
       position_ = model_->position();
       if (status.ok()) status = sampler.next(last_, &next);
@@ -211,7 +212,7 @@ class PyLlama {
     Status status;
     {
       const ReleasedGil unlocked;
-      const std::scoped_lock lock(mutex_);
+      const std::scoped_lock lock(mutex_.here());
       status = sampler.next(last_, &next);
     }
     raise_if_failed(status);
@@ -222,7 +223,7 @@ class PyLlama {
     Status status;
     {
       const ReleasedGil unlocked;
-      const std::scoped_lock lock(mutex_);
+      const std::scoped_lock lock(mutex_.here());
       status = model_->truncate(position);
       position_ = model_->position();
     }
@@ -233,7 +234,7 @@ class PyLlama {
     std::array<double, llama::kPartNames.size()> spent{};
     {
       const ReleasedGil unlocked;
-      const std::scoped_lock lock(mutex_);
+      const std::scoped_lock lock(mutex_.here());
       std::ranges::copy(model_->profile().seconds(), spent.begin());
       model_->profile().reset();
     }
@@ -254,7 +255,7 @@ class PyLlama {
     Status status;
     {
       const ReleasedGil unlocked;
-      const std::scoped_lock lock(mutex_);
+      const std::scoped_lock lock(mutex_.here());
       status = model_->forward(parallel, tokens.data(), static_cast<int64_t>(tokens.size()), want,
                                want == Model::Want::kAll ? logits : last_.data());
       position_ = model_->position();
@@ -269,7 +270,7 @@ class PyLlama {
   std::unique_ptr<Model> model_;
   std::vector<float> last_;  // logits of the last token
   std::atomic<int64_t> position_ = 0;
-  std::mutex mutex_;
+  ForkSafe<std::mutex> mutex_;
 };
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <pybind11/numpy.h>
 
 #include "bind/bind.h"
-#include "bind/operands.h"
 #include "core/array.h"
 
 namespace py = pybind11;

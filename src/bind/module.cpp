@@ -34,7 +34,7 @@ PYBIND11_MODULE(_core_of_the_main_interpreter, m, py::mod_gil_not_used(),
 
 // What Python calls. The state of this module is the process's, and before Python 3.12 pybind11
 // waits for ever where another interpreter than the main one imports it.
-extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {  // NOLINT(readability-identifier-naming)
+extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {  // NOLINT(*-identifier*)
   if (PyInterpreterState_Get() == PyInterpreterState_Main()) {
     return PyInit__core_of_the_main_interpreter();
   }

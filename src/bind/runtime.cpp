@@ -7,7 +7,6 @@
 #include "bind/errors.h"
 #include "core/cpu.h"
 #include "core/default_threads.h"
-#include "core/os.h"
 #include "core/pool.h"
 #include "dispatch/dispatch.h"
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bind/errors.h"
+#include "bind/fork_safe.h"
 #include "bind/gil.h"
 #include "core/fp_environment.h"
 #include "llama/sampler.h"
@@ -32,7 +33,7 @@ class PySampler {
 
   void accept(int64_t token) {
     const ReleasedGil unlocked;
-    const std::scoped_lock lock(mutex_);
+    const std::scoped_lock lock(mutex_.here());
     sampler_.accept(static_cast<int32_t>(token));
   }
 
@@ -47,7 +48,7 @@ class PySampler {
     Status status;
     {
       const ReleasedGil unlocked;
-      const std::scoped_lock lock(mutex_);
+      const std::scoped_lock lock(mutex_.here());
       status = sampler_.choose(values, count, &token);
     }
     raise_if_failed(status);
@@ -56,7 +57,7 @@ class PySampler {
 
   // The same, and accepts the token. Called without the GIL.
   Status next(const std::vector<float>& logits, int32_t* token) {
-    const std::scoped_lock lock(mutex_);
+    const std::scoped_lock lock(mutex_.here());
     QK_TRY(sampler_.choose(logits.data(), std::ssize(logits), token));
     sampler_.accept(*token);
     return {};
@@ -64,7 +65,7 @@ class PySampler {
 
  private:
   llama::Sampler sampler_;
-  std::mutex mutex_;
+  ForkSafe<std::mutex> mutex_;
 };
 
 }  // namespace qk::bind

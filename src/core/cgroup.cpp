@@ -1,5 +1,6 @@
 #include "core/cgroup.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -17,8 +18,7 @@ bool read_text(const char* path, char* text, size_t size) {
   if (fd < 0) return false;
   size_t done = 0;
   for (ssize_t count = 1; count > 0 && done < size - 1; done += static_cast<size_t>(count)) {
-    count = ::read(fd, text + done, size - 1 - done);
-    if (count < 0) count = 0;
+    count = std::max(::read(fd, text + done, size - 1 - done), ssize_t{0});
   }
   ::close(fd);
   text[done] = '\0';
@@ -89,8 +89,10 @@ struct Groups {
       char* controllers = std::strchr(line, ':');
       char* path = controllers == nullptr ? nullptr : std::strchr(controllers + 1, ':');
       if (path == nullptr) continue;
-      *controllers++ = '\0';
-      *path++ = '\0';
+      *controllers = '\0';
+      *path = '\0';
+      ++controllers;
+      ++path;
       if (*controllers == '\0') v2 = path;
       if (has_cpu(controllers)) v1 = path;
     }

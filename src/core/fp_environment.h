@@ -35,7 +35,8 @@ class FpEnvironment {
 };
 
 // The clobbered memory keeps the compiler from moving loads and stores, and so the arithmetic
-// between them, out of the environment.
+// between them, out of the environment: what intrinsics for these instructions do not.
+// NOLINTBEGIN(portability-no-assembler)
 #if defined(__x86_64__)
 
 inline FpEnvironment::FpEnvironment() {
@@ -69,5 +70,6 @@ inline FpEnvironment::FpEnvironment() {
 inline FpEnvironment::~FpEnvironment() { std::fesetenv(&saved_); }
 
 #endif
+// NOLINTEND(portability-no-assembler)
 
 }  // namespace qk

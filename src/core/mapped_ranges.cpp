@@ -40,6 +40,7 @@ static_assert(std::atomic<uintptr_t>::is_always_lock_free &&
 template <class Visit>
 bool any_range(Visit visit) {
   for (Chunk* chunk = &first_chunk; chunk != nullptr; chunk = chunk->next.load()) {
+    // NOLINTNEXTLINE(misc-const-correctness): visit() may mark it
     for (MappedRange& range : chunk->ranges) {
       const uintptr_t begin = range.begin.load();
       const uintptr_t end = range.end.load();
@@ -63,8 +64,8 @@ bool replace_pages(uintptr_t address) {
     const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
     const uintptr_t first = address / page * page;
     // NOLINTNEXTLINE(performance-no-int-to-ptr): an address of the system's
-    void* pages = ::mmap(reinterpret_cast<void*>(first), end - first, PROT_READ,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+    const void* pages = ::mmap(reinterpret_cast<void*>(first), end - first, PROT_READ,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     if (pages == MAP_FAILED) return false;
     range.is_cut.store(true);
     some_range_was_cut.store(true);

@@ -59,6 +59,9 @@ int64_t processors_of_quota();
 // A clock that costs some nanoseconds to read, and is some milliseconds behind.
 int64_t coarse_milliseconds();
 
+// The number of this process: another one in a forked child.
+int64_t process_id();
+
 // Asks for the registers of AMX tiles, which this process may use from then on; false where the
 // system does not hand them out.
 bool request_tile_registers();

@@ -187,6 +187,8 @@ int64_t coarse_milliseconds() {
   return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000;
 }
 
+int64_t process_id() { return ::getpid(); }
+
 #if defined(SYS_arch_prctl)
 
 bool request_tile_registers() {

@@ -187,7 +187,7 @@ Extents Reader::extents(int64_t index) const {
 }
 
 int64_t Reader::begin_of(int64_t index) const {
-  int64_t begin = static_cast<int64_t>(tensor(index).offset);
+  auto begin = static_cast<int64_t>(tensor(index).offset);
   const bool fits = begin >= 0 && checked_add(region_.start, begin, &begin);
   return fits ? begin : std::numeric_limits<int64_t>::max();
 }

@@ -14,7 +14,7 @@ class ShapeText {
  public:
   explicit ShapeText(Extents ne) {
     constexpr size_t kShown = 4;
-    size_t used = static_cast<size_t>(std::snprintf(text_, sizeof(text_), "["));
+    auto used = static_cast<size_t>(std::snprintf(text_, sizeof(text_), "["));
     for (size_t d = 0; d < std::min(ne.size(), kShown); ++d) {
       used += static_cast<size_t>(std::snprintf(text_ + used, sizeof(text_) - used, "%s%lld",
                                                 d == 0 ? "" : ", ", static_cast<long long>(ne[d])));
@@ -80,7 +80,7 @@ Status check_place(const DataRegion& region, std::string_view name, const Tensor
                                Quoted(name).text(), offset,
                                static_cast<long long>(region.alignment));
   }
-  int64_t begin = static_cast<int64_t>(tensor.offset);
+  auto begin = static_cast<int64_t>(tensor.offset);
   if (begin < 0 || !checked_add(region.start, begin, &begin) || begin >= region.file_size) {
     return Status::value_error(
         "tensor %s has offset %llu into the data, which starts at byte %lld "

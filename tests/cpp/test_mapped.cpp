@@ -19,8 +19,8 @@
 namespace qk {
 namespace {
 
-const auto kPage = static_cast<int64_t>(::sysconf(_SC_PAGESIZE));
-const int64_t kSize = 64 * kPage;
+const auto page_size = static_cast<int64_t>(::sysconf(_SC_PAGESIZE));
+const int64_t file_size = 64 * page_size;
 
 // A file of ones, mapped, and gone at the end of the test.
 class Mapped {
@@ -30,7 +30,7 @@ class Mapped {
     const int fd = ::mkstemp(name.data());
     if (fd >= 0) ::close(fd);
     path_ = name;
-    std::ofstream(path_) << std::string(static_cast<size_t>(kSize), '\1');
+    std::ofstream(path_) << std::string(static_cast<size_t>(file_size), '\1');
     QK_CHECK_OK(MappedFile::open(path_.c_str(), &file_));
   }
   ~Mapped() { std::filesystem::remove(path_); }
@@ -79,14 +79,14 @@ bool is_bus_error(int status) {
 QK_TEST(what_was_cut_off_reads_as_zeros_and_is_marked) {
   const Mapped whole;
   const Mapped other;
-  QK_CHECK_EQ(whole.sum(), kSize);
-  QK_CHECK_OK(whole.check(0, kSize));
-  whole.cut(10 * kPage);
-  QK_CHECK_EQ(whole.sum(), 10 * kPage);
-  QK_CHECK_FAILS(whole.check(0, kSize), Code::kValue, "bytes since it was opened");
+  QK_CHECK_EQ(whole.sum(), file_size);
+  QK_CHECK_OK(whole.check(0, file_size));
+  whole.cut(10 * page_size);
+  QK_CHECK_EQ(whole.sum(), 10 * page_size);
+  QK_CHECK_FAILS(whole.check(0, file_size), Code::kValue, "bytes since it was opened");
   QK_CHECK_FAILS(whole.file().check_size(), Code::kValue, "shrank from");
-  QK_CHECK_EQ(other.sum(), kSize);
-  QK_CHECK_OK(other.check(0, kSize));
+  QK_CHECK_EQ(other.sum(), file_size);
+  QK_CHECK_OK(other.check(0, file_size));
   whole.cut(0);
   QK_CHECK_EQ(whole.sum(), 0);
   QK_CHECK_OK(other.file().check_size());
@@ -96,7 +96,7 @@ QK_TEST(a_file_that_grows_back_stays_marked) {
   const Mapped whole;
   whole.cut(0);
   QK_CHECK_EQ(whole.sum(), 0);
-  whole.cut(kSize);
+  whole.cut(file_size);
   QK_CHECK_FAILS(whole.file().check_size(), Code::kValue, "pages of the mapped file");
 }
 
@@ -107,13 +107,14 @@ QK_TEST(a_map_in_the_place_of_one_that_was_cut_is_whole) {
     QK_CHECK_EQ(gone->sum(), 0);
     gone.reset();
     const Mapped fresh;
-    QK_CHECK_EQ(fresh.sum(), kSize);
+    QK_CHECK_EQ(fresh.sum(), file_size);
     QK_CHECK_OK(fresh.file().check_size());
   }
 }
 
 QK_TEST(many_files_at_once_are_each_watched) {
   std::vector<std::unique_ptr<Mapped>> files;
+  files.reserve(150);
   for (int i = 0; i < 150; ++i) files.push_back(std::make_unique<Mapped>());
   for (const auto& file : files) file->cut(0);
   for (const auto& file : files) QK_CHECK_EQ(file->sum(), 0);
@@ -122,16 +123,17 @@ QK_TEST(many_files_at_once_are_each_watched) {
 QK_TEST(threads_that_run_into_it_together_all_get_on) {
   const Mapped whole;
   std::vector<std::thread> readers;
-  whole.cut(kPage);
-  for (int i = 0; i < 8; ++i) readers.emplace_back([&] { QK_CHECK_EQ(whole.sum(), kPage); });
+  readers.reserve(8);
+  whole.cut(page_size);
+  for (int i = 0; i < 8; ++i) readers.emplace_back([&] { QK_CHECK_EQ(whole.sum(), page_size); });
   for (std::thread& reader : readers) reader.join();
 }
 
 QK_TEST(a_forked_child_gets_on_too) {
   const Mapped whole;
   const int status = status_of_child([&] {
-    whole.cut(kPage);
-    return whole.sum() == kPage && !whole.file().check_size().ok();
+    whole.cut(page_size);
+    return whole.sum() == page_size && !whole.file().check_size().ok();
   });
   QK_CHECK_EQ(status, 0);
 }
@@ -140,7 +142,7 @@ QK_TEST(a_forked_child_gets_on_too) {
 volatile uint8_t* map_without_pages() {
   std::string name = (std::filesystem::temp_directory_path() / "qk-foreign-XXXXXX").string();
   const int fd = ::mkstemp(name.data());
-  void* pages = ::mmap(nullptr, static_cast<size_t>(kPage), PROT_READ, MAP_SHARED, fd, 0);
+  void* pages = ::mmap(nullptr, static_cast<size_t>(page_size), PROT_READ, MAP_SHARED, fd, 0);
   ::close(fd);
   std::filesystem::remove(name);
   return static_cast<volatile uint8_t*>(pages);
@@ -175,8 +177,8 @@ QK_TEST(a_handler_that_comes_first_and_passes_the_signal_on_harms_nothing) {
   const int status = status_of_child([] {
     const Mapped whole;
     install_reporter();
-    whole.cut(kPage);
-    return whole.sum() == kPage && reports == 1;
+    whole.cut(page_size);
+    return whole.sum() == page_size && reports == 1;
   });
   QK_CHECK_EQ(status, 0);
 }
@@ -185,8 +187,8 @@ QK_TEST(a_handler_that_was_there_before_gets_what_is_not_a_map) {
   const int own = status_of_child([] {
     install_reporter();
     const Mapped whole;
-    whole.cut(kPage);
-    return whole.sum() == kPage && reports == 0;
+    whole.cut(page_size);
+    return whole.sum() == page_size && reports == 0;
   });
   QK_CHECK_EQ(own, 0);
   const int foreign = status_of_child([] {
@@ -202,8 +204,8 @@ QK_TEST(handlers_that_lead_to_one_another_end) {
     const Mapped first;
     install_reporter();
     const Mapped second;  // on top of the reporter, which was on top of this
-    first.cut(kPage);
-    if (first.sum() != kPage || reports != 0) return false;
+    first.cut(page_size);
+    if (first.sum() != page_size || reports != 0) return false;
     return map_without_pages()[0] == 0;
   });
   QK_CHECK(is_bus_error(status));

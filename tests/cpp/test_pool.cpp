@@ -9,7 +9,7 @@
 #include <ctime>
 #include <mutex>
 #include <new>
-#include <pthread.h>
+#include <pthread.h>  // IWYU pragma: keep (the wrapped function)
 #include <set>
 #include <sys/resource.h>
 #include <sys/wait.h>

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 from time import monotonic
-from typing import Any
+from typing import IO, Any
 
 from qkernels.llama import template_worker as worker
 
@@ -90,6 +90,7 @@ def _started() -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            bufsize=0,  # a buffer's lock that a thread holds would stop a forked child
         )
         paths = [path for path in sys.path if isinstance(path, str)]
         _send(_process, marshal.dumps((paths, worker.SECONDS)))
@@ -98,8 +99,17 @@ def _started() -> subprocess.Popen[bytes]:
 
 def _send(process: subprocess.Popen[bytes], body: bytes) -> None:
     assert process.stdin is not None
-    process.stdin.write(worker.LENGTH.pack(len(body)) + body)
-    process.stdin.flush()
+    left = memoryview(worker.LENGTH.pack(len(body)) + body)
+    while left:
+        left = left[process.stdin.write(left) :]
+
+
+def _read(stream: IO[bytes], size: int) -> bytes:
+    """So many bytes, or fewer where the process has ended."""
+    parts = bytearray()
+    while len(parts) < size and (part := stream.read(size - len(parts))):
+        parts += part
+    return bytes(parts)
 
 
 def _answer(process: subprocess.Popen[bytes], request: bytes) -> tuple[bytes, str] | None:
@@ -109,11 +119,11 @@ def _answer(process: subprocess.Popen[bytes], request: bytes) -> tuple[bytes, st
         _send(process, request)
     except BrokenPipeError:
         return None
-    head = process.stdout.read(1 + worker.LENGTH.size)
+    head = _read(process.stdout, 1 + worker.LENGTH.size)
     if len(head) < 1 + worker.LENGTH.size:
         return None
     (size,) = worker.LENGTH.unpack(head[1:])
-    body = process.stdout.read(size)
+    body = _read(process.stdout, size)
     return (head[:1], body.decode("utf-8", "surrogatepass")) if len(body) == size else None
 
 

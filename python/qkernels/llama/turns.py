@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,14 @@ class Turns:
     """A lock that is held for a whole generation, by the thread that began it.
 
     Another thread waits for its turn, and Ctrl-C interrupts the waiting. The thread that has the
-    turn gets an error instead of waiting for itself.
+    turn gets an error instead of waiting for itself. A forked child waits for no thread of its
+    parent, which would never give it the turn.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owner: int | None = None
+        self._process = os.getpid()
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -25,6 +28,10 @@ class Turns:
         Raises:
             RuntimeError: this thread has it already.
         """
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            if self._owner != threading.get_ident():
+                self._lock = threading.Lock()
         if not self._lock.acquire(blocking=False):
             if self._owner == threading.get_ident():
                 raise RuntimeError(
