@@ -68,10 +68,13 @@ int status_of_child(Body body) {
   return status;
 }
 
-// AddressSanitizer reports a bus error that comes down to its handler, and ends with 1.
+// A sanitizer reports a bus error that comes down to its handler, and ends with a status of its
+// own: AddressSanitizer with 1, ThreadSanitizer with 66.
 bool is_bus_error(int status) {
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__)
   if (WIFEXITED(status) && WEXITSTATUS(status) == 1) return true;
+#elif defined(__SANITIZE_THREAD__)
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 66) return true;
 #endif
   return WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS;
 }
