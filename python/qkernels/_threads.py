@@ -25,15 +25,15 @@ def resolve(threads: int | None) -> int:
 def set_num_threads(n: int) -> None:
     """Set the default number of threads of this process.
 
-    Args:
-        n: 1 to 256.
-
     Until it is called the default is what the environment variable QKERNELS_THREADS says when
     qkernels is imported (1 to 256, anything else is an ImportError), or the first number of
     OMP_NUM_THREADS, where it is one. Without them it is the number of processors that the calling
     thread may use: its affinity mask, cut to the CPU quota of its control groups (v1 or v2, nested
     or not) in whole processors, at least 1. That follows a mask or a quota that changes, and is a
     forked child's own; a mask counts within 20 ms, a quota within a second.
+
+    Args:
+        n: 1 to 256.
 
     Raises:
         TypeError: n is no integer.
