@@ -101,6 +101,7 @@ class Masked:
 REFUSED: dict[str, tuple[Any, str]] = {
     "complex": (np.ones(K, complex), "has dtype <c16"),
     "objects": (np.array([None] * K), "has dtype |O"),
+    "objects that are integers": (np.ones(K, object), "has dtype |O"),
     "text": (np.array(["1"] * K), "has dtype <U1"),
     "text in lists": (["1"] * K, "has dtype <U1"),
     "dates": (np.zeros(K, "M8[s]"), "has dtype <M8[s]"),

@@ -51,7 +51,8 @@ def floats(x: Any, what: str) -> Plain:
             return numbers
         x = numbers
     array = as_array(x, what)
-    if array.dtype.kind == "O" and all(map(_is_int, array.flat)):
+    listed = isinstance(x, (int, Sequence))  # an array of objects is refused, whatever they are
+    if listed and array.dtype.kind == "O" and all(map(_is_int, array.flat)):
         array = _of_large_integers(array, what)
     if not _is_real(array.dtype):
         raise TypeError(f"{what} has dtype {array.dtype.str}, which qkernels does not take")
