@@ -31,7 +31,7 @@ import numpy as np
 from matplotlib.ticker import LogLocator, NullLocator
 
 import qkernels as qk
-from qkernels.bench.machine import last_level_cache
+from qkernels._measure.machine import last_level_cache
 from qkernels.bench.report import Case, Row
 from qkernels.bench.run import Plan, Task, run
 

@@ -30,7 +30,7 @@ from IPython.display import display
 
 import qkernels as qk
 from qkernels import stream
-from qkernels.bench.machine import last_level_cache
+from qkernels._measure.machine import last_level_cache
 from qkernels.stream.measure import random_problem
 from qkernels.stream.plot import draw
 from qkernels.stream.sweep import Point, sweep

@@ -37,9 +37,9 @@ import numpy as np
 from IPython.display import display
 
 import qkernels as qk
-from qkernels.bench.machine import last_level_cache
-from qkernels.bench.method import Candidate, Rotation, copies_needed, measure
-from qkernels.models import find_model
+from qkernels._measure.machine import last_level_cache
+from qkernels._measure.method import Candidate, Rotation, copies_needed, measure
+from qkernels.llama.models import find_model
 
 # Colours that most colour-blind readers tell apart (Okabe and Ito).
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#e69f00", "#009e73", "#777777"

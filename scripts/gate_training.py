@@ -2,7 +2,7 @@
 
     python scripts/gate_training.py [--n 2048 --k 8192 --samples 4 --block-k 32 --steps 50]
 
-Prints a table in Markdown: medians of alternating turns (`qkernels.bench.method`), on random
+Prints a table in Markdown: medians of alternating turns (`qkernels._measure.method`), on random
 weights and inputs. The direct loop is the one that the tests compare gates with.
 """
 
@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import qkernels as qk
 from direct_gates import direct_gates
-from qkernels.bench import MIN_ROUNDS
-from qkernels.bench.method import Candidate, Timing, measure
+from qkernels._measure import MIN_ROUNDS
+from qkernels._measure.method import Candidate, Timing, measure
 from qkernels.gates import Quadratic, train
 
 L1 = 0.3

@@ -26,7 +26,8 @@ import numpy as np
 
 import qkernels as qk
 from ggml_quantizers import OF_ACTIVATIONS, by_ggml
-from qkernels import _core, models
+from qkernels import _core
+from qkernels.llama import models
 
 NDArray = np.ndarray[Any, Any]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from qkernels.bench import roof, run
-from qkernels.bench.method import Timing
+from qkernels._measure import roof
+from qkernels._measure.method import Timing
+from qkernels.bench import run
 from qkernels.bench.peers import Peer
 from qkernels.bench.report import Case, Report, make_row
 from qkernels.bench.run import Plan, Task

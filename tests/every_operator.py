@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 import qkernels as qk
-from qkernels import _core, _threads
-from qkernels.random_model import random_llama
-from qkernels.raw_ints import raw_scales
+from qkernels import _core
+from qkernels._base import threads as _threads
+from qkernels.demo.random_model import random_llama
+from qkernels.weights.raw_ints import raw_scales
 
 NDArray = np.ndarray[Any, Any]
 Call = Callable[[], Any]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import qkernels as qk
-from qkernels import models
-from qkernels.random_model import random_llama
+from qkernels.demo.random_model import random_llama
+from qkernels.llama import models
 
 
 @pytest.fixture(scope="session")

@@ -16,12 +16,13 @@ from typer.testing import CliRunner
 
 import qkernels as qk
 from bench_cases import CACHE, K, N, cases_of, plan, small_run, timing
-from qkernels.bench import MIN_ROUNDS, cli, method, plot, run, show
+from qkernels._measure import MIN_ROUNDS, method, plot, run, show
 from qkernels.bench.peers import UnsuitedError, all_peers, ggml_library
 from qkernels.bench.peers.ggml import Ggml
 from qkernels.bench.problem import Problem
 from qkernels.bench.run import Task
-from qkernels.cli import app
+from qkernels.cli import bench as cli
+from qkernels.cli.app import app
 from weights import bound
 
 

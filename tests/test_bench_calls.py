@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from qkernels.bench import calls, machine
+from qkernels._measure import machine
+from qkernels.bench import calls
 from qkernels.bench.calls import Calls, Samples, busy_processes, take_turns, until
-from qkernels.cli import app
+from qkernels.cli.app import app
 
 
 def samples(*microseconds: float) -> Samples:

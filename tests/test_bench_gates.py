@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from qkernels._measure.method import Timing
 from qkernels.bench.gates import GateCase, natural_block, random_mask, table
-from qkernels.bench.method import Timing
-from qkernels.cli import app
+from qkernels.cli.app import app
 
 
 def invoke(*arguments: object) -> Any:

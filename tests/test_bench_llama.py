@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from qkernels._measure.method import Timing
 from qkernels.bench import llama, llama_peers
 from qkernels.bench.llama import Case, Plan, Row, measure_tokens
 from qkernels.bench.llama_peers import Ours
-from qkernels.bench.method import Timing
-from qkernels.cli import app
+from qkernels.cli.app import app
 
 QUICK = ["--rounds", "1", "--starts", "1", "--tokens", "4", "--prompt", "20", "--threads", "1"]
 

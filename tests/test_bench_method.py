@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import qkernels as qk
-from qkernels.bench import machine, memory, method, roof, run
-from qkernels.bench.method import Candidate, Timing, copies_needed, doubts, measure
+from qkernels._measure import machine, memory, method, roof
+from qkernels._measure.method import Candidate, Timing, copies_needed, doubts, measure
+from qkernels.bench import run
 from qkernels.bench.peers import all_peers
 from qkernels.bench.problem import Problem
 

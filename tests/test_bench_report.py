@@ -9,7 +9,7 @@ import pytest
 
 import qkernels as qk
 from bench_cases import CACHE, K, N, cases_of, small_run, timing
-from qkernels.bench import roof
+from qkernels._measure import roof
 from qkernels.bench.peers import Peer
 from qkernels.bench.peers.dense import DecodeNumpy, GgufNumpy
 from qkernels.bench.problem import Problem

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import qkernels as qk
-from qkernels.bench.method import Array, Candidate
+from qkernels._measure.method import Array, Candidate
 from qkernels.bench.peers import Peer, UnsuitedError
 from qkernels.bench.peers.onnx_runtime import OnnxRuntime, distinct, pack_bits
 from qkernels.bench.peers.requantised import GROUP, bits_of, requantise

@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from qkernels.cli import app
+from qkernels.cli.app import app
 
 ROOT: Any = typer.main.get_command(app)
 

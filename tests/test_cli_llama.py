@@ -16,10 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 import qkernels as qk
-from qkernels.cli import app
+from qkernels.cli.app import app
+from qkernels.demo.random_model import random_llama
 from qkernels.llama import Model, Reference, perplexity
 from qkernels.llama.scoring import negative_log_likelihood, windows_of
-from qkernels.random_model import random_llama
 
 TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.role }} {{ m.content }}{% endfor %}"
 PROMPT = "The capital of France is"

@@ -11,7 +11,7 @@ import pytest
 
 import qkernels as qk
 from qkernels import _core
-from qkernels.transposed import Transposed
+from qkernels.weights.transposed import Transposed
 from weights import tensor
 
 W = tensor("q4_0", 4, 64)

@@ -11,7 +11,7 @@ import torch
 import qkernels as qk
 from emulated_cuda import Emulator, on_device
 from qkernels.cuda import _memory
-from qkernels.cuda import tensor as cuda_tensor
+from qkernels.cuda import upload as cuda_upload
 from weights import random_weights, tensor
 
 N, K = 12, 600
@@ -69,7 +69,7 @@ def test_weights_say_what_they_are(emulator: Emulator) -> None:
 def test_rows_are_copied_in_pieces(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, pack: bool, name: str, chunk: int
 ) -> None:
-    monkeypatch.setattr(cuda_tensor, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(cuda_upload, "CHUNK_BYTES", chunk)
     weights = tensor(name, N, K)
     emulator.take_log()
     on = weights.to("cuda", pack=pack)

@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 import qkernels as qk
-from qkernels import models
-from qkernels.cli import app
+from qkernels.cli.app import app
 from qkernels.demo import measure
+from qkernels.llama import models
 
 BOUNDS = {"int16": 1e-4, "float32": 2e-6, "int8": 2e-2}
 

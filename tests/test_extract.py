@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 import qkernels as qk
 from gguf_contents import matrix_of
 from gguf_files import F32, Q4_K, Q8_0, Tensor, f32, image
-from qkernels.cli import app
-from qkernels.extract import extract, parse_rows
-from qkernels.whole_files import whole_files
+from qkernels._base.files import whole_files
+from qkernels.cli.app import app
+from qkernels.tools.extract import extract, parse_rows
 from weights import random_weights
 
 NDArray = np.ndarray[Any, Any]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import qkernels as qk
 from qkernels import gates
-from qkernels.cli import app
+from qkernels.cli.app import app
 
 NDArray = np.ndarray[Any, Any]
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from generating import PROMPT, model, text_of
+from qkernels.demo.random_model import random_llama
 from qkernels.llama import Model
 from qkernels.llama.stop import before_stop
-from qkernels.random_model import random_llama
 
 __all__ = ["model"]  # a fixture
 

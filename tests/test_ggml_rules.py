@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 import qkernels as qk
 from gguf_files import I8, UNKNOWN, Tensor, f32, image, key, load, raw_key, u32, u64
-from qkernels.cli import app
-from qkernels.ggml_rules import notes_on
-from qkernels.parts import part_of
+from qkernels.cli.app import app
+from qkernels.files.ggml_rules import notes_on
+from qkernels.files.parts import part_of
 
 
 def invoke(*arguments: object) -> Any:

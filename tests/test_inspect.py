@@ -24,8 +24,8 @@ from gguf_files import (
     key,
 )
 from gguf_unusual_files import UNUSUAL
-from qkernels.cli import app
-from qkernels.inspect_file import inspect
+from qkernels.cli.app import app
+from qkernels.tools.inspect import inspect
 
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 import qkernels as qk
 from model_variants import VARIANTS, Altered
+from qkernels.demo.random_model import random_llama
 from qkernels.llama import LlamaConfig, Reference
 from qkernels.llama.tensors import collect
-from qkernels.random_model import random_llama
 
 Array = NDArray[Any]
 

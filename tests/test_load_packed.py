@@ -14,7 +14,8 @@ import pytest
 import qkernels as qk
 from gguf_contents import array_of, matrix_of
 from gguf_files import NEVER_READ, Q4_0, Q8_0, Tensor, f32, image, key
-from qkernels import _core, _packing
+from qkernels import _core
+from qkernels.weights import packing as _packing
 from weights import random_weights
 
 N, K = 40, 512

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import qkernels as qk
-from qkernels._frameworks import floats_of
+from qkernels._base.arrays import floats_of
 from weights import NDArray, random_weights, tensor
 
 W = tensor("q4_k", 12, 256)

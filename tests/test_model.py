@@ -14,9 +14,8 @@ import pytest
 
 import qkernels as qk
 from model_variants import VARIANTS
-from qkernels import models
-from qkernels.llama import Model, Reference
-from qkernels.random_model import random_llama
+from qkernels.demo.random_model import random_llama
+from qkernels.llama import Model, Reference, models
 from straightforward import relative_error, straightforward_logits
 
 PROMPT = [260, 274, 276, 282, 284, 22, 20, 33]

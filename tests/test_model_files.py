@@ -14,8 +14,8 @@ import qkernels as qk
 from generating import PROMPT, text_of
 from gguf_contents import array_of
 from gguf_files import key
+from qkernels.demo.random_model import random_llama
 from qkernels.llama import Model, Tokenizer
-from qkernels.random_model import random_llama
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from qkernels import models
-from qkernels.models import ModelUnavailable, WheelModel, fetch, find_model
+from qkernels.llama import models
+from qkernels.llama.models import ModelUnavailable, WheelModel, fetch, find_model
 
 CONTENT = b"GGUF" + bytes(range(256)) * 9000
 MODEL = WheelModel(

@@ -13,12 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 import performance_tables as tables
-from qkernels import models
-from qkernels.bench import calls, cli, llama, method
+from qkernels._measure import method
+from qkernels.bench import calls, llama
 from qkernels.bench.peers import Peer
 from qkernels.bench.peers.dense import DecodeNumpy, GgufNumpy
 from qkernels.bench.run import Plan, Task, run
-from qkernels.cli import app
+from qkernels.cli import bench as cli
+from qkernels.cli.app import app
+from qkernels.llama import models
 
 COMMANDS = [found[1] for found in tables.TABLE.findall(tables.PAGE.read_text(encoding="utf-8"))]
 N, K = 64, 256

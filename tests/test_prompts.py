@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from generating import PROMPT, model, spelled, text_of
+from qkernels.demo.random_model import random_llama
 from qkernels.llama import ChatTemplate, Model
 from qkernels.llama.prompts import chat_ids
-from qkernels.random_model import random_llama
 
 __all__ = ["model"]  # a fixture
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import qkernels as qk
-from qkernels import cli_tools
-from qkernels.cli import app
+from qkernels.cli import tools as cli_tools
+from qkernels.cli.app import app
 from test_quantize_file import invoke, out, path, weights
 
 __all__ = ["out", "path"]  # fixtures

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 import qkernels as qk
 from gguf_contents import matrix_of
 from gguf_files import UNKNOWN, Tensor, f32, image
-from qkernels import quantize_file
-from qkernels.cli import app
-from qkernels.imatrix import Imatrix
-from qkernels.quantize_types import FILE_TYPES
+from qkernels.cli.app import app
+from qkernels.files.file_types import FILE_TYPES
+from qkernels.files.imatrix import Imatrix
+from qkernels.tools import quantize as quantize_file
 from test_quantize_imatrix import legacy
 
 NDArray = np.ndarray[Any, Any]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import qkernels as qk
-from qkernels.imatrix import load_imatrix
-from qkernels.quantize_file import quantize_file
+from qkernels.files.imatrix import load_imatrix
+from qkernels.tools.quantize import quantize_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,10 @@ import pytest
 
 import qkernels as qk
 from qkernels.bench.llama_peers import LlamaCpp, has_llama_cpp
+from qkernels.demo.random_model import random_llama
+from qkernels.files.file_types import FILE_TYPES
 from qkernels.llama import Model
-from qkernels.quantize_file import quantize_file
-from qkernels.quantize_types import FILE_TYPES
-from qkernels.random_model import random_llama
+from qkernels.tools.quantize import quantize_file
 from weights import relative_error
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 import qkernels as qk
 from gguf_contents import matrix_of
-from qkernels import quantize_file
+from qkernels.tools import quantize as quantize_file
 from test_quantize_file import TENSORS, K, N, invoke, out, path, weights
 from test_quantize_imatrix import legacy
 

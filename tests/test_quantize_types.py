@@ -5,7 +5,8 @@ from __future__ import annotations
 import gguf
 import pytest
 
-from qkernels.quantize_types import FALLBACKS, FILE_TYPES, Choice, Rule, choose, parse_keep
+from qkernels.files.file_types import FILE_TYPES
+from qkernels.tools.quantize_types import FALLBACKS, Choice, Rule, choose, parse_keep
 
 
 def test_file_types_are_those_of_the_gguf_package() -> None:

@@ -11,7 +11,7 @@ import torch
 
 import qkernels as qk
 from qkernels import _core
-from qkernels.raw_ints import raw_scales
+from qkernels.weights.raw_ints import raw_scales
 from unit_scales import with_unit_scales
 from weights import SANITIZED, dense, is_float, random_bytes, random_weights, reference, tensor
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 import qkernels as qk
 from model_variants import VARIANTS, Altered
+from qkernels.demo.random_model import random_llama
 from qkernels.llama import Reference, Tokenizer
-from qkernels.random_model import random_llama
 from straightforward import relative_error, straightforward_logits
 
 Array = NDArray[Any]

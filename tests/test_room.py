@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from qkernels.demo.random_model import CONFIG
 from qkernels.llama import LlamaConfig, Model, options
 from qkernels.llama.options import fitting_context
 from qkernels.llama.room import available_bytes, cache_bytes
-from qkernels.random_model import CONFIG
 
 GIB = 1 << 30
 

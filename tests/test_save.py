@@ -216,5 +216,5 @@ def test_importing_the_package_leaves_the_writer_out() -> None:
     import subprocess
     import sys
 
-    code = "import sys, qkernels; sys.exit('qkernels.save' in sys.modules)"
+    code = "import sys, qkernels; sys.exit('qkernels.files.save' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

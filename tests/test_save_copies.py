@@ -9,7 +9,7 @@ import pytest
 
 import qkernels as qk
 from gguf_files import NEVER_READ, UNKNOWN, Tensor, f32, image, key, load
-from qkernels.save_tensors import ARRAY_TYPES
+from qkernels.files.save_tensors import ARRAY_TYPES
 
 Entry = tuple[str, int, tuple[int, ...], bytes]
 

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 import qkernels as qk
 from qkernels import _core, stream
-from qkernels.bench.method import Timing
-from qkernels.cli import app
+from qkernels._measure.method import Timing
+from qkernels.cli.app import app
 from qkernels.stream import measure, plot, sweep
 from qkernels.stream.sweep import Grid, Point, Sweep
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import qkernels as qk
-from qkernels import _core, _threads
+from qkernels import _core
+from qkernels._base import threads as _threads
 from weights import tensor
 
 

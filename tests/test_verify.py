@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 import qkernels as qk
 from gguf_files import F32, F64, I32, Q4_0, Q8_0, UNKNOWN, Tensor, image
-from qkernels import cli_tools, verify_file
-from qkernels.cli import app
-from qkernels.verify_file import TensorStats, verify
+from qkernels.cli import tools as cli_tools
+from qkernels.cli.app import app
+from qkernels.tools import verify as verify_file
+from qkernels.tools.verify import TensorStats, verify
 from weights import random_weights, reference
 
 NDArray = np.ndarray[Any, Any]

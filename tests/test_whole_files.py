@@ -14,8 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 import qkernels as qk
-from qkernels.cli import app
-from qkernels.whole_files import replacing, whole_files
+from qkernels._base.files import replacing, whole_files
+from qkernels.cli.app import app
 
 NOBODY = 65534
 

@@ -11,22 +11,24 @@ for weights and arrays on NVIDIA devices.
 
 from typing import TYPE_CHECKING, Any
 
-from . import _core, _threads
-from ._attention import KVCache, attention, attention_scores, rope
-from ._core import Activations
-from ._fused import rmsnorm_linear, swiglu_ffn, swiglu_proj
-from ._gated import gated_gemv
-from ._ops import dequantize, gemm, gemv, get_rows, quantize_activations
-from ._quantize import can_quantize, quantize
-from ._threads import num_threads, set_num_threads
-from .gated import GatedTensor
-from .gguf_file import GGUFFile, load_gguf
-from .packed import PackedTensor
-from .tensor import QTensor
-from .unread import UnreadTensor
+from qkernels import _core
+from qkernels._base.threads import current, num_threads, set_num_threads
+from qkernels._core import Activations
+from qkernels.files.gguf import GGUFFile, load_gguf
+from qkernels.files.unread import UnreadTensor
+from qkernels.ops.activations import quantize_activations
+from qkernels.ops.attention import KVCache, attention, attention_scores, rope
+from qkernels.ops.decode import dequantize, get_rows
+from qkernels.ops.fused import rmsnorm_linear, swiglu_ffn, swiglu_proj
+from qkernels.ops.gated import gated_gemv
+from qkernels.ops.linear import gemm, gemv
+from qkernels.ops.quantize import can_quantize, quantize
+from qkernels.weights.gated import GatedTensor
+from qkernels.weights.packed import PackedTensor
+from qkernels.weights.qtensor import QTensor
 
 if TYPE_CHECKING:
-    from .save import save_gguf
+    from qkernels.files.save import save_gguf
 
 __version__: str = _core.__version__
 
@@ -68,7 +70,7 @@ def __getattr__(name: str) -> Any:
     Most programs need none.
     """
     if name == "save_gguf":
-        from .save import save_gguf
+        from qkernels.files.save import save_gguf
 
         return save_gguf
     if name in ("cuda", "gates", "llama", "stream"):
@@ -99,6 +101,6 @@ def info() -> dict[str, Any]:
         "isa": _core.isa(),
         "isas": isas(),
         "isas_built": _core.isas(all=True),
-        "threads": _threads.current(),
+        "threads": current(),
         "formats": formats(),
     }

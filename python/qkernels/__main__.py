@@ -1,5 +1,5 @@
 """Lets `python -m qkernels` do what the command `qkernels` does."""
 
-from qkernels.cli import main
+from qkernels.cli.app import main
 
 main()

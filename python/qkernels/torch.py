@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
-from . import _core
+from qkernels import _core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

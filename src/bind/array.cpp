@@ -131,7 +131,7 @@ HeldArray hold(py::handle handed, const char* what, const Role& role) {
   if (std::optional<HeldArray> held = view_array(object, what, role)) return *std::move(held);
   const bool was_torch = is_tensor(object);
   const FpEnvironment environment;  // what is converted does not depend on the caller's, either
-  object = py::module_::import("qkernels._arrays").attr(role.resolve)(object, what);
+  object = py::module_::import("qkernels._base.arrays").attr(role.resolve)(object, what);
   const Role resolved{.floats = role.floats, .use = TensorUse::kResolved};
   std::optional<HeldArray> held = view_array(object, what, resolved);
   if (!held) refuse_type(std::string(what) + " has no memory that can be viewed");
@@ -146,7 +146,7 @@ HeldArray hold_array(py::handle object, const char* what) { return hold(object, 
 HeldArray hold_for_long(py::handle object, const char* what) {
   HeldArray held = hold_array(object, what);
   if (held.is_torch && held.view.type == ScalarType::kU8) {
-    const py::object fixed = py::module_::import("qkernels._arrays").attr("fixed")(object, what);
+    const py::object fixed = py::module_::import("qkernels._base.arrays").attr("fixed")(object, what);
     held.owner = py::make_tuple(held.owner, fixed);
   }
   return held;

@@ -165,7 +165,7 @@ const Torch* torch_or_null() {
   if (const Torch* torch = known.load(); torch != nullptr) return torch;
   PyObject* modules = PyImport_GetModuleDict();
   if (modules == nullptr || PyDict_GetItemString(modules, "torch") == nullptr) return nullptr;
-  py::module_::import("qkernels._frameworks").attr("know_torch")();
+  py::module_::import("qkernels._base.frameworks").attr("know_torch")();
   return known.load();
 }
 

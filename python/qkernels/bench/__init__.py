@@ -4,6 +4,3 @@
 could do at most; `run` puts them together and `report`, `summary`, `show` and `plot` tell the
 results. `calls` measures what a call costs around its kernel.
 """
-
-# Here, where the command finds it without importing what measures.
-MIN_ROUNDS = 15

@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 
 import qkernels as qk
-from qkernels.bench.machine import StealMeter, load
-from qkernels.bench.method import Array, settle
+from qkernels._measure.machine import StealMeter, load
+from qkernels._measure.method import Array, settle
 from qkernels.bench.problem import Problem, gaussian, random_weights
 
 TINY = ("q4_0", 16, 32)

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 import qkernels as qk
 from qkernels import _core
-from qkernels.bench.method import MAX_SPREAD, Candidate, Rotation, Timing, measure, settle
+from qkernels._measure.method import MAX_SPREAD, Candidate, Rotation, Timing, measure, settle
 from qkernels.bench.problem import SEED, Problem
 
 if TYPE_CHECKING:
-    from qkernels.gated import GatedTensor
+    from qkernels.weights.gated import GatedTensor
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,10 @@ from time import perf_counter
 from typing import Any
 
 import qkernels as qk
+from qkernels._measure.machine import StealMeter, load
+from qkernels._measure.method import Candidate, Timing, doubts, measure, settle
 from qkernels.bench import llama_peers
 from qkernels.bench.llama_peers import BATCH, LlamaCpp, Ours, Runtime
-from qkernels.bench.machine import StealMeter, load
-from qkernels.bench.method import Candidate, Timing, doubts, measure, settle
 from qkernels.bench.report import timing_to_dict
 from qkernels.llama.stats import read_bandwidth
 

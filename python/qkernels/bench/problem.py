@@ -14,8 +14,8 @@ import numpy as np
 
 import qkernels as qk
 from qkernels import _core
-from qkernels.bench.memory import allocate
-from qkernels.bench.method import Array, Rotation, copies_needed
+from qkernels._measure.memory import allocate
+from qkernels._measure.method import Array, Rotation, copies_needed
 
 SEED = 0
 # Rows that differ; larger matrices repeat them.

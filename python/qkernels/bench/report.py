@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from qkernels.bench.method import MAX_SPREAD, Timing, doubts
-from qkernels.bench.roof import Roof
+from qkernels._measure.method import MAX_SPREAD, Timing, doubts
+from qkernels._measure.roof import Roof
 from qkernels.bench.summary import summaries
 
 # Stolen processor time above which a run says that it was disturbed.

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 import qkernels as qk
-from qkernels.bench import MIN_ROUNDS, roof
-from qkernels.bench.machine import StealMeter, last_level_cache, load
-from qkernels.bench.method import Array, Candidate, measure, settle
+from qkernels._measure import MIN_ROUNDS, roof
+from qkernels._measure.machine import StealMeter, last_level_cache, load
+from qkernels._measure.method import Array, Candidate, measure, settle
 from qkernels.bench.peers import Peer, UnsuitedError, all_peers
 from qkernels.bench.problem import Problem
 from qkernels.bench.report import Case, Report, make_row

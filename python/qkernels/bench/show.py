@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from qkernels._measure.method import MAX_SPREAD
 from qkernels.bench.calls import QUANTILES, TINY
-from qkernels.bench.method import MAX_SPREAD
 
 if TYPE_CHECKING:
     from rich.console import Console

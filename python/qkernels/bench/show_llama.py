@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from qkernels._measure.method import MAX_SPREAD
 from qkernels.bench.llama_peers import LlamaCpp
-from qkernels.bench.method import MAX_SPREAD
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qkernels.bench.method import MAX_SPREAD, doubts
+from qkernels._measure.method import MAX_SPREAD, doubts
 
 if TYPE_CHECKING:
     from qkernels.bench.report import Case, Row

@@ -8,13 +8,13 @@ loads nothing: the kernels are loaded, and the driver asked, when something need
 docs/cuda.md has the whole story.
 """
 
-from ._elementwise import dequantize, gelu_
-from ._library import CudaError, available, device_count, device_info, reason
-from .activations import Activations
-from .device_array import DeviceArray
-from .executor import Executor
-from .products import gemm, gemv, swiglu_proj
-from .tensor import CudaTensor
+from qkernels.cuda._elementwise import gelu_
+from qkernels.cuda._library import CudaError, available, device_count, device_info, reason
+from qkernels.cuda.activations import Activations
+from qkernels.cuda.device_array import DeviceArray
+from qkernels.cuda.executor import Executor
+from qkernels.cuda.products import dequantize, gemm, gemv, swiglu_proj
+from qkernels.cuda.tensor import CudaTensor
 
 __all__ = [
     "Activations",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from . import _scratch, _streams
+from qkernels.cuda import _scratch, _streams
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from ._view import View
+    from qkernels.cuda._view import View
 
 
 class Arrays(ABC):
@@ -39,11 +40,9 @@ class Arrays(ABC):
         """The stream for work whose caller names none: the default one."""
         return 0
 
+    @abstractmethod
     def empty(self, shape: tuple[int, ...], dtype: str, device: int, stream: int) -> Any:
         """A new array for results, which `stream` will write."""
-        from .device_array import DeviceArray
-
-        return DeviceArray(shape, dtype, device, stream=stream)
 
     def scratch(self, nbytes: int, device: int, stream: int) -> AbstractContextManager[int]:
         """The address of memory that work on `stream` may use, once all before it has ended."""
@@ -63,3 +62,18 @@ class Arrays(ABC):
     def multiply_large(self, call: Any) -> bool:
         """A product of more columns than a kernel takes, where this kind has a better way."""
         return False
+
+
+class ForeignArrays(Arrays):
+    """A kind of which others make the arrays, and results are ours.
+
+    Args:
+        new: makes an array for results, from its shape, dtype, device and stream.
+    """
+
+    def __init__(self, new: Callable[..., Any]) -> None:
+        self._new = new
+
+    def empty(self, shape: tuple[int, ...], dtype: str, device: int, stream: int) -> Any:
+        """See Arrays."""
+        return self._new(shape, dtype, device, stream=stream)

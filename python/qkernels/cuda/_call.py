@@ -7,14 +7,14 @@ from ctypes import byref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import _abi
-from ._library import activation_bytes, library
+from qkernels.cuda import _abi
+from qkernels.cuda._library import activation_bytes, library
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._view import View
-    from .tensor import CudaTensor
+    from qkernels.cuda._view import View
+    from qkernels.cuda.tensor import CudaTensor
 
     # (nbytes, device, stream): memory for that long, by its address
     Scratch = Callable[[int, int, int], AbstractContextManager[int]]

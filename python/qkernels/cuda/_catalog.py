@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from ._library import library
-from .tensor import upload
+from qkernels.cuda._library import library
+from qkernels.cuda.upload import upload
+from qkernels.weights.qtensor import QTensor
 
 if TYPE_CHECKING:
-    from ..tensor import QTensor
-    from ._pool import Pool
-    from .tensor import CudaTensor
+    from qkernels.cuda._pool import Pool
+    from qkernels.cuda.tensor import CudaTensor
 
 
 class Catalog:
@@ -62,8 +62,6 @@ class Catalog:
             ValueError: the name is taken, or a stack of experts.
             MemoryError: the device has no room.
         """
-        from ..tensor import QTensor
-
         if not isinstance(weights, QTensor):
             raise TypeError(f"weights must be a QTensor, not {type(weights).__name__}")
         if name in self._weights:

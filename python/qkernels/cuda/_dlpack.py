@@ -6,17 +6,17 @@ import ctypes
 import weakref
 from typing import Any
 
-from . import _dlpack_abi as dl
-from . import _streams
-from ._arrays import Arrays
-from ._interface import c_strides
-from ._view import View
+from qkernels.cuda import _dlpack_abi as dl
+from qkernels.cuda import _streams
+from qkernels.cuda._arrays import ForeignArrays
+from qkernels.cuda._interface import c_strides
+from qkernels.cuda._view import View
 
 TYPES = {(dl.FLOAT, 32): "float32", (dl.FLOAT, 16): "float16", (dl.BFLOAT, 16): "bfloat16"}
 USED = {b"dltensor": b"used_dltensor", b"dltensor_versioned": b"used_dltensor_versioned"}
 
 
-class DlpackArrays(Arrays):
+class DlpackArrays(ForeignArrays):
     """What a capsule says of an array. The producer makes it safe for our stream to use."""
 
     def view(self, x: Any, what: str, stream: int, *, writable: bool = False) -> View:
@@ -135,6 +135,3 @@ def _destroy(capsule: int) -> None:
 
 _deleter = dl.Deleter(_forget)  # what C calls has to outlive all capsules
 _destructor = dl.Destructor(_destroy)
-
-
-DLPACK = DlpackArrays()

@@ -5,36 +5,21 @@ from __future__ import annotations
 from ctypes import byref
 from typing import TYPE_CHECKING, Any
 
-from . import _abi, _view
-from ._kinds import default_kind, kind_of, stream_for
-from ._library import library, number_of
-from .products import check_weights, result
+from qkernels.cuda import _abi, _view
+from qkernels.cuda._kinds import default_kind, kind_of, stream_for
+from qkernels.cuda._library import library, number_of
+from qkernels.cuda._product import result
 
 if TYPE_CHECKING:
-    from .tensor import CudaTensor
+    from qkernels.cuda.tensor import CudaTensor
 
 _GELUS = {"none": "gelu", "tanh": "gelu_tanh", "sigmoid": "gelu_sigmoid"}
 
 
-def dequantize(
-    weights: CudaTensor, *, dtype: str = "float32", out: Any = None, stream: Any = None
-) -> Any:
-    """Decode weights to floats on their device, bit for bit as on the CPU. One launch.
-
-    Args:
-        weights: (n, k), from `QTensor.to("cuda")`.
-        dtype: "float32", "float16" or "bfloat16". Ignored with `out`.
-        out: where the result goes: (n, k) in those dtypes; rows may be apart. It is returned.
-        stream: as for `gemv`.
-
-    Returns:
-        (n, k): `out`, or a torch tensor if the program has imported torch, else a DeviceArray.
-
-    Raises:
-        TypeError: an argument of the wrong kind or dtype.
-        ValueError: a wrong shape, dtype's name or device; weights that were freed.
-    """
-    check_weights(weights, "weights")
+def decode(weights: CudaTensor, dtype: str, out: Any = None, stream: Any = None) -> Any:
+    """Decode weights to floats: see `qkernels.cuda.dequantize`."""
+    if weights.freed:
+        raise ValueError(f"{weights!r} was freed")
     number_of(_abi.DTYPES, dtype, "dtype")
     kind = default_kind() if out is None else kind_of(out, "out")
     device = weights.device_number

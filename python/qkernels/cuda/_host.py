@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _abi, _memory
-from ._call import Call, multiply_by_columns
-from ._interface import c_strides
-from ._library import number_of
-from ._view import View
+from qkernels.cuda import _abi, _memory
+from qkernels.cuda._call import Call, multiply_by_columns
+from qkernels.cuda._interface import c_strides
+from qkernels.cuda._library import number_of
+from qkernels.cuda._view import View
 
 if TYPE_CHECKING:
-    from ._workspace import Workspace
-    from .tensor import CudaTensor
+    from qkernels.cuda._workspace import Workspace
+    from qkernels.cuda.tensor import CudaTensor
 
     NDArray = np.ndarray[Any, Any]
 

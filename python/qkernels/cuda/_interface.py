@@ -5,16 +5,16 @@ from __future__ import annotations
 from ctypes import byref, c_int32
 from typing import Any
 
-from . import _abi
-from ._arrays import Arrays
-from ._library import library
-from ._view import ANY_DEVICE, View
+from qkernels.cuda import _abi
+from qkernels.cuda._arrays import ForeignArrays
+from qkernels.cuda._library import library
+from qkernels.cuda._view import ANY_DEVICE, View
 
 # bfloat16 is two bytes without a meaning to NumPy, which is how ml_dtypes and torch export it.
 TYPES = {"<f4": "float32", "<f2": "float16", "<V2": "bfloat16"}
 
 
-class InterfaceArrays(Arrays):
+class InterfaceArrays(ForeignArrays):
     """What the protocol says of an array; its device is that of its pointer."""
 
     def view(self, x: Any, what: str, stream: int, *, writable: bool = False) -> View:
@@ -93,6 +93,3 @@ def device_of(pointer: int, what: str) -> int:
     if device.value < 0:
         raise TypeError(f"{what} at {pointer:#x} is memory of the host, or was freed")
     return device.value
-
-
-INTERFACE = InterfaceArrays()

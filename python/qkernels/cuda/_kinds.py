@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .._frameworks import is_torch
-from . import _streams
-from ._dlpack import DLPACK
-from ._interface import INTERFACE
+from qkernels._base.frameworks import is_torch
+from qkernels.cuda import _streams
+from qkernels.cuda._dlpack import DlpackArrays
+from qkernels.cuda._interface import InterfaceArrays
+from qkernels.cuda.device_array import DeviceArray
 
 if TYPE_CHECKING:
-    from ._arrays import Arrays
+    from qkernels.cuda._arrays import Arrays
+
+INTERFACE = InterfaceArrays(DeviceArray)
+DLPACK = DlpackArrays(DeviceArray)
 
 
 def kind_of(x: object, what: str) -> Arrays:
@@ -21,7 +25,7 @@ def kind_of(x: object, what: str) -> Arrays:
         TypeError: it is none, or a torch tensor elsewhere than on a CUDA device.
     """
     if is_torch(x):
-        from ._torch import TENSORS
+        from qkernels.cuda._torch import TENSORS
 
         TENSORS.device(x, what)  # torch without CUDA has no current stream to ask for
         return TENSORS
@@ -43,7 +47,7 @@ def _has(x: object, attribute: str) -> bool:
 def default_kind() -> Arrays:
     """What results are where no argument tells: torch's, if the program has imported it."""
     if "torch" in sys.modules:
-        from ._torch import TENSORS, runtime
+        from qkernels.cuda._torch import TENSORS, runtime
 
         if runtime.usable():
             return TENSORS

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from . import _abi
-from ._library import library
+from qkernels.cuda import _abi
+from qkernels.cuda._library import library
 
 if TYPE_CHECKING:
-    from ._call import Call
-    from ._view import View
-    from .tensor import CudaTensor
+    from qkernels.cuda._call import Call
+    from qkernels.cuda._view import View
+    from qkernels.cuda.tensor import CudaTensor
 
 # Of decoded weights, all the memory that a call takes beside x and y; where they are split, thrice.
 TILE_BYTES = 64 << 20

@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .. import _core
-from . import _abi
+from qkernels import _core
+from qkernels.cuda import _abi
 
 VARIABLE = "QKERNELS_CUDA_LIBRARY"
 

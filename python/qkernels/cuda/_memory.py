@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import suppress
 from ctypes import byref
 
-from ._library import CudaError, library
+from qkernels.cuda._library import CudaError, library
 
 # CUDA's numbers for what it refuses while a stream records a graph.
 CAPTURE_ERRORS = range(900, 910)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-from ._memory import Memory
+from qkernels.cuda._memory import Memory
 
 if TYPE_CHECKING:
-    from .tensor import Held
+    from qkernels.cuda.tensor import Allocation
 
 ALIGNMENT = 256  # as the device's own allocator has it
 
@@ -111,7 +111,7 @@ class Pool:
         """The reserved bytes that are free, in gaps of any size."""
         return sum(size for region in self._regions for _, size in region.gaps)
 
-    def allocate(self, device: int, nbytes: int) -> Held:
+    def allocate(self, device: int, nbytes: int) -> Allocation:
         """A piece of the first region with room for it, or memory of its own."""
         for region in self._regions:
             block = region.take(nbytes)

@@ -10,7 +10,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ._memory import Memory
+from qkernels.cuda._memory import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from ._library import library
+from qkernels.cuda._library import library
 
 LEGACY_DEFAULT = 1  # what CUDA, DLPack and __cuda_array_interface__ also call the default stream
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import _streams
-from ._arrays import Arrays
-from ._large import multiply_by_tiles
-from ._view import View
+from qkernels.cuda import _streams
+from qkernels.cuda._arrays import Arrays
+from qkernels.cuda._large import multiply_by_tiles
+from qkernels.cuda._view import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from ._call import Call
+    from qkernels.cuda._call import Call
 
 _DTYPES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 _TORCH = {name: dtype for dtype, name in _DTYPES.items()}

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import _abi, _streams
+from qkernels.cuda import _abi, _streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,15 +5,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from . import _abi
-from ._library import activation_bytes, library
+from qkernels.cuda import _abi
+from qkernels.cuda._library import activation_bytes, library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from ._pool import Pool
-    from .tensor import CudaTensor, Held
+    from qkernels.cuda._pool import Pool
+    from qkernels.cuda.tensor import Allocation, CudaTensor
 
 ALIGNMENT = 256
 
@@ -31,8 +31,8 @@ class Workspace:
         self._lock = lock
         self._most_k = 1
         self._most_n = 1
-        self._activations: dict[int, Held] = {}
-        self._staging: dict[int, Held] = {}
+        self._activations: dict[int, Allocation] = {}
+        self._staging: dict[int, Allocation] = {}
 
     def fit(self, weights: CudaTensor) -> None:
         """Make room for products with these weights, on every stream in use."""
@@ -80,7 +80,7 @@ class Workspace:
     def _staging_bytes(self) -> int:
         return self._x_bytes() + 4 * _abi.MOST_COLUMNS * self._most_n
 
-    def _renew(self, held: dict[int, Held], stream: int, nbytes: int) -> None:
+    def _renew(self, held: dict[int, Allocation], stream: int, nbytes: int) -> None:
         before = held.get(stream)
         if before is not None:
             if before.nbytes >= nbytes:

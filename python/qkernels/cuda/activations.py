@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import _abi, _memory
-from ._library import activation_bytes
+from qkernels.cuda import _abi, _memory
+from qkernels.cuda._library import activation_bytes
 
 if TYPE_CHECKING:
-    from .tensor import Held
+    from qkernels.cuda.tensor import Allocation
 
     NDArray = np.ndarray[Any, Any]
 
@@ -45,7 +45,7 @@ class Activations:
 
     __slots__ = ("_memory", "shape", "stream")
 
-    def __init__(self, memory: Held, shape: tuple[int, ...], stream: int) -> None:
+    def __init__(self, memory: Allocation, shape: tuple[int, ...], stream: int) -> None:
         self._memory = memory
         self.shape = shape
         self.stream = stream

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _abi, _dlpack, _memory, _streams
-from . import _dlpack_abi as dl
-from ._interface import TYPES, c_strides
-from ._library import number_of
-from ._view import View
+from qkernels.cuda import _abi, _dlpack, _memory, _streams
+from qkernels.cuda import _dlpack_abi as dl
+from qkernels.cuda._interface import TYPES, c_strides
+from qkernels.cuda._library import number_of
+from qkernels.cuda._view import View
 
 if TYPE_CHECKING:
     NDArray = np.ndarray[Any, Any]

@@ -8,23 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _abi, _elementwise, _memory, _streams, _view
-from . import products as _products
-from ._call import Call, multiply_quantized
-from ._catalog import Catalog
-from ._host import gemv_of_host
-from ._interface import INTERFACE
-from ._kinds import kind_of, stream_for
-from ._library import device_count, library
-from ._pool import Pool
-from ._workspace import Workspace
-from .activations import INT8, Activations
+from qkernels.cuda import _abi, _elementwise, _memory, _streams, _view
+from qkernels.cuda._call import Call, multiply_quantized
+from qkernels.cuda._catalog import Catalog
+from qkernels.cuda._host import gemv_of_host
+from qkernels.cuda._kinds import INTERFACE, kind_of, stream_for
+from qkernels.cuda._library import device_count, library
+from qkernels.cuda._pool import Pool
+from qkernels.cuda._product import product, result
+from qkernels.cuda._workspace import Workspace
+from qkernels.cuda.activations import INT8, Activations
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ..tensor import QTensor
-    from ._arrays import Arrays
+    from qkernels.cuda._arrays import Arrays
+    from qkernels.weights.qtensor import QTensor
 
 
 class Executor:
@@ -194,7 +193,7 @@ class Executor:
             kind = INTERFACE if out is None else kind_of(out, "out")
             stream = self._stream_for(kind, stream)
             shape = (*q8.shape[:-1], weights.shape[0])
-            out, y = _products.result(kind, out, shape, weights, stream)
+            out, y = result(kind, out, shape, weights, stream)
             _view.wait_for([y], self._device, stream)
             _streams.wait(self._device, stream, q8.stream)
             call = Call(weights, None, y, y, None, None, "int8", None, self._device, stream)
@@ -232,7 +231,7 @@ class Executor:
                 stream = self._stream_for(INTERFACE, stream)
                 return gemv_of_host(weights, x, act, out, stream, self._workspace)
             stream = self._stream_for(kind_of(x, "x"), stream)
-            return _products.product(
+            return product(
                 weights, x, act=act, out=out, stream=stream, vector=False,
                 scratch=self._workspace.scratch,
             )  # fmt: skip

@@ -1,20 +1,12 @@
-"""Products with weights on a device: gemv, gemm, and the gated projection of a feed-forward."""
+"""The products on a device, and the decoding: each checks that its weights are there."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from . import _abi, _view
-from ._call import Call, multiply_by_columns
-from ._kinds import kind_of, stream_for
-from ._library import number_of
-from .tensor import CudaTensor
-
-if TYPE_CHECKING:
-    from ._arrays import Arrays
-    from ._call import Scratch
-    from ._view import View
+from qkernels.cuda._elementwise import decode
+from qkernels.cuda._product import product
+from qkernels.cuda.tensor import CudaTensor
 
 
 def gemv(
@@ -55,6 +47,7 @@ def gemv(
         TypeError: an argument of the wrong kind or dtype, or in the host's memory.
         ValueError: a wrong shape, name or device; null; weights that were freed.
     """
+    check_weights(weights, "weights")
     return product(
         weights, x, bias=bias, act=act, function=function, out=out, stream=stream, vector=True
     )
@@ -94,6 +87,7 @@ def gemm(
         TypeError: as for `gemv`.
         ValueError: as for `gemv`.
     """
+    check_weights(weights, "weights")
     return product(
         weights, x, bias=bias, act=act, function=function, out=out, stream=stream, vector=False
     )
@@ -131,6 +125,7 @@ def swiglu_proj(
         TypeError: as for `gemv`.
         ValueError: as for `gemv`, or gate and up differ.
     """
+    check_weights(gate, "weights")
     check_weights(up, "up")
     return product(
         gate, x, up=up, bias=bias, up_bias=up_bias, act=act, function=function, out=out,
@@ -138,109 +133,26 @@ def swiglu_proj(
     )  # fmt: skip
 
 
-def product(
-    weights: CudaTensor,
-    x: Any,
-    *,
-    up: CudaTensor | None = None,
-    bias: Any = None,
-    up_bias: Any = None,
-    act: str,
-    function: str | None = None,
-    out: Any,
-    stream: Any,
-    vector: bool,
-    scratch: Scratch | None = None,
+def dequantize(
+    weights: CudaTensor, *, dtype: str = "float32", out: Any = None, stream: Any = None
 ) -> Any:
-    """What all products do, with `scratch` from elsewhere than where the kind of x has it."""
+    """Decode weights to floats on their device, bit for bit as on the CPU. One launch.
+
+    Args:
+        weights: (n, k), from `QTensor.to("cuda")`.
+        dtype: "float32", "float16" or "bfloat16". Ignored with `out`.
+        out: where the result goes: (n, k) in those dtypes; rows may be apart. It is returned.
+        stream: as for `gemv`.
+
+    Returns:
+        (n, k): `out`, or a torch tensor if the program has imported torch, else a DeviceArray.
+
+    Raises:
+        TypeError: an argument of the wrong kind or dtype.
+        ValueError: a wrong shape, dtype's name or device; weights that were freed.
+    """
     check_weights(weights, "weights")
-    if up is not None and not up.like(weights):
-        raise ValueError(f"gate is {weights!r}, up is {up!r}: one launch takes two of a kind")
-    number_of(_abi.ACTS, act, "act")
-    number_of(_abi.FUNCTIONS, function, "function")
-    kind = kind_of(x, "x")
-    device = weights.device_number
-    stream = stream_for(kind, device, stream)
-    x_view = kind.view(x, "x", stream)
-    check_x(x_view, weights, vector)
-    bias_view = _bias(bias, "bias", weights, stream)
-    up_bias_view = _bias(up_bias, "up_bias", weights, stream)
-    inputs = [view for view in (x_view, bias_view, up_bias_view) if view is not None]
-    out, y = result(kind, out, (*x_view.shape[:-1], weights.shape[0]), weights, stream)
-    _view.check_apart(y, inputs)
-    call = Call(
-        weights=weights,
-        up=up,
-        x=x_view,
-        y=y,
-        bias=bias_view,
-        up_bias=up_bias_view,
-        act="float32" if weights.is_float else act,
-        function=function,
-        device=device,
-        stream=stream,
-    )
-    rows = math.prod(x_view.shape[:-1])
-    if rows > 0:
-        _view.wait_for([*inputs, y], device, stream)
-        if scratch or rows <= _abi.MOST_COLUMNS or not kind.multiply_large(call):
-            multiply_by_columns(call, scratch or kind.scratch)
-        _view.release(y, device, stream)
-    return out
-
-
-def check_x(x: View, weights: CudaTensor, vector: bool) -> None:
-    """Refuse an x that the weights have no product with.
-
-    Raises:
-        ValueError: another device, k or number of dimensions.
-    """
-    x.check_device(weights.device_number, "the weights")
-    if not x.shape:
-        raise ValueError("x has no dimensions")
-    if vector and len(x.shape) != 1:
-        raise ValueError(
-            f"gemv takes one vector x of shape (k,), not {len(x.shape)} dimensions; see gemm"
-        )
-    n, k = weights.shape
-    if x.shape[-1] != k:
-        raise ValueError(f"x has k={x.shape[-1]}, weights have k={k} ({weights.fmt}, n={n})")
-    x.row_stride()
-
-
-def result(
-    kind: Arrays, out: Any, shape: tuple[int, ...], weights: CudaTensor, stream: int
-) -> tuple[Any, View]:
-    """Where a result goes, `out` or a new array of this kind, and its view.
-
-    Raises:
-        TypeError: `out` is no array on a device.
-        ValueError: another shape or device, or read-only.
-    """
-    device = weights.device_number
-    if out is None:
-        out = kind.empty(shape, "float32", device, stream)
-        return out, kind.view(out, "out", stream, writable=True)
-    view = kind_of(out, "out").view(out, "out", stream, writable=True)
-    view.check_device(device, "the weights")
-    if view.shape != shape:
-        raise ValueError(f"out has shape {view.shape}, the result has {shape}")
-    if not view.writable:
-        raise ValueError("out is read-only")
-    view.row_stride()
-    return out, view
-
-
-def _bias(bias: Any, what: str, weights: CudaTensor, stream: int) -> View | None:
-    if bias is None:
-        return None
-    view = kind_of(bias, what).bias(bias, what, stream)
-    view.check_device(weights.device_number, "the weights")
-    n = weights.shape[0]
-    if view.shape != (n,):
-        raise ValueError(f"{what} has shape {view.shape}, the result has n={n}")
-    view.row_stride()
-    return view
+    return decode(weights, dtype, out, stream)
 
 
 def check_weights(weights: object, what: str) -> None:

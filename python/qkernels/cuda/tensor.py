@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import operator
-import sys
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-import numpy as np
-
-from .. import _core
-from .._base import WeightsBase
-from . import _abi, _memory
-from ._library import format_info, format_number, library, row_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ..tensor import QTensor
-
-CHUNK_BYTES = 16 << 20  # of the host's memory, while weights are copied
+from qkernels.cuda import _abi
+from qkernels.cuda._elementwise import decode
+from qkernels.cuda._library import format_info, row_bytes
+from qkernels.cuda._product import product
+from qkernels.weights.base import WeightsBase
 
 
-class Held(Protocol):
+class Allocation(Protocol):
     """Device memory of any allocator: bytes that are freed once."""
 
     @property
@@ -53,7 +43,7 @@ class CudaTensor(WeightsBase):
 
     __slots__ = ("_format", "_layout", "_memory", "_row_bytes", "_shape")
 
-    def __init__(self, memory: Held, fmt: int, layout: int, shape: tuple[int, int]) -> None:
+    def __init__(self, memory: Allocation, fmt: int, layout: int, shape: tuple[int, int]) -> None:
         self._memory = memory
         self._format = fmt
         self._layout = layout
@@ -119,9 +109,23 @@ class CudaTensor(WeightsBase):
 
     def dequantize(self, dtype: str = "float32") -> Any:
         """The weights as floats, (n, k): see `qkernels.cuda.dequantize`."""
-        from ._elementwise import dequantize
+        return decode(self, dtype)
 
-        return dequantize(self, dtype=dtype)
+    def _product(
+        self, x: Any, *, bias: Any, act: str, out: Any, threads: int | None, vector: bool
+    ) -> Any:
+        self._refuse_threads(threads)
+        return product(self, x, bias=bias, act=act, out=out, stream=None, vector=vector)
+
+    def _decode(self, *, rows: slice | None, dtype: Any, out: Any, threads: int | None) -> Any:
+        self._refuse_threads(threads)
+        if rows is not None:
+            raise TypeError("weights on a device have no slices; slice the QTensor")
+        return decode(self, dtype, out)
+
+    def _refuse_threads(self, threads: int | None) -> None:
+        if threads is not None:
+            raise TypeError(f"threads={threads} is for weights on the CPU, these are {self!r}")
 
     def structure(self, first: int = 0, count: int | None = None) -> _abi.Weights:
         """Rows [first, first + count), all of them by default, in the interface's form."""
@@ -149,11 +153,10 @@ class CudaTensor(WeightsBase):
             TypeError: x is no array on a device.
             ValueError: x does not have k rows, or has more than two dimensions.
         """
-        from .products import gemm, gemv
-
+        options: Any = {"bias": None, "act": "int16", "out": None, "threads": None}
         if getattr(x, "ndim", 1) == 2 and hasattr(x, "T"):
-            return gemm(self, x.T).T
-        return gemv(self, x)
+            return self._product(x.T, **options, vector=False).T
+        return self._product(x, **options, vector=True)
 
     def __array__(self, *args: object, **kwargs: object) -> Any:
         """Refused, so that weights are never inflated by accident."""
@@ -166,90 +169,3 @@ class CudaTensor(WeightsBase):
     def __repr__(self) -> str:
         """Format, shape, layout and device in one line."""
         return f"CudaTensor({self.fmt}, shape={self._shape}, {self.layout}, {self.device})"
-
-
-def device_number(device: object) -> int:
-    """The number in "cuda:1", 1 or a torch.device; "cuda" is torch's current device, or 0.
-
-    Raises:
-        TypeError: not a device at all.
-        ValueError: no CUDA device.
-    """
-    if hasattr(device, "__index__"):
-        number = operator.index(device)
-        if number < 0:
-            raise ValueError(f"device {number} is negative")
-        return number
-    kind, _, text = str(device).partition(":")
-    if not isinstance(device, str) and type(device).__name__ != "device":
-        raise TypeError(f"device must be a str or an int, not {type(device).__name__}")
-    if kind != "cuda" or (text and not text.isdecimal()) or str(device).endswith(":"):
-        raise ValueError(f"device {str(device)!r} is not 'cuda' or 'cuda:<number>'")
-    if text:
-        return int(text)
-    if "torch" in sys.modules:
-        from ._torch import runtime
-
-        if runtime.usable():
-            return runtime.current_device()
-    return 0
-
-
-def upload(
-    weights: QTensor,
-    device: int,
-    pack: bool = True,
-    allocate: Callable[[int, int], Held] = _memory.Memory,
-) -> CudaTensor:
-    """Copy a matrix to a device, packed on the way in pieces of bounded size. Blocks.
-
-    Args:
-        weights: of shape (n, k).
-        device: the device's number.
-        pack: whether rows take the layout that the kernels read fastest.
-        allocate: gives memory for (device, nbytes).
-
-    Raises:
-        ValueError: a vector, a stack of matrices, or no rows.
-        IndexError: there is no such device.
-        MemoryError: the device has no room.
-    """
-    if weights.ndim != 2:
-        raise ValueError(
-            f"weights of shape {weights.shape} are no matrix; move the matrices of a stack, "
-            "weights[e].to('cuda'), one by one, and a vector as w.reshape(1, -1)"
-        )
-    n, k = weights.shape
-    if n == 0:
-        raise ValueError(f"weights of shape {weights.shape} are empty; a device takes one row")
-    fmt, layout = format_number(weights.fmt), int(pack)
-    each = row_bytes(fmt, layout, k)
-    memory = allocate(device, n * each)
-    try:
-        _fill(memory, weights, fmt, each, pack)
-        _core.check_mapped(np.asarray(weights.data))
-    except BaseException:
-        memory.free()
-        raise
-    return CudaTensor(memory, fmt, layout, (n, k))
-
-
-def _fill(memory: Held, weights: QTensor, fmt: int, each: int, pack: bool) -> None:
-    """Copy all rows, which have `each` bytes on the device, and wait until they are there."""
-    n, k = weights.shape
-    data = np.asarray(weights.data)
-    rows = max(1, CHUNK_BYTES // each)
-    host = np.empty(min(n, rows) * each, np.uint8)
-    for first in range(0, n, rows):
-        source = np.ascontiguousarray(data[first : first + rows])
-        count = len(source)
-        if pack:
-            library().call(
-                "pack", fmt, count, k, source.ctypes.data, source.shape[1],
-                host.ctypes.data, host.nbytes,
-            )  # fmt: skip
-        else:
-            host[: count * each] = source[:, :each].reshape(-1)
-        at = memory.pointer + first * each
-        _memory.to_device(memory.device, at, host.ctypes.data, count * each, 0)
-    library().call("synchronize", memory.device, 0)

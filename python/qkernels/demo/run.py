@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import qkernels as qk
-from qkernels import models
-from qkernels.bench import machine
+from qkernels._measure import machine
 from qkernels.demo import measure, show
 from qkernels.demo.report import MemoryBytes, OpenSeconds, Report, TokenSeconds
-from qkernels.llama import Model
+from qkernels.llama import Model, models
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +74,7 @@ def _model(path: Path | None, require_model: bool, console: Console) -> Iterator
     else:
         yield found, False
         return
-    from qkernels.random_model import random_llama
+    from qkernels.demo.random_model import random_llama
 
     console.print("Going on with a small random model.")
     with tempfile.TemporaryDirectory(prefix="qkernels-") as folder:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qkernels.gates.progress import bar
 
 if TYPE_CHECKING:
-    from qkernels.gguf_file import GGUFFile
+    from qkernels.files.gguf import GGUFFile
     from qkernels.llama import Model, Reference
 
     Source = str | os.PathLike[str] | Model | GGUFFile
@@ -50,7 +50,7 @@ def capture(
         ValueError: no prompts, one without tokens or longer than the context, no pattern, one that
             fits no matrix, or a file that is no model that is supported.
     """
-    from qkernels.gguf_file import GGUFFile, load_gguf
+    from qkernels.files.gguf import GGUFFile, load_gguf
     from qkernels.llama import Model
     from qkernels.llama.options import find_file
 

@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkernels import _core
-from qkernels._arrays import reals
-from qkernels._frameworks import integer
-from qkernels._ops import dequantize, gemm
+from qkernels._base.arrays import reals
+from qkernels._base.numbers import integer
 from qkernels.gates.progress import bar
-from qkernels.packed import PackedTensor
-from qkernels.tensor import QTensor
+from qkernels.ops.decode import dequantize
+from qkernels.ops.linear import gemm
+from qkernels.weights.packed import PackedTensor
+from qkernels.weights.qtensor import QTensor
 
 Array = NDArray[Any]
 

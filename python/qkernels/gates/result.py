@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qkernels._frameworks import real
-from qkernels.whole_files import replacing
+from qkernels._base.files import replacing
+from qkernels._base.numbers import real
+from qkernels.weights.block_mask import BlockGates
 
 if TYPE_CHECKING:
-    from qkernels._pictures import Picture
+    from qkernels._base.pictures import Picture
 
 _KIND = "qkernels gates, version 1"
 
@@ -61,7 +62,7 @@ class History:
 
 
 @dataclass(frozen=True, eq=False)
-class GateResult:
+class GateResult(BlockGates):
     """Trained gates, and what is lost without the blocks under the threshold.
 
     Attributes:
@@ -269,7 +270,7 @@ class GatePath(Sequence[GateResult]):
 
 def _figure(columns: int) -> Picture:
     """A figure of some axes side by side."""
-    from qkernels._pictures import Picture
+    from qkernels._base.pictures import Picture
 
     figure = Picture(figsize=(5 * columns, 3.6), layout="constrained")
     figure.subplots(1, columns)

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qkernels._frameworks import integer, real
+from qkernels._base.numbers import integer, real
 from qkernels.gates.progress import bar
 from qkernels.gates.quadratic import Quadratic
 from qkernels.gates.result import GatePath, GateResult, History, Step
-from qkernels.tensor import QTensor
+from qkernels.weights.qtensor import QTensor
 
 Gates = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from qkernels.files.parts import refuse_part
 from qkernels.llama.inputs import shown
-from qkernels.parts import refuse_part
 
 Rope = Literal["interleaved", "neox"]
 

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, field
 
 import qkernels as qk
 from qkernels import _core
-from qkernels._packing import pack_all
 from qkernels.llama import chat
 from qkernels.llama.config import LlamaConfig
 from qkernels.llama.options import checked_context, fitting_context, no_room
 from qkernels.llama.room import cache_bytes
 from qkernels.llama.tensors import Tensors, collect
 from qkernels.llama.tokenizer import Tokenizer
+from qkernels.weights.packing import pack_all
 
 
 @dataclass(frozen=True)

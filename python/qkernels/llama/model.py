@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qkernels import _core, _threads
+from qkernels import _core
+from qkernels._base.threads import thread_count
 from qkernels.llama import chat
 from qkernels.llama.config import LlamaConfig
 from qkernels.llama.inputs import Text, count_of, ids_of
@@ -82,7 +83,7 @@ class Model:
 
         Raises:
             OSError: the file does not exist or cannot be read.
-            qkernels.models.ModelUnavailable: "smollm2" is not here and cannot be fetched.
+            qkernels.llama.models.ModelUnavailable: "smollm2" is not here and cannot be fetched.
             ValueError: the file is no model that is supported, or an argument is out of range; the
                 message names what is wrong.
             MemoryError: the weights or the cache do not fit.
@@ -90,7 +91,7 @@ class Model:
         What is guessed where the file is at fault is said by a UserWarning, see
         `Tokenizer.from_metadata` and `LlamaConfig.from_metadata`.
         """
-        self._threads = _threads.resolve(threads)
+        self._threads = thread_count(threads)
         checked_cache(cache_dtype)
         self._options = {
             **{"pack": pack, "cache_dtype": cache_dtype, "max_context": max_context},

@@ -35,7 +35,7 @@ def find_file(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
     """The path of a model; the word "smollm2" stands for one that is fetched."""
     if path != SMOLLM2:
         return path
-    from qkernels.models import find_model
+    from qkernels.llama.models import find_model
 
     return find_model()
 

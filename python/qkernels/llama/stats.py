@@ -68,8 +68,8 @@ def read_bandwidth(threads: int) -> float:
     Raises:
         MemoryError: there is no room for a buffer that exceeds the caches.
     """
-    from qkernels.bench.machine import last_level_cache
-    from qkernels.bench.memory import allocate
+    from qkernels._measure.machine import last_level_cache
+    from qkernels._measure.memory import allocate
 
     nbytes = max(_CACHES * last_level_cache(), _LEAST_BYTES)
     buffer = allocate(1, nbytes, huge=True)[0]

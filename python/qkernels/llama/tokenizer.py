@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
+from qkernels.files.parts import refuse_part
 from qkernels.llama.byte_level import ByteLevel
 from qkernels.llama.inputs import Text, id_of, ids_of, shown, text_of
 from qkernels.llama.sentence_piece import SentencePiece
 from qkernels.llama.special import WholeTokens
 from qkernels.llama.vocabulary import Vocabulary, supported
-from qkernels.parts import refuse_part
 
 # What a chat template calls "bos_token" and so on.
 _NAMES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")

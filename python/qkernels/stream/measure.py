@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 import qkernels as qk
 from qkernels import _core
-from qkernels.bench.machine import last_level_cache
-from qkernels.bench.memory import allocate
-from qkernels.bench.method import copies_needed
+from qkernels._measure.machine import last_level_cache
+from qkernels._measure.memory import allocate
+from qkernels._measure.method import copies_needed
 from qkernels.stream.product import PackedInt8, gemv_i8, pack_for
 
 Int8s = NDArray[np.int8]

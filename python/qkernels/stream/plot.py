@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qkernels._base.files import replacing
 from qkernels.stream.sweep import Grid, Point, Sweep
-from qkernels.whole_files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.patches import Rectangle
 
-    from qkernels._pictures import Picture
+    from qkernels._base.pictures import Picture
 
 COLOURS = "viridis"
 # Cells this far up the scale are light, and take dark figures.
@@ -68,7 +68,7 @@ def save(sweep: Sweep, path: Path) -> None:
 
 def draw(sweep: Sweep) -> Picture:
     """The picture: axes for each temperature."""
-    from qkernels._pictures import Picture
+    from qkernels._base.pictures import Picture
 
     figure = Picture(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
     rows = figure.subplots(len(sweep.grids), 1, squeeze=False)

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkernels import _core
-from qkernels._frameworks import integer, is_torch, plain
+from qkernels._base.frameworks import is_torch, plain
+from qkernels._base.numbers import integer
 
 if TYPE_CHECKING:
     import torch
 
-    from qkernels._frameworks import Array
+    from qkernels._base.frameworks import Array
 
 BLOCK = 16  # columns come in multiples of this
 MAX_PREFETCH = 1 << 16  # blocks: a mebibyte ahead

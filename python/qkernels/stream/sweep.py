@@ -10,9 +10,9 @@ import numpy as np
 
 import qkernels as qk
 from qkernels import _core
-from qkernels.bench import MIN_ROUNDS, roof
-from qkernels.bench.machine import StealMeter, last_level_cache, load
-from qkernels.bench.method import Candidate, Timing, measure
+from qkernels._measure import MIN_ROUNDS, roof
+from qkernels._measure.machine import StealMeter, last_level_cache, load
+from qkernels._measure.method import Candidate, Timing, measure
 from qkernels.stream.measure import Problem, count_mismatches, places_for
 from qkernels.stream.product import KERNELS, PackedInt8, gemv_i8, pack_for
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Protocol
 
-from qkernels.bench.method import Candidate
+from qkernels._measure.method import Candidate
 from qkernels.bench.problem import Problem
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import numpy as np
 
 import qkernels as qk
-from qkernels.bench.method import Array, Candidate, Rotation
+from qkernels._measure.method import Array, Candidate, Rotation
 from qkernels.bench.peers.base import UnsuitedError
 from qkernels.bench.problem import Problem
 

@@ -15,8 +15,8 @@ from contextlib import ExitStack
 import numpy as np
 
 from qkernels import _core
-from qkernels.bench.memory import advise
-from qkernels.bench.method import Array, Candidate, Rotation
+from qkernels._measure.memory import advise
+from qkernels._measure.method import Array, Candidate, Rotation
 from qkernels.bench.peers import ggml_library
 from qkernels.bench.peers.base import UnsuitedError
 from qkernels.bench.peers.ggml_library import Library, TensorHead

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qkernels.bench.method import Array, Candidate
+from qkernels._measure.method import Array, Candidate
 from qkernels.bench.peers.base import UnsuitedError
 from qkernels.bench.peers.requantised import GROUP, check, requantise
 from qkernels.bench.problem import Problem

@@ -12,7 +12,7 @@ import re
 import numpy as np
 
 import qkernels as qk
-from qkernels.bench.method import Array
+from qkernels._measure.method import Array
 from qkernels.bench.peers.base import UnsuitedError
 from qkernels.bench.problem import Problem
 

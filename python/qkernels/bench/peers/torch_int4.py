@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from qkernels.bench.method import Candidate, Rotation
+from qkernels._measure.method import Candidate, Rotation
 from qkernels.bench.peers.base import UnsuitedError
 from qkernels.bench.peers.requantised import GROUP, check, requantise
 from qkernels.bench.problem import Problem

@@ -1,0 +1,1 @@
+"""What everything else stands on: arrays and frameworks, numbers, threads, files, progress."""

@@ -1,0 +1,1 @@
+"""The kinds of weights, each with its product and its decoding."""

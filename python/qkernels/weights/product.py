@@ -1,0 +1,68 @@
+"""Products and decoding of weights in the host's memory, by the core's view of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qkernels import _core
+from qkernels._base.arrays import depth
+from qkernels._base.frameworks import dtype_name, empty, is_torch
+from qkernels._base.threads import thread_count
+
+if TYPE_CHECKING:
+    from gguf import GGMLQuantizationType
+
+    Format = str | GGMLQuantizationType | None
+
+
+def raw_view(weights: object, fmt: Format, x: Any = None, *, k: int | None = None) -> _core.Weights:
+    """The core's view of raw blocks in `fmt`, of depth k, x's, or all that their rows hold.
+
+    Raises:
+        TypeError: they are no uint8 array, or `fmt` is missing or no format.
+        ValueError: an unknown format, or rows that do not hold the depth.
+    """
+    if fmt is None:
+        if isinstance(weights, np.ndarray) or is_torch(weights):
+            raise TypeError("raw weights need fmt, the name of their format, such as 'q4_k'")
+        raise TypeError(
+            f"weights must be a QTensor, or uint8 blocks with fmt, not {type(weights).__name__}"
+        )
+    return _core.Weights(weights, fmt, k if x is None else depth(x))
+
+
+def check_format(fmt: Format, weights_fmt: str) -> None:
+    """Refuse a `fmt` that is given beside weights of another.
+
+    Raises:
+        TypeError, ValueError: it is another one, or none at all.
+    """
+    if fmt is not None and _core.format_info(fmt)[0] != weights_fmt:
+        raise ValueError(f"fmt={fmt!r} disagrees with the weights, which are {weights_fmt}")
+
+
+def product(
+    view: _core.Weights,
+    x: Any,
+    *,
+    bias: Any,
+    act: str,
+    out: Any,
+    threads: int | None,
+    vector: bool,
+) -> Any:
+    """x @ weights.T + bias; of a vector x where `vector`. See `qkernels.gemv` and `gemm`."""
+    return _core.linear(view, x, bias, act, out, thread_count(threads), vector)
+
+
+def decode(
+    view: _core.Weights, *, like_torch: bool, dtype: Any, out: Any, threads: int | None
+) -> Any:
+    """Weights as floats, in `out` or in a new array. See `qkernels.dequantize`."""
+    count = thread_count(threads)
+    if out is None:
+        out = empty(view.shape, like_torch, dtype_name(dtype, like_torch))
+    _core.dequantize(view, out, count)
+    return out
