@@ -30,7 +30,7 @@ import gguf
 import numpy as np
 
 import qkernels as qk
-from qkernels.llama.models import find_model
+from qkernels.models import find_model
 
 print(f"{qk.info()['cpu']}: kernels for {qk.info()['isa']}, on {qk.info()['threads']} threads")
 

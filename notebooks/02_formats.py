@@ -27,7 +27,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import qkernels as qk
-from qkernels.llama.models import find_model
+from qkernels.models import find_model
 
 # Colours that most colour-blind readers tell apart (Okabe and Ito).
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (

@@ -39,7 +39,7 @@ from IPython.display import display
 import qkernels as qk
 from qkernels._measure.machine import last_level_cache
 from qkernels._measure.method import Candidate, Rotation, copies_needed, measure
-from qkernels.llama.models import find_model
+from qkernels.models import find_model
 
 # Colours that most colour-blind readers tell apart (Okabe and Ito).
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#e69f00", "#009e73", "#777777"

@@ -55,7 +55,7 @@ def measure(command: str) -> str:
     variables, arguments = split(command)
     is_bench = arguments[1:3] == ["-m", "qkernels"]
     output = subprocess.run(
-        [*arguments, *(["--json", "-"] if is_bench else [])],
+        [*arguments, *(["--json"] if is_bench else [])],
         check=True,
         cwd=ROOT,
         env={**os.environ, **variables},

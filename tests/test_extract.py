@@ -236,8 +236,8 @@ def test_progress_is_told_of_every_byte(path: Path, tmp_path: Path) -> None:
 
 SLOWLY = """
 import sys, time
-from qkernels import extract
-from qkernels.cli import app
+from qkernels.cli.app import app
+from qkernels.tools import extract
 
 unhurried = extract.Selection._ints
 

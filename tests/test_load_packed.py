@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -15,18 +13,10 @@ import qkernels as qk
 from gguf_contents import array_of, matrix_of
 from gguf_files import NEVER_READ, Q4_0, Q8_0, Tensor, f32, image, key
 from qkernels import _core
-from qkernels.weights import packing as _packing
 from weights import random_weights
 
 N, K = 40, 512
 KINDS = {_core.format_info(fmt)[1]: fmt for fmt in qk.formats() if fmt != "q8_ks"}
-
-
-class Terminal(io.StringIO):
-    """Standard error that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture
@@ -118,57 +108,11 @@ def test_a_number_of_threads_out_of_range_is_refused(path: Path, pack: bool) -> 
         qk.load_gguf(path, pack=pack, threads=0)
 
 
-# The bar
-
-
-def packed_on(stderr: io.StringIO, path: Path, monkeypatch: pytest.MonkeyPatch, step: float) -> str:
-    """What packing eight matrices writes, on a clock that goes on by `step` at each look."""
-    path.write_bytes(image([], [matrix(f"w{i}", Q4_0) for i in range(8)]))
-    looks = itertools.count()
-    with monkeypatch.context() as context:
-        context.setattr("tqdm.std.time", lambda: step * next(looks))
-        context.setattr(sys, "stderr", stderr)
-        assert len(qk.load_gguf(path, pack=True)) == 8
-    assert (next(looks) > 8) == stderr.isatty()
-    return stderr.getvalue()
-
-
-def test_a_bar_appears_where_packing_takes_long(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown = packed_on(Terminal(), path, monkeypatch, step=0.2)
-    assert "packing" in shown
-    assert "%" in shown
-    # The first one comes after half a second and so is of a part; nothing is left in the end.
-    assert " 0%" not in shown
-    assert shown.endswith("\r")
-
-
-def test_no_bar_appears_where_packing_is_quick(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert packed_on(Terminal(), path, monkeypatch, step=0.01) == ""
-
-
-def test_no_bar_appears_where_nobody_looks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert packed_on(io.StringIO(), path, monkeypatch, step=0.2) == ""
-    monkeypatch.setattr(sys, "stderr", None)
-    assert len(qk.load_gguf(path, pack=True)) == 8
-
-
-def test_a_bar_starts_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    import tqdm
-
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    before = tqdm.tqdm.monitor
-    with _packing._progress(8) as advance:
-        advance(8)
-    assert tqdm.tqdm.monitor is before
-
-
 def test_packing_without_a_terminal_does_not_import_the_bar(path: Path) -> None:
     path.write_bytes(image([], [matrix("w", Q4_0)]))
     code = (
         "import sys, qkernels; qkernels.load_gguf(sys.argv[1], pack=True);"
-        " print('tqdm' in sys.modules)"
+        " print('rich' in sys.modules)"
     )
     found = subprocess.run(
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True

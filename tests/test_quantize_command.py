@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import signal
 import subprocess
 import sys
@@ -12,8 +11,6 @@ import numpy as np
 import pytest
 
 import qkernels as qk
-from qkernels.cli import tools as cli_tools
-from qkernels.cli.app import app
 from test_quantize_file import invoke, out, path, weights
 
 __all__ = ["out", "path"]  # fixtures
@@ -76,8 +73,8 @@ def test_a_weight_that_is_not_finite_is_named_and_the_old_file_stays(
 
 SLOWLY = """
 import sys, time
-from qkernels import quantize_file
-from qkernels.cli import app
+from qkernels.cli.app import app
+from qkernels.tools import quantize as quantize_file
 
 unhurried = quantize_file.quantize_part
 
@@ -113,20 +110,3 @@ def test_what_ends_the_command_half_way_leaves_the_old_file(
     if number == signal.SIGINT:
         assert (process.returncode, stderr) == (130, b"\n")
         assert list(out.parent.iterdir()) == [out]
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_bar_shows_on_a_terminal_once_patience_is_over(
-    path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(cli_tools, "PATIENCE", 0.0)
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with pytest.raises(SystemExit) as end:
-        app(["quantize", str(path), str(out), "--type", "q8_0"])
-    assert end.value.code == 0
-    assert "Quantising" in terminal.getvalue()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import struct
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from typer.testing import CliRunner
 
 import qkernels as qk
 from gguf_files import F32, F64, I32, Q4_0, Q8_0, UNKNOWN, Tensor, image
-from qkernels.cli import tools as cli_tools
 from qkernels.cli.app import app
 from qkernels.tools import verify as verify_file
 from qkernels.tools.verify import TensorStats, verify
@@ -138,27 +135,6 @@ def test_progress_is_told_of_every_weight(tmp_path: Path, monkeypatch: pytest.Mo
     with qk.load_gguf(path) as file:
         list(verify(file, ["w"], done.append))
     assert done == [64] * 5
-
-
-class Terminal(io.StringIO):
-    """A standard error that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize(("patience", "is_shown"), [(0.0, True), (1e6, False)])
-def test_a_bar_shows_on_a_terminal_once_it_takes_long(
-    monkeypatch: pytest.MonkeyPatch, patience: float, is_shown: bool
-) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(cli_tools, "PATIENCE", patience)
-    monkeypatch.setenv("TERM", "xterm")
-    with cli_tools.progress("Reading weights") as (expect, advance):
-        expect(100)
-        advance(40)
-    assert ("Reading weights" in terminal.getvalue()) == is_shown
 
 
 def test_control_c_ends_with_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,12 @@ are NumPy's or torch's CPU tensors; importing this never imports torch. `qkernel
 for weights and arrays on NVIDIA devices.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qkernels import _core
 from qkernels._base.threads import current, num_threads, set_num_threads
 from qkernels._core import Activations
-from qkernels.files.gguf import GGUFFile, load_gguf
-from qkernels.files.unread import UnreadTensor
 from qkernels.ops.activations import quantize_activations
 from qkernels.ops.attention import KVCache, attention, attention_scores, rope
 from qkernels.ops.decode import dequantize, get_rows
@@ -28,7 +27,9 @@ from qkernels.weights.packed import PackedTensor
 from qkernels.weights.qtensor import QTensor
 
 if TYPE_CHECKING:
+    from qkernels.files.gguf import GGUFFile, load_gguf
     from qkernels.files.save import save_gguf
+    from qkernels.files.unread import UnreadTensor
 
 __version__: str = _core.__version__
 
@@ -64,20 +65,30 @@ __all__ = [
 ]
 
 
+# What is imported when it is first used: most programs need none of it, or only some.
+_LATER = {
+    "GGUFFile": "files.gguf",
+    "UnreadTensor": "files.unread",
+    "load_gguf": "files.gguf",
+    "save_gguf": "files.save",
+}
+_PARTS = ("cuda", "gates", "llama", "stream")
+
+
 def __getattr__(name: str) -> Any:
-    """Import `cuda`, `gates`, `llama`, `stream` and `save_gguf` when they are first used.
-
-    Most programs need none.
-    """
-    if name == "save_gguf":
-        from qkernels.files.save import save_gguf
-
-        return save_gguf
-    if name in ("cuda", "gates", "llama", "stream"):
-        import importlib
-
-        return importlib.import_module(f"qkernels.{name}")
+    """Import what belongs to files, and `cuda`, `gates`, `llama` and `stream`, at first use."""
+    if name in _LATER:
+        found = getattr(import_module(f"qkernels.{_LATER[name]}"), name)
+        globals()[name] = found
+        return found
+    if name in _PARTS:
+        return import_module(f"qkernels.{name}")
     raise AttributeError(f"module 'qkernels' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The names, those that are not yet imported too."""
+    return sorted({*globals(), *_LATER, *_PARTS})
 
 
 def formats() -> list[str]:

@@ -9,12 +9,11 @@ for two threads lowers the roof as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from qkernels import _core
-from qkernels._measure.method import Candidate, Timing
-from qkernels.bench.problem import Problem
+from qkernels._measure.method import Array, Candidate, Timing
 
 PREFIX = "read "
 
@@ -28,16 +27,13 @@ class Roof:
     variants: dict[str, Timing]
 
 
-def candidates(problem: Problem, threads: int) -> list[Candidate]:
-    """One candidate a way to read the weights of a problem."""
-    return [_reader(problem, variant, threads) for variant in _core.read_variants()]
+def candidates(next_copy: Callable[[], Array], threads: int) -> list[Candidate]:
+    """One candidate a way to read weights, of which `next_copy` has one copy after the other."""
+    return [_reader(next_copy, variant, threads) for variant in _core.read_variants()]
 
 
-def _reader(problem: Problem, variant: str, threads: int) -> Candidate:
-    rotation = problem.rotation
-    return Candidate(
-        PREFIX + variant, lambda: _core.read_pass(rotation.next().raw, variant, threads)
-    )
+def _reader(next_copy: Callable[[], Array], variant: str, threads: int) -> Candidate:
+    return Candidate(PREFIX + variant, lambda: _core.read_pass(next_copy(), variant, threads))
 
 
 def roof_of(timings: Mapping[str, Timing]) -> Roof:

@@ -17,6 +17,7 @@ from qkernels.cli import quantize as cli_quantize
 from qkernels.cli import stream as cli_stream
 from qkernels.cli import tools as cli_tools
 from qkernels.cli.bench import app as bench_app
+from qkernels.cli.common import Json, Threads, errors, to_json
 from qkernels.cli.options import App
 
 app = App(
@@ -58,12 +59,12 @@ def _options(
 
 @app.command(epilog="Example: qkernels info --json")
 def info(
-    json: Annotated[bool, typer.Option("--json", help="The facts as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Show the CPU, the kernels chosen for it, the threads and the formats."""
     facts = qk.info()
     if json:
-        typer.echo(cli_tools.to_json(facts))
+        typer.echo(to_json(facts))
         return
     width = max(map(len, facts))
     for key, value in facts.items():
@@ -84,23 +85,16 @@ def demo(
     json: Annotated[
         bool, typer.Option("--json", help="Results as JSON; progress to standard error.")
     ] = False,
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=256, help="By default all the processors.")
-    ] = None,
+    threads: Threads = None,
 ) -> None:
     """Open a real model, check and time its products, and let it answer a question."""
     from rich.console import Console
 
     from qkernels.demo import run
-    from qkernels.llama.models import ModelUnavailable
 
     console = Console(stderr=json, highlight=False)
-    try:
-        with qk.num_threads(threads or qk.info()["threads"]):
-            report = run(model, require_model=require_model, console=console)
-    except (ModelUnavailable, NotImplementedError, OSError, ValueError) as error:
-        typer.echo(f"qkernels demo: {error}", err=True)
-        raise typer.Exit(1) from None
+    with errors("demo"), qk.num_threads(threads or qk.info()["threads"]):
+        report = run(model, require_model=require_model, console=console)
     if json:
         typer.echo(report.to_json())
 

@@ -11,6 +11,7 @@ import typer
 
 import qkernels as qk
 from qkernels._measure import MIN_ROUNDS
+from qkernels.cli.common import errors
 from qkernels.cli.options import App
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ Huge = Annotated[
     typer.Option("--huge-pages", help="Weights in pages of 2 MiB, where the system grants them."),
 ]
 Json = Annotated[
-    str | None,
-    typer.Option(metavar="PATH", help="Write all results, with every sample, there; - is stdout."),
+    bool,
+    typer.Option("--json", help="All results, with every sample, as JSON; tables to stderr."),
 ]
 Plot = Annotated[Path | None, typer.Option(help="Draw the results into this file, such as a .png.")]
 
@@ -65,7 +66,7 @@ def formats(
     rounds: Rounds = MIN_ROUNDS,
     cold: Cold = True,
     huge_pages: Huge = False,
-    json: Json = None,
+    json: Json = False,
     plot: Plot = None,
 ) -> None:
     """Measure one shape in every format, or in those named."""
@@ -81,7 +82,7 @@ def shapes(
     rounds: Rounds = MIN_ROUNDS,
     cold: Cold = True,
     huge_pages: Huge = False,
-    json: Json = None,
+    json: Json = False,
     plot: Plot = None,
 ) -> None:
     """Measure the matrices of two transformers, by default in q4_0."""
@@ -106,7 +107,7 @@ def gemv(
     rounds: Rounds = MIN_ROUNDS,
     cold: Cold = True,
     huge_pages: Huge = False,
-    json: Json = None,
+    json: Json = False,
     plot: Plot = None,
 ) -> None:
     """Measure one vector's product in one format and shape."""
@@ -128,7 +129,7 @@ def gemm(
     rounds: Rounds = MIN_ROUNDS,
     cold: Cold = True,
     huge_pages: Huge = False,
-    json: Json = None,
+    json: Json = False,
     plot: Plot = None,
 ) -> None:
     """Measure batches, by default in q4_k: fused products against decoding and then multiplying."""
@@ -148,7 +149,7 @@ def calls(
     seconds: Annotated[
         float, typer.Option(min=0.1, help="How long the large products are measured.")
     ] = 10.0,
-    json: Json = None,
+    json: Json = False,
 ) -> None:
     """Measure what a call costs around its kernel, and among busy processes."""
     from rich.console import Console
@@ -158,13 +159,10 @@ def calls(
     from qkernels.bench.calls import measure
 
     command = " ".join(["qkernels", *sys.argv[1:]])
-    try:
+    with errors("bench"):
         found = measure(last_level_cache(), busy=busy, seconds=seconds, command=command)
-        show.calls(Console(stderr=json == "-", highlight=False), found)
+        show.calls(Console(stderr=json, highlight=False), found)
         _write(found.to_json(), json)
-    except (OSError, MemoryError) as error:
-        typer.echo(f"qkernels bench: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
 @app.command(epilog="Example: qkernels bench gates -f q4_0 --rounds 21")
@@ -183,7 +181,7 @@ def gates(
     rounds: Rounds = MIN_ROUNDS,
     cold: Cold = True,
     huge_pages: Huge = False,
-    json: Json = None,
+    json: Json = False,
 ) -> None:
     """Measure products without the columns that gates drop, in every format or in those named."""
     from qkernels._measure.machine import last_level_cache
@@ -195,13 +193,10 @@ def gates(
         tuple(dict.fromkeys(threads or (1, int(qk.info()["threads"])))), dropped, rounds, cold,
         last_level_cache(), huge_pages,
     )  # fmt: skip
-    try:
+    with errors("bench"):
         found = measured.run(shapes, plan, announce=_announce)
-        typer.echo(measured.table(found), err=json == "-")
+        typer.echo(measured.table(found), err=json)
         _write(measured.to_json(found, command), json)
-    except (ValueError, OSError, MemoryError) as error:
-        typer.echo(f"qkernels bench: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
 @app.command(epilog="Example: qkernels bench llama smollm2")
@@ -215,26 +210,23 @@ def llama(
     threads: Threads = None,
     rounds: Annotated[int, typer.Option(min=1, help="Samples of each candidate.")] = 7,
     starts: Annotated[int, typer.Option(min=0, help="Rounds of fresh processes.")] = 3,
-    json: Json = None,
+    json: Json = False,
 ) -> None:
     """Measure a whole model beside llama.cpp: decode, prefill, and start to first token."""
     from rich.console import Console
 
     from qkernels.bench import show_llama
     from qkernels.bench.llama import Plan, run
-    from qkernels.llama.models import ModelUnavailable, find_model
+    from qkernels.llama.models import find_model
 
     counts = tuple(dict.fromkeys(threads or (1, int(qk.info()["threads"]))))
     plan = Plan(counts, rounds, tokens, prompt, act or ("int16",), starts)
     command = " ".join(["qkernels", *sys.argv[1:]])
-    try:
+    with errors("bench"):
         path = find_model(None if model == "smollm2" else model)
         found = run(path, plan, command=command, announce=_announce)
-        show_llama.report(Console(stderr=json == "-", highlight=False), found)
+        show_llama.report(Console(stderr=json, highlight=False), found)
         _write(found.to_json(), json)
-    except (ModelUnavailable, RuntimeError, ValueError, OSError, MemoryError) as error:
-        typer.echo(f"qkernels bench: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
 def _label(shape: str, fmt: str, chosen: Sequence[str]) -> str:
@@ -248,7 +240,7 @@ def _run(
     rounds: int,
     cold: bool,
     huge_pages: bool,
-    json: str | None,
+    json: bool,
     plot: Path | None,
 ) -> None:
     """Measure, print, and write what was asked for; one line and exit code 1 where that fails."""
@@ -256,14 +248,11 @@ def _run(
 
     counts = threads or (1, int(qk.info()["threads"]))
     plan = Plan(acts or ("int16",), tuple(dict.fromkeys(counts)), rounds, cold, huge_pages)
-    try:
+    with errors("bench"):
         _report([Task(*task) for task in tasks], plan, json, plot)
-    except (ValueError, OSError, MemoryError) as error:
-        typer.echo(f"qkernels bench: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
-def _report(tasks: Sequence[Task], plan: Plan, json: str | None, plot: Path | None) -> None:
+def _report(tasks: Sequence[Task], plan: Plan, json: bool, plot: Path | None) -> None:
     from rich.console import Console
 
     from qkernels.bench import plot as plots
@@ -272,7 +261,7 @@ def _report(tasks: Sequence[Task], plan: Plan, json: str | None, plot: Path | No
 
     if plot is not None:
         plots.check()
-    console = Console(stderr=json == "-", highlight=False)
+    console = Console(stderr=json, highlight=False)
     command = " ".join(["qkernels", *sys.argv[1:]])
     report = run(tasks, plan, command=command, announce=_announce)
     show.report(console, report)
@@ -290,9 +279,7 @@ def _announce(case: str) -> None:
         progress.print(f"measuring {case}", style="dim", markup=False)
 
 
-def _write(text: str, path: str | None) -> None:
-    """Write JSON where `--json` says."""
-    if path == "-":
+def _write(text: str, json: bool) -> None:
+    """The results as JSON, where that is asked for."""
+    if json:
         typer.echo(text)
-    elif path is not None:
-        Path(path).write_text(text + "\n", encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsons
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import qkernels as qk
+from qkernels._base.progress import progress
+from qkernels.cli.common import Json, Threads, errors, to_json
 from qkernels.cli.gate_inputs import Source
-from qkernels.cli.llama import Json, Threads, _errors
 from qkernels.cli.options import refuse_idle
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def gate_train(
     seed: Annotated[int, typer.Option(min=0, help="Of random weights and inputs.")] = 0,
     save: Annotated[Path | None, typer.Option(help="Write the gates, as JSON.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the result: .png, .svg or .pdf.")] = None,
-    progress: Annotated[
+    bar: Annotated[
         bool, typer.Option("--progress", help="A progress bar instead of a line a step.")
     ] = False,
     threads: Threads = None,
@@ -92,12 +92,12 @@ def gate_train(
     source = Source(n, k, samples, weights, tensor, activations, prompt or [], seed)
     source.check()
     if lambda_path is not None:
-        refuse_idle(ctx, ("l1", "progress"), "with --lambda-path, which has prices of its own")
+        refuse_idle(ctx, ("l1", "bar"), "with --lambda-path, which has prices of its own")
     if not source.is_random:
         refuse_idle(ctx, ("seed",), "where weights and inputs are given")
-    with _errors("gate-train"):
+    with errors("gate-train"):
         _check_targets(save, plot)
-    with _errors("gate-train"), source.open() as (w, x):
+    with errors("gate-train"), source.open() as (w, x):
         options: dict[str, Any] = {
             "block_k": block_k, "steps": steps, "lr": lr if lr == "auto" else _number(lr, "--lr"),
             "threshold": threshold, "rule": rule, "normalize": normalize,
@@ -108,7 +108,7 @@ def gate_train(
             prices = [_number(part, "--lambda-path") for part in lambda_path.split(",")]
             found = qk.gates.path(w, x, prices, **options)
         else:
-            with _told(steps, progress, json) as tell:
+            with _each_step(steps, bar, json) as tell:
                 found = qk.gates.train(w, x, l1=l1, on_step=tell, **options)
         if save is not None and isinstance(found, qk.gates.GateResult):
             found.save(save)
@@ -151,23 +151,18 @@ def _number(text: str, option: str) -> float:
 
 
 @contextmanager
-def _told(steps: int, progress: bool, json: bool) -> Iterator[Callable[[Step], object] | None]:
+def _each_step(steps: int, bar: bool, json: bool) -> Iterator[Callable[[Step], object] | None]:
     """What is called after each step: it prints a line, or moves a bar."""
-    if json and not progress:
+    if bar:
+        with progress("Training gates", steps, patience=0) as shown:
+            yield lambda step: shown.advance(1)
+    elif json:
         yield None
-        return
-    if not progress:
+    else:
         yield lambda step: typer.echo(
             f"step {step.number:>4}  loss {step.loss:.6g}  mean gate {step.mean_gate:.6f}"
             f"  active {step.active}"
         )
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task("Training gates", total=steps)
-        yield lambda step: shown.update(task, completed=step.number)
 
 
 def _report(found: GateResult | GatePath, json: bool) -> None:
@@ -175,7 +170,7 @@ def _report(found: GateResult | GatePath, json: bool) -> None:
 
     if isinstance(found, GateResult):
         if json:
-            typer.echo(jsons.dumps({**found.to_dict(), **_outcome(found)}, indent=2))
+            typer.echo(to_json({**found.to_dict(), **_outcome(found)}))
             return
         typer.echo(
             f"active blocks {found.active} of {found.gates.size},"
@@ -183,7 +178,7 @@ def _report(found: GateResult | GatePath, json: bool) -> None:
         )
     elif json:
         results = [{**result.to_dict(), **_outcome(result)} for result in found]
-        typer.echo(jsons.dumps({"path": results}, indent=2))
+        typer.echo(to_json({"path": results}))
     else:
         typer.echo(f"{'lambda':>10}  {'active':>11}  {'mean squared error':>18}  relative error")
         for result in found:

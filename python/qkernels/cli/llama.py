@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import json as jsons
 import sys
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import qkernels as qk
+from qkernels._base.progress import progress
+from qkernels.cli.common import Json, Threads, errors, to_json
 from qkernels.cli.options import refuse_idle
 
 if TYPE_CHECKING:
     from qkernels.llama import Model, Perplexity, Stats
 
-INTERRUPTED = 130
-
 ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="A GGUF file, or smollm2, which is fetched once.")
 ]
-Threads = Annotated[int | None, typer.Option(min=1, max=256, help="By default all the processors.")]
 Pack = Annotated[
     bool, typer.Option("--pack/--no-pack", help="Copy the weights into the fastest layout.")
 ]
@@ -40,8 +36,6 @@ ParseSpecial = Annotated[
         help="Take the spellings of special tokens in the text for these tokens.",
     ),
 ]
-# What says how a token is drawn, and nothing where the likeliest is taken.
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON, when all is done.")]
 
 
 def generate(
@@ -87,7 +81,7 @@ def generate(
     if temperature == 0:
         chance = ("top_k", "top_p", "min_p", "seed")
         refuse_idle(ctx, chance, "at --temperature 0, which takes the likeliest token")
-    with _errors("generate"):
+    with errors("generate"):
         text = sys.stdin.read() if prompt == "-" else prompt
         options = Sampling(
             temperature=temperature,
@@ -110,7 +104,7 @@ def generate(
                 answer = "".join(pieces)
                 found = {"model": model, "prompt": text, "text": answer}
                 found |= {"stats": loaded.stats.to_dict(), "machine": qk.info()}
-                typer.echo(jsons.dumps(found, indent=2))
+                typer.echo(to_json(found))
             else:
                 _write(pieces)
                 typer.echo(_summary(loaded.stats), err=True)
@@ -137,42 +131,17 @@ def perplexity(
     of all scores. Where the tokenizer begins texts with BOS, or with --bos, so does
     every window.
     """
-    with _errors("perplexity"):
+    with errors("perplexity"):
         text = file.read_text(encoding="utf-8")
         with _load(model, pack, cache_dtype, context, act, threads) as loaded:
             found = _measure(loaded, text, context, bos, parse_special)
         if json:
-            typer.echo(jsons.dumps({"model": model, "file": str(file), **vars(found)}, indent=2))
+            typer.echo(to_json({"model": model, "file": str(file), **vars(found)}))
         else:
             typer.echo(
                 f"perplexity {found.perplexity:.4f} over {found.tokens:,} tokens in"
                 f" {found.windows} windows of {found.context} ({found.seconds:.1f} s)"
             )
-
-
-@contextmanager
-def _errors(command: str) -> Iterator[None]:
-    """One line and exit code 1 for what can go wrong, 130 after Ctrl-C; a line for each warning."""
-    from qkernels.llama.models import ModelUnavailable
-
-    def show(message: Warning | str, *details: object, **more: object) -> None:
-        typer.echo(f"qkernels {command}: warning: {message}", err=True)
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("default", UserWarning)
-            warnings.showwarning = show
-            yield
-    except BrokenPipeError:
-        raise  # typer ends quietly where nobody reads on
-    except (
-        *(ModelUnavailable, OSError, ValueError, TypeError, MemoryError, ImportError),
-    ) as error:
-        typer.echo(f"qkernels {command}: {error or type(error).__name__}", err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        typer.echo(err=True)
-        raise typer.Exit(INTERRUPTED) from None
 
 
 def _load(
@@ -189,25 +158,18 @@ def _load(
 def _measure(
     model: Model, text: str, context: int, bos: bool | None, parse_special: bool
 ) -> Perplexity:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from qkernels.llama import perplexity
 
-    console = Console(stderr=True)
-    progress = Progress(
-        console=console, transient=True, disable=not console.is_terminal, refresh_per_second=4
-    )
-    with progress:
-        task = progress.add_task("Scoring tokens", total=None)
-        return perplexity(
-            model,
-            text,
-            context,
-            lambda done, total: progress.update(task, completed=done, total=total),
-            bos=bos,
-            parse_special=parse_special,
-        )
+    done = 0
+
+    def tell(so_far: int, total: int) -> None:
+        nonlocal done
+        bar.expect(total)
+        bar.advance(so_far - done)
+        done = so_far
+
+    with progress("Scoring tokens", patience=0) as bar:
+        return perplexity(model, text, context, tell, bos=bos, parse_special=parse_special)
 
 
 def _write(pieces: Iterable[str]) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qkernels.cli.tools import Json, Threads, errors, progress, to_json, visible
+from qkernels._base.progress import progress
+from qkernels.cli.common import Json, Threads, errors, to_json, visible
 
 if TYPE_CHECKING:
     from qkernels.tools.quantize import Quantized, Summary

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qkernels._base.progress import progress
 from qkernels._measure import MIN_ROUNDS
+from qkernels.cli.common import errors, to_json
 from qkernels.cli.options import refuse_idle
-from qkernels.cli.tools import errors, progress, to_json
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from qkernels.cli.tools import visible
+from qkernels.cli.common import visible
 
 if TYPE_CHECKING:
     from qkernels.tools.inspect import FileReport, KeyEntry, TensorEntry

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import json as jsons
 import math
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qkernels._base.progress import progress
+from qkernels.cli.common import Json, Threads, errors, to_json, use_threads
+
 if TYPE_CHECKING:
     from qkernels.tools.extract import Extracted
-
-INTERRUPTED = 130
-PATIENCE = 2.0  # seconds before a bar appears: what is done sooner needs none
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A GGUF file.")]
 Match = Annotated[
     str | None,
     typer.Option("--tensor", help='Only this tensor, or those of a pattern such as "blk.0.*".'),
 ]
-Threads = Annotated[int | None, typer.Option(min=1, max=256, help="By default all the processors.")]
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
 
 INSPECT_EXAMPLE = "Example: qkernels inspect model.gguf --tensor 'blk.0.*'"
 VERIFY_EXAMPLE = "Example: qkernels verify model.gguf --json > report.json"
@@ -76,7 +69,7 @@ def verify(file: File, tensor: Match = None, threads: Threads = None, json: Json
     from qkernels.tools.inspect import chosen_names
     from qkernels.tools.verify import verify as read
 
-    with errors("verify"), qk.load_gguf(file) as opened, _threads(threads):
+    with errors("verify"), qk.load_gguf(file) as opened, use_threads(threads):
         core = opened._source.opened()
         names = chosen_names(opened, tensor)
         entries = [core.tensor(core.find_tensor(name)) for name in names]
@@ -156,82 +149,3 @@ def _sentences(found: Extracted) -> str:
     if found.with_scales:
         lines.append(f"  a scale and a min for each {found.group} integers of a row")
     return "\n".join(lines)
-
-
-@contextmanager
-def errors(command: str) -> Iterator[None]:
-    """One line and exit code 1 for what can go wrong, 130 after Ctrl-C."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # typer ends quietly where nobody reads on
-    except (OSError, ValueError, TypeError, LookupError, MemoryError) as error:
-        # A KeyError's text is its message in quotes.
-        is_plain = isinstance(error, KeyError) and bool(error.args)
-        text = error.args[0] if is_plain else str(error) or type(error).__name__
-        typer.echo(f"qkernels {command}: {visible(str(text))}", err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        typer.echo(err=True)
-        raise typer.Exit(INTERRUPTED) from None
-
-
-@contextmanager
-def progress(
-    what: str,
-) -> Iterator[tuple[Callable[[int], object], Callable[[int], object]]]:
-    """Yield what is told of the total, and of what is done. A bar shows once PATIENCE is over.
-
-    It goes to standard error, and only where that is a terminal.
-    """
-    if not sys.stderr.isatty():
-        yield (lambda total: None), (lambda done: None)
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    started = monotonic()
-    bar = Progress(console=Console(stderr=True), transient=True, refresh_per_second=4)
-    task = bar.add_task(what, total=None)
-
-    def advance(done: int) -> None:
-        bar.update(task, advance=done)
-        if not bar.live.is_started and monotonic() - started >= PATIENCE:
-            bar.start()
-
-    try:
-        yield (lambda total: bar.update(task, total=total)), advance
-    finally:
-        if bar.live.is_started:
-            bar.stop()
-
-
-@contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
-    import qkernels as qk
-
-    if threads is None:
-        yield
-        return
-    with qk.num_threads(threads):
-        yield
-
-
-def visible(text: str) -> str:
-    """A text with characters that steer a terminal, or that no encoding has, by their codes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def to_json(value: Any) -> str:
-    """JSON of which every parser takes every number: NaN and infinities become their names."""
-    return jsons.dumps(_finite(value), indent=2)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return value

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import qkernels as qk
+from qkernels._base.extras import require
 
 ACTS = ("int16", "float32", "int8")
 # A relative error needs this many outputs under its norm: a single one may cancel.
@@ -107,8 +108,7 @@ def reader_seconds(path: Path) -> float:
     Raises:
         ValueError: it cannot read the file.
     """
-    import gguf
-
+    gguf = require("the comparison with the gguf package", "gguf", "cli")
     start = perf_counter()
     try:
         gguf.GGUFReader(path)
@@ -129,7 +129,7 @@ def token_seconds(matrices: Matrices, vectors: Vectors, repeats: int = 15) -> fl
 
 
 def compare(
-    matrices: Matrices, vectors: Vectors, *, keep: bool, advance: Callable[[int], None]
+    matrices: Matrices, vectors: Vectors, *, keep: bool, advance: Callable[[int], object]
 ) -> Comparison:
     """Decode every matrix once; time that with its product, and take all errors against it.
 

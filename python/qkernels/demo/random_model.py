@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qkernels._base.extras import require
 from qkernels._base.files import replacing
 from qkernels.llama.config import LlamaConfig
 from qkernels.llama.tensors import EMBEDDING, OUTPUT, ROPE_FACTORS
@@ -84,6 +85,7 @@ def random_llama(
         KeyError: an unknown architecture or format.
         OSError: `path` cannot be written.
     """
+    require("a random model", "gguf", "cli")
     from gguf import GGUFWriter
 
     path = Path(path)

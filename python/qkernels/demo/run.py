@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import qkernels as qk
+from qkernels._base.progress import progress
 from qkernels._measure import machine
 from qkernels.demo import measure, show
 from qkernels.demo.report import MemoryBytes, OpenSeconds, Report, TokenSeconds
@@ -125,16 +126,12 @@ def _compare(
     keep: bool,
     console: Console,
 ) -> measure.Comparison:
-    from rich.progress import Progress
-
-    quiet = not console.is_terminal
-    progress = Progress(console=console, transient=True, disable=quiet, refresh_per_second=4)
     # Where weights are not finite the errors say so.
-    with progress, np.errstate(all="ignore"):
-        task = progress.add_task("Comparing all matrices with float64", total=weights)
-        return measure.compare(
-            matrices, vectors, keep=keep, advance=lambda done: progress.advance(task, done)
-        )
+    with (
+        progress("Comparing all matrices with float64", weights, console=console) as bar,
+        np.errstate(all="ignore"),
+    ):
+        return measure.compare(matrices, vectors, keep=keep, advance=bar.advance)
 
 
 def _speak(model: Model, console: Console) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qkernels.gates.progress import bar
+from qkernels._base.progress import bar
 
 if TYPE_CHECKING:
     from qkernels.files.gguf import GGUFFile

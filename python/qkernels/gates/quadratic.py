@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from qkernels import _core
 from qkernels._base.arrays import reals
 from qkernels._base.numbers import integer
-from qkernels.gates.progress import bar
+from qkernels._base.progress import bar
 from qkernels.ops.decode import dequantize
 from qkernels.ops.linear import gemm
 from qkernels.weights.packed import PackedTensor

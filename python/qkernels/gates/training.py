@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkernels._base.numbers import integer, real
-from qkernels.gates.progress import bar
+from qkernels._base.progress import bar
 from qkernels.gates.quadratic import Quadratic
 from qkernels.gates.result import GatePath, GateResult, History, Step
 from qkernels.weights.qtensor import QTensor

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
+from qkernels._base.extras import require
 from qkernels.llama.special import BYTE, USER_DEFINED, VISIBLE, WholeTokens
 from qkernels.llama.vocabulary import Vocabulary, strings, supported
 
@@ -140,6 +141,7 @@ def _build(
     ids: dict[str, int], merges: list[str], pre: PreTokenizer
 ) -> tuple[tokenizers.Tokenizer, dict[int, list[int]]]:
     """The tokenizer, and what becomes of the ids that it gives to spellings that are no tokens."""
+    require("a vocabulary of bytes", "tokenizers", "llama")
     import tokenizers
     from tokenizers import models
     from tokenizers import pre_tokenizers as splits

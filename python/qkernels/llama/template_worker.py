@@ -61,8 +61,8 @@ def jinja_fault() -> str:
     """Why templates cannot be run with the Jinja that is installed, or nothing."""
     try:
         import jinja2
-    except ImportError as error:
-        return f"chat templates need jinja2: {error}"
+    except ImportError:
+        return 'a chat template needs jinja2: python -m pip install "qkernels[llama]"'
     numbers = jinja2.__version__.split(".")[:3]
     if tuple(int(n) if n.isdigit() else 0 for n in numbers) >= OLDEST_JINJA:
         return ""

@@ -11,7 +11,7 @@ from qkernels import _core
 from qkernels._base.frameworks import is_torch, plain
 from qkernels._base.threads import thread_count
 from qkernels.weights.base import WeightsBase
-from qkernels.weights.block_mask import BlockMask
+from qkernels.weights.block_mask import BlockGates, BlockMask
 from qkernels.weights.indexing import dimensions, reshaped, select, viewed
 from qkernels.weights.packed import PackedTensor
 from qkernels.weights.product import decode, product
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from qkernels._base.frameworks import Array
     from qkernels.cuda import CudaTensor
-    from qkernels.gates import GateResult
     from qkernels.weights.gated import GatedTensor
     from qkernels.weights.indexing import Index
 
@@ -175,7 +174,7 @@ class QTensor(WeightsBase):
     def pack(
         self,
         *,
-        gates: GateResult | NDArray[np.bool_],
+        gates: BlockGates | NDArray[np.bool_],
         block_k: int | None = None,
         threads: int | None = None,
         huge_pages: bool = True,
@@ -183,7 +182,7 @@ class QTensor(WeightsBase):
     def pack(
         self,
         *,
-        gates: GateResult | NDArray[np.bool_] | None = None,
+        gates: BlockGates | NDArray[np.bool_] | None = None,
         block_k: int | None = None,
         threads: int | None = None,
         huge_pages: bool = True,
