@@ -51,7 +51,7 @@ def as_tensor(array: NDArray[Any]) -> torch.Tensor:
     return tensor
 
 
-def plain(x: torch.Tensor, what: str) -> torch.Tensor:
+def detached(x: torch.Tensor, what: str) -> torch.Tensor:
     """A dense CPU tensor with memory of its own and no autograd history, to be read.
 
     It shares x's memory, but for a lazily negated x, which is copied.
@@ -86,7 +86,7 @@ def floats(x: torch.Tensor, what: str) -> torch.Tensor | NDArray[Any]:
         TypeError: as `plain`; or complex numbers.
         MemoryError: there is no room for a copy.
     """
-    x = plain(x, what)
+    x = detached(x, what)
     if x.dtype in (torch.float32, torch.float16, torch.bfloat16):
         return x
     if x.dtype.is_complex:
@@ -114,7 +114,7 @@ def integers(x: torch.Tensor, what: str) -> NDArray[Any]:
     Raises:
         TypeError: as `plain`; or other numbers.
     """
-    x = plain(x, what)
+    x = detached(x, what)
     if x.is_floating_point() or x.dtype == torch.bool or x.dtype.is_complex:
         raise TypeError(f"{what} must be integers, not {x.dtype}")
     with _errors_named(what):

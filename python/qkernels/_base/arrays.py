@@ -86,7 +86,7 @@ def memory(x: Any, what: str) -> Plain:
     if is_torch(x):
         from qkernels import torch as qk_torch
 
-        return qk_torch.plain(x, what)
+        return qk_torch.detached(x, what)
     raise TypeError(_no_array(x, what))
 
 
@@ -208,7 +208,7 @@ def _refuse_inside(x: Any, what: str, level: int = 0) -> None:
     if level > 0 and is_torch(x):
         from qkernels import torch as qk_torch
 
-        qk_torch.plain(x, what)
+        qk_torch.detached(x, what)
     elif isinstance(x, Sequence) and not isinstance(x, _PLAIN) and level <= _DEEPEST:
         for value in x:
             if not isinstance(value, (int, float)):

@@ -35,7 +35,7 @@ def know_torch() -> None:
         from qkernels import torch as _  # noqa: F401
 
 
-def plain(x: Any, what: str) -> Any:
+def detached(x: Any, what: str) -> Any:
     """A torch tensor without its autograd history, dense and with memory of its own; else x.
 
     Raises:
@@ -46,7 +46,7 @@ def plain(x: Any, what: str) -> Any:
         return x
     from qkernels import torch as qk_torch
 
-    return qk_torch.plain(x, what)
+    return qk_torch.detached(x, what)
 
 
 def dtype_name(dtype: Any, torch_out: bool) -> str:

@@ -7,7 +7,7 @@ import operator
 import numpy as np
 
 
-def real(x: object, what: str) -> float:
+def to_float(x: object, what: str) -> float:
     """A number as a float; `what` names it in messages.
 
     Raises:
@@ -26,7 +26,7 @@ def real(x: object, what: str) -> float:
         raise TypeError(f"{what} must be a number: {error}") from error
 
 
-def integer(x: object, what: str) -> int:
+def to_int(x: object, what: str) -> int:
     """An integer as an int; `what` names it in messages.
 
     Raises:
@@ -40,7 +40,7 @@ def integer(x: object, what: str) -> int:
     raise TypeError(f"{what} must be an integer, not {type(x).__name__}") from None
 
 
-def flag(x: object, what: str) -> bool:
+def to_bool(x: object, what: str) -> bool:
     """A switch as a bool; `what` names it in messages.
 
     Raises:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from qkernels import _core
-from qkernels._base.numbers import integer
+from qkernels._base.numbers import to_int
 
 _DEFAULT = -1  # the core's word for "the process-wide default"
 _MOST = 256
@@ -21,7 +21,7 @@ def thread_count(threads: int | None) -> int:
     """
     if threads is None:
         return _chosen.get()
-    count = integer(threads, "threads")
+    count = to_int(threads, "threads")
     if not 1 <= count <= _MOST:  # less would mean the default, more may pass the core's int
         raise ValueError(f"threads={count} is outside 1..256")
     return count
@@ -44,7 +44,7 @@ def set_num_threads(n: int) -> None:
         TypeError: n is no integer.
         ValueError: n is outside 1..256.
     """
-    _core.set_threads(thread_count(integer(n, "n")))
+    _core.set_threads(thread_count(to_int(n, "n")))
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def num_threads(n: int) -> Iterator[None]:
         TypeError: n is no integer.
         ValueError: n is outside 1..256.
     """
-    count = thread_count(integer(n, "n"))
+    count = thread_count(to_int(n, "n"))
     token = _chosen.set(count)
     try:
         yield

@@ -107,11 +107,11 @@ def main() -> None:
     except SystemExit as end:
         status = end.code
     except OSError as error:  # of the standard output: commands tell of their files themselves
-        status = _told(error)
+        status = _report(error)
     try:
         sys.stdout.flush()
     except OSError as error:
-        status = _told(error)
+        status = _report(error)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
     sys.exit(status)
 
@@ -126,7 +126,7 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _told(error: OSError) -> int:
+def _report(error: OSError) -> int:
     """One line of an error; the status to leave with."""
     print(f"qkernels: {error}", file=sys.stderr)
     return 1

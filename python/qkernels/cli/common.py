@@ -24,7 +24,7 @@ def errors(command: str) -> Iterator[None]:
     """One line and exit code 1 for what can go wrong, 130 after Ctrl-C; a line for each warning."""
 
     def show(message: Warning | str, *details: object, **more: object) -> None:
-        typer.echo(f"qkernels {command}: warning: {visible(str(message))}", err=True)
+        typer.echo(f"qkernels {command}: warning: {escape(str(message))}", err=True)
 
     try:
         with warnings.catch_warnings():
@@ -37,7 +37,7 @@ def errors(command: str) -> Iterator[None]:
         # A KeyError's text is its message in quotes.
         is_plain = isinstance(error, KeyError) and bool(error.args)
         text = error.args[0] if is_plain else str(error) or type(error).__name__
-        typer.echo(f"qkernels {command}: {visible(str(text))}", err=True)
+        typer.echo(f"qkernels {command}: {escape(str(text))}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         typer.echo(err=True)
@@ -56,7 +56,7 @@ def use_threads(threads: int | None) -> Iterator[None]:
         yield
 
 
-def visible(text: str) -> str:
+def escape(text: str) -> str:
     """A text with characters that steer a terminal, or that no encoding has, by their codes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qkernels._base.progress import progress
-from qkernels.cli.common import Json, Threads, errors, to_json, visible
+from qkernels.cli.common import Json, Threads, errors, escape, to_json
 
 if TYPE_CHECKING:
     from qkernels.tools.quantize import Quantized, Summary
@@ -111,7 +111,7 @@ def _print(summary: Summary) -> None:
         console.print(Text(note))
     ratio = summary.bytes_after / summary.bytes_before
     line = f"{summary.path}: {summary.bytes_before:,} bytes -> {summary.bytes_after:,}, {ratio:.0%}"
-    console.print(Text(visible(line), style="bold green"))
+    console.print(Text(escape(line), style="bold green"))
 
 
 def notes(summary: Summary) -> list[str]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from qkernels.cli.common import visible
+from qkernels.cli.common import escape
 
 if TYPE_CHECKING:
     from qkernels.tools.inspect import FileReport, KeyEntry, TensorEntry
@@ -23,7 +23,7 @@ def print_report(report: FileReport) -> None:
     """The metadata, the tensors, and the tensors by type."""
     console = _console()
     title = f"{report.path}: GGUF version {report.version}, {report.nbytes:,} bytes"
-    console.print(Text(visible(title), style="bold"))
+    console.print(Text(escape(title), style="bold"))
     if report.metadata:
         table = _table("metadata key", "type", "value")
         for entry in report.metadata:
@@ -53,7 +53,7 @@ def print_report(report: FileReport) -> None:
 def print_notes(console: Console, notes: Sequence[str]) -> None:
     """What there is to say beside the tables, a line each."""
     for note in notes:
-        console.print(Text(visible(f"note: {note}")))
+        console.print(Text(escape(f"note: {note}")))
 
 
 def _type(tensor: TensorEntry) -> str:
@@ -81,12 +81,12 @@ def print_stats(path: str, found: Sequence[TensorStats], notes: Sequence[str] = 
     verdict = f"{faults} of them at fault" if faults else "all of them sound"
     line = f"{path}: {weights:,} weights of {len(found)} tensors read, {verdict}"
     print_notes(console, notes)
-    console.print(Text(visible(line), style="bold red" if faults else "bold green"))
+    console.print(Text(escape(line), style="bold red" if faults else "bold green"))
 
 
 def _found(stats: TensorStats) -> str:
     if stats.fault is not None:
-        return visible(stats.fault)
+        return escape(stats.fault)
     if stats.is_sound:
         return "sound"
     found = []
@@ -119,7 +119,7 @@ def _table(*columns: str) -> Table:
 
 def _text(text: str) -> Text:
     """A text out of a file: neither markup nor codes that steer the terminal."""
-    return Text(visible(text))
+    return Text(escape(text))
 
 
 def _key_type(entry: KeyEntry) -> str:

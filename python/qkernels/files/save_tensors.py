@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qkernels import _core
-from qkernels._base.frameworks import is_torch, plain
+from qkernels._base.frameworks import detached, is_torch
 from qkernels.files.encode import TensorEntry
 from qkernels.files.gguf import GGUFFile
 from qkernels.files.unread import UnreadTensor
@@ -155,7 +155,7 @@ def _array_of(name: str, tensor: Any) -> tuple[NDArray, str]:
 
 def _from_torch(name: str, tensor: Any) -> tuple[NDArray, str]:
     type_name = str(tensor.dtype).removeprefix("torch.")
-    dense = plain(tensor.detach(), f"tensor {name!r}")
+    dense = detached(tensor.detach(), f"tensor {name!r}")
     try:
         dense = dense.resolve_conj().resolve_neg()
         if type_name == "bfloat16":

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from qkernels import _core
 from qkernels._base.arrays import reals
-from qkernels._base.numbers import integer
+from qkernels._base.numbers import to_int
 from qkernels._base.progress import bar
 from qkernels.ops.decode import dequantize
 from qkernels.ops.linear import gemm
@@ -173,7 +173,7 @@ def _dense_products(rows: Array, x: Array, block_k: int) -> Array:
 
 
 def _in_range(value: int, most: int, what: str) -> int:
-    number = integer(value, what)
+    number = to_int(value, what)
     if not 1 <= number <= most:
         raise ValueError(f"{what}={number} is outside 1..{most}")
     return number

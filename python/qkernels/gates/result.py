@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkernels._base.files import replacing
-from qkernels._base.numbers import real
+from qkernels._base.numbers import to_float
 from qkernels.weights.block_mask import BlockGates
 
 if TYPE_CHECKING:
-    from qkernels._base.pictures import Picture
+    from qkernels._base.figures import NotebookFigure
 
 _KIND = "qkernels gates, version 1"
 
@@ -174,10 +174,10 @@ class GateResult(BlockGates):
         if len(lengths) != 1 or history.loss.ndim != 1:
             raise ValueError("its history has columns of different lengths")
         for name in ("l1", "lr", "mse", "relative_error"):
-            real(found[name], name)
+            to_float(found[name], name)
         return cls(**{**found, "gates": gates, "shape": (n, k), "history": history})
 
-    def plot(self) -> Picture:
+    def plot(self) -> NotebookFigure:
         """Draw how the loss fell, and where the gates ended.
 
         Returns:
@@ -247,7 +247,7 @@ class GatePath(Sequence[GateResult]):
             raise ValueError(f"no relative error is at most {relative_error}; the least is {least}")
         return max(fitting, key=lambda result: result.sparsity)
 
-    def plot(self) -> Picture:
+    def plot(self) -> NotebookFigure:
         """Draw the relative error over the share of blocks that are dropped.
 
         Raises:
@@ -268,10 +268,10 @@ class GatePath(Sequence[GateResult]):
         return figure
 
 
-def _figure(columns: int) -> Picture:
+def _figure(columns: int) -> NotebookFigure:
     """A figure of some axes side by side."""
-    from qkernels._base.pictures import Picture
+    from qkernels._base.figures import NotebookFigure
 
-    figure = Picture(figsize=(5 * columns, 3.6), layout="constrained")
+    figure = NotebookFigure(figsize=(5 * columns, 3.6), layout="constrained")
     figure.subplots(1, columns)
     return figure

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qkernels._base.numbers import integer, real
+from qkernels._base.numbers import to_float, to_int
 from qkernels._base.progress import bar
 from qkernels.gates.quadratic import Quadratic
 from qkernels.gates.result import GatePath, GateResult, History, Step
@@ -42,15 +42,15 @@ class _Options:
     normalize: bool
 
     def __post_init__(self) -> None:
-        if integer(self.steps, "steps") < 0:
+        if to_int(self.steps, "steps") < 0:
             raise ValueError(f"steps={self.steps} is below 0")
         if self.lr != "auto":
             if isinstance(self.lr, str):
                 raise ValueError(f"lr={self.lr!r} is neither a number nor 'auto'")
-            lr = real(self.lr, "lr")
+            lr = to_float(self.lr, "lr")
             if not (math.isfinite(lr) and lr > 0):
                 raise ValueError(f"lr={lr} is not a positive number")
-        l1, threshold = real(self.l1, "l1"), real(self.threshold, "threshold")
+        l1, threshold = to_float(self.l1, "l1"), to_float(self.threshold, "threshold")
         if not (math.isfinite(l1) and l1 >= 0):
             raise ValueError(f"l1={l1} is not a number from 0 on")
         if not 0 <= threshold <= 1:
@@ -143,7 +143,7 @@ def path(
     Returns:
         A result for each price, in their order from the lowest on.
     """
-    prices = sorted(real(value, "a lambda") for value in lambdas)
+    prices = sorted(to_float(value, "a lambda") for value in lambdas)
     if not prices:
         raise ValueError("a path needs at least one lambda")
     options = [_Options(steps, lr, price, threshold, rule, normalize) for price in prices]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qkernels import _core
 from qkernels._base.arrays import integers
 from qkernels._base.made import Made
-from qkernels._base.numbers import integer, real, shown
+from qkernels._base.numbers import shown, to_float, to_int
 from qkernels._base.threads import thread_count
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _count(value: object, name: str) -> int:
         TypeError: not an integer.
         ValueError: past 2^63.
     """
-    count = integer(value, name)
+    count = to_int(value, name)
     if abs(count) >= 2**63:
         raise ValueError(f"{name}={shown(count)} passes 2^63")
     return count
@@ -172,7 +172,7 @@ def attention(
         ValueError: a wrong shape or range, or no keys. `out` keeps its contents.
     """
     count = thread_count(threads)
-    factor = None if scale is None else real(scale, "scale")
+    factor = None if scale is None else to_float(scale, "scale")
     if isinstance(k, KVCache) and v is not None:
         raise TypeError("a KVCache has values of its own; v must be None")
     result: A
@@ -210,7 +210,7 @@ def attention_scores(
         ValueError: a wrong shape or range, or no keys. `out` keeps its contents.
     """
     count = thread_count(threads)
-    factor = None if scale is None else real(scale, "scale")
+    factor = None if scale is None else to_float(scale, "scale")
     result: A = _core.attention_scores(q, k, factor, bool(causal), out, count)
     return result
 
@@ -256,7 +256,7 @@ def rope(
     )
     if not isinstance(kind, str):
         raise TypeError(f"kind must be a str, not {type(kind).__name__}")
-    turn, stretch = real(base, "base"), real(scale, "scale")
+    turn, stretch = to_float(base, "base"), to_float(scale, "scale")
     count = thread_count(threads)
     result: A = _core.rope(x, places, turn, kind, stretch, factors, out, count)
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qkernels import _core
-from qkernels._base.numbers import real
+from qkernels._base.numbers import to_float
 from qkernels._base.threads import thread_count
 from qkernels.ops.linear import core_view
 
@@ -71,7 +71,7 @@ def rmsnorm_linear(
     if gains is None:
         raise TypeError("gains must be a NumPy array or a torch tensor, not None; see gemm")
     result: A = _core.rmsnorm_linear(
-        view, x, gains, real(eps, "eps"), bias, residual, act, out, count
+        view, x, gains, to_float(eps, "eps"), bias, residual, act, out, count
     )
     return result
 
@@ -158,6 +158,6 @@ def swiglu_ffn(
     downs = core_view(down, fmt, k=gates.n)
     count = thread_count(threads)
     result: A = _core.swiglu_ffn(
-        gates, ups, downs, x, gains, real(eps, "eps"), residual, act, out, count
+        gates, ups, downs, x, gains, to_float(eps, "eps"), residual, act, out, count
     )
     return result

@@ -8,7 +8,7 @@ import numpy as np
 
 from qkernels import _core
 from qkernels._base.arrays import depth
-from qkernels._base.numbers import integer, shown
+from qkernels._base.numbers import shown, to_int
 from qkernels.ops.linear import core_view, gemv
 from qkernels.weights.block_mask import BlockGates, BlockMask, mask_array, not_bool
 from qkernels.weights.gated import GatedTensor
@@ -80,7 +80,7 @@ def gated_gemv(
         keep = mask_array(gates)
         if keep.dtype.kind != "b":
             raise TypeError(not_bool(keep))
-        width = 1 if block_k is None else integer(block_k, "block_k")
+        width = 1 if block_k is None else to_int(block_k, "block_k")
         if abs(width) >= 2**63:
             raise ValueError(f"block_k={shown(width)} is outside 1..{depth(x)}")
         kept = _core.kept_columns(x, keep, width, False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qkernels import _core
 from qkernels._base.arrays import as_array, shape_of
 from qkernels._base.frameworks import is_torch
-from qkernels._base.numbers import flag
+from qkernels._base.numbers import to_bool
 from qkernels._base.threads import thread_count
 from qkernels.weights.qtensor import QTensor
 
@@ -75,7 +75,7 @@ def quantize_part(
 ) -> QTensor:
     """Quantise rows of something larger: `quantize`, with the first row's number for messages."""
     count = thread_count(threads)
-    pad = flag(pad, "pad")
+    pad = to_bool(pad, "pad")
     if not hasattr(a, "__dlpack__"):  # as lists and scalars have no shape either
         a = as_array(a, "a")
     blocks = _core.quantize(a, fmt, imatrix, pad, count, first_row)
@@ -93,4 +93,4 @@ def can_quantize(fmt: str | GGMLQuantizationType, *, imatrix: bool = False) -> b
         TypeError: fmt is neither a name nor a `gguf.GGMLQuantizationType`, or imatrix no bool.
         ValueError: an unknown format.
     """
-    return _core.takes_importance(fmt) if flag(imatrix, "imatrix") else _core.can_quantize(fmt)
+    return _core.takes_importance(fmt) if to_bool(imatrix, "imatrix") else _core.can_quantize(fmt)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.patches import Rectangle
 
-    from qkernels._base.pictures import Picture
+    from qkernels._base.figures import NotebookFigure
 
 COLOURS = "viridis"
 # Cells this far up the scale are light, and take dark figures.
@@ -66,11 +66,11 @@ def save(sweep: Sweep, path: Path) -> None:
         figure.savefig(unfinished)
 
 
-def draw(sweep: Sweep) -> Picture:
+def draw(sweep: Sweep) -> NotebookFigure:
     """The picture: axes for each temperature."""
-    from qkernels._base.pictures import Picture
+    from qkernels._base.figures import NotebookFigure
 
-    figure = Picture(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
+    figure = NotebookFigure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
     rows = figure.subplots(len(sweep.grids), 1, squeeze=False)
     for axes, (temperature, grid) in zip(rows[:, 0], sweep.grids.items(), strict=True):
         _draw_grid(axes, temperature, grid)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkernels import _core
-from qkernels._base.frameworks import is_torch, plain
-from qkernels._base.numbers import integer
+from qkernels._base.frameworks import detached, is_torch
+from qkernels._base.numbers import to_int
 
 if TYPE_CHECKING:
     import torch
@@ -113,7 +113,7 @@ def gemv_i8(w: Array | PackedInt8, x: Array, kernel: str, prefetch: int = 2) -> 
     vector = _int8(x, "x")
     if vector.shape != (k,):
         raise ValueError(f"x has shape {vector.shape}; weights of shape ({n}, {k}) take ({k},)")
-    distance = integer(prefetch, "prefetch")
+    distance = to_int(prefetch, "prefetch")
     if not 0 <= distance <= MAX_PREFETCH:
         raise ValueError(f"prefetch={distance} is outside 0..{MAX_PREFETCH} blocks of 16 bytes")
     _, y = _core.stream_gemv(packed.data[None], vector, kernel, distance, first=0, iterations=1)
@@ -230,7 +230,7 @@ def _int8(array: Any, what: str) -> NDArray[np.int8]:
         raise TypeError(f"{what} is a masked array; fill it first, as in {what}.filled(0)")
     if str(array.dtype).removeprefix("torch.") != "int8":
         raise TypeError(f"{what} has dtype {array.dtype}; expected int8")
-    return np.asarray(plain(array, what))
+    return np.asarray(detached(array, what))
 
 
 def _pack(weights: Array, layout: Layout) -> PackedInt8:

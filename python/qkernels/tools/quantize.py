@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qkernels import _core
-from qkernels._base.numbers import flag
+from qkernels._base.numbers import to_bool
 from qkernels.files.encode import Encoded, TensorEntry, encode_metadata, write_file
 from qkernels.files.file_types import FILE_TYPES
 from qkernels.files.gguf import GGUFFile
@@ -80,7 +80,7 @@ def quantize_file(
     path = Path(path)
     fmt, keep = check_format(fmt), check_rules(keep)
     _check_files(source, path)
-    rule = Rule(fmt, keep, flag(pad, "pad"), tied=OUTPUT not in source and EMBEDDING in source)
+    rule = Rule(fmt, keep, to_bool(pad, "pad"), tied=OUTPUT not in source and EMBEDDING in source)
     _check_keep(source, rule)
     writer = _Writer(source, rule, imatrix, threads)
     entries = [writer.plan(i, name) for i, name in enumerate(source)]

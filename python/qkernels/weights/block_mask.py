@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qkernels._base.arrays import as_array
 from qkernels._base.frameworks import is_torch
-from qkernels._base.numbers import integer
+from qkernels._base.numbers import to_int
 
 
 class BlockGates(ABC):
@@ -49,7 +49,7 @@ def mask_array(gates: Any) -> NDArray[Any]:
     if is_torch(gates):
         from qkernels import torch as qk_torch
 
-        return qk_torch.plain(gates, "gates").numpy()
+        return qk_torch.detached(gates, "gates").numpy()
     return as_array(gates, "gates")
 
 
@@ -88,7 +88,7 @@ class BlockMask(NamedTuple):
         keep = mask_array(gates)
         if keep.dtype != np.bool_:
             raise TypeError(not_bool(keep))
-        width = 1 if block_k is None else integer(block_k, "block_k")
+        width = 1 if block_k is None else to_int(block_k, "block_k")
         if not 1 <= width <= k:
             raise ValueError(f"block_k={width} is outside 1..{k}")
         if keep.shape != (-(-k // width),):

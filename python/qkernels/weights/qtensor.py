@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from qkernels import _core
-from qkernels._base.frameworks import is_torch, plain
+from qkernels._base.frameworks import detached, is_torch
 from qkernels._base.threads import thread_count
 from qkernels.weights.base import WeightsBase
 from qkernels.weights.block_mask import BlockGates, BlockMask
@@ -57,7 +57,7 @@ class QTensor(WeightsBase):
             raise ValueError("shape () has no dimensions; the last one is k")
         if abs(dims[-1]) >= 2**63:
             raise ValueError(f"k={dims[-1]} is outside 1..2^63 - 1")
-        self._weights = _core.Weights(plain(data, "weights"), fmt, dims[-1])
+        self._weights = _core.Weights(detached(data, "weights"), fmt, dims[-1])
         if self._weights.shape != dims:
             raise ValueError(
                 f"shape {dims} does not match the data, which holds {self._weights.shape}"

@@ -7,7 +7,7 @@ import io
 from matplotlib.figure import Figure
 
 
-class Picture(Figure):
+class NotebookFigure(Figure):
     """A matplotlib figure that Jupyter draws without being told to by `%matplotlib inline`.
 
     pyplot's figures are drawn at the end of a cell and stay in memory until they are closed; this
