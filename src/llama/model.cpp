@@ -6,11 +6,11 @@
 
 #include "core/array.h"
 #include "core/fp_environment.h"
+#include "llama/architecture.h"
 #include "ops/activations.h"
 #include "ops/attention.h"
 #include "ops/decode.h"
 #include "ops/linear.h"
-#include "ops/rope.h"
 #include "ops/shapes.h"
 
 namespace qk::llama {
@@ -20,8 +20,8 @@ ArrayView array_of(const Rows& rows, int64_t m, int64_t k) {
   return view_rows(rows.data, m, k, rows.stride);
 }
 
-Product product(const WeightView& weights, const Rows& out, const float* bias = nullptr) {
-  return {.weights = &weights, .out = out.data, .out_stride = out.stride, .bias = bias};
+Product product(const WeightView& weights, const Rows& out, std::span<const float> bias = {}) {
+  return {.weights = &weights, .out = out.data, .out_stride = out.stride, .bias = bias.data()};
 }
 
 // What adds to the rows that are there.
@@ -46,7 +46,11 @@ Status Model::make(const KernelTable& kernels, const Config& config, Weights wei
   const FpEnvironment environment;
   std::unique_ptr<Model> model(new Model(kernels, config, std::move(weights), options));
   model->frequencies_.resize(static_cast<size_t>(config.head_dim / 2));
-  rope_frequencies(config.rope, config.head_dim, model->frequencies_.data());
+  model->rope_ = {.kind = config.architecture->rope,
+                  .base = config.rope_base,
+                  .scale = config.rope_scale,
+                  .factors = model->weights_.rope_factors.data()};
+  rope_frequencies(model->rope_, config.head_dim, model->frequencies_.data());
   QK_TRY(model->cache_.reserve(config, options.cache, options.context));
   QK_TRY(model->work_.reserve(config, std::min(kBatch, options.context)));
   *out = std::move(model);
@@ -139,7 +143,7 @@ Status Model::attend(const Pass& pass, int64_t index) {
   profile_.lap(Part::kAttention);
 
   QK_TRY(quantize(pass.parallel, work_.attended, pass.count, config_.q_width(),
-                  common_act({&layer.output}, options_.act), nullptr, &x));
+                  common_act({&layer.output}, options_.act), {}, &x));
   QK_TRY(linear(pass.parallel, kernels_, x, added(layer.output, work_.x)));
   profile_.lap(Part::kOutput);
   return {};
@@ -149,14 +153,15 @@ Status Model::attend(const Pass& pass, int64_t index) {
 // enter the cache.
 void Model::place(const Pass& pass, const Layer& layer, const CacheView& cache) {
   const int64_t dim = config_.head_dim;
-  const auto finish = [&](float* x, int64_t heads, const float* gains, const float* turns) {
-    for (int64_t head = 0; gains != nullptr && head < heads; ++head) {
+  const auto finish = [&](float* x, int64_t heads, std::span<const float> gains,
+                          const float* turns) {
+    for (int64_t head = 0; !gains.empty() && head < heads; ++head) {
       float* values = x + head * dim;
       const float mean = kernels_.dense->sum_squares(values, dim) / static_cast<float>(dim);
-      kernels_.dense->normalise(values, 1.0f / std::sqrt(mean + config_.epsilon), gains, dim,
+      kernels_.dense->normalise(values, 1.0f / std::sqrt(mean + config_.epsilon), gains.data(), dim,
                                 values);
     }
-    rotate(config_.rope.kind, dim, turns, heads, x);
+    rotate(rope_.kind, dim, turns, heads, x);
   };
   auto body = [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
@@ -179,7 +184,7 @@ Status Model::feed_forward(const Pass& pass, const Layer& layer) {
                product(layer.up, work_.up)));
   profile_.lap(Part::kGateUp);
   QK_TRY(quantize(pass.parallel, work_.gate, pass.count, config_.hidden,
-                  common_act({&layer.down}, options_.act), nullptr, &x));
+                  common_act({&layer.down}, options_.act), {}, &x));
   QK_TRY(linear(pass.parallel, kernels_, x, added(layer.down, work_.x)));
   profile_.lap(Part::kDown);
   return {};
@@ -190,18 +195,18 @@ Status Model::score(const Pass& pass, Want want, float* logits) {
   const Rows rows{work_.x.row(first), work_.x.stride};
   ActivationsView x;
   QK_TRY(quantize(pass.parallel, rows, pass.count - first, config_.width,
-                  common_act({&weights_.head}, options_.act), weights_.output_norm, &x));
-  QK_TRY(linear(pass.parallel, kernels_, x, product(weights_.head, {logits, vocabulary()})));
+                  common_act({&weights_.output()}, options_.act), weights_.output_norm, &x));
+  QK_TRY(linear(pass.parallel, kernels_, x, product(weights_.output(), {logits, vocabulary()})));
   profile_.lap(Part::kHead);
   return {};
 }
 
-// Quantises m rows of k values, normalised with `gains` where they are not null.
+// Quantises m rows of k values, normalised with `gains` where there are any.
 Status Model::quantize(const Parallel& parallel, const Rows& x, int64_t m, int64_t k, Act act,
-                       const float* gains, ActivationsView* out) {
-  const RmsNorm norm{gains, config_.epsilon};
+                       std::span<const float> gains, ActivationsView* out) {
+  const RmsNorm norm{gains.data(), config_.epsilon};
   return quantize_activations(parallel, kernels_, array_of(x, m, k), act, work_.activations, out,
-                              gains != nullptr ? &norm : nullptr);
+                              !gains.empty() ? &norm : nullptr);
 }
 
 }  // namespace qk::llama

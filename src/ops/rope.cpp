@@ -14,6 +14,8 @@
 namespace qk {
 namespace {
 
+constexpr const char* kKinds[] = {"interleaved", "neox"};  // in the order of RopeKind
+
 Status check_positive(const char* what, double value) {
   if (std::isfinite(value) && value > 0.0) return {};
   return Status::value_error("%s=%g is not a finite number above 0", what, value);
@@ -21,10 +23,11 @@ Status check_positive(const char* what, double value) {
 
 }  // namespace
 
+const char* rope_kind_name(RopeKind kind) { return kKinds[static_cast<int>(kind)]; }
+
 Status parse_rope_kind(const char* name, RopeKind* out) {
-  constexpr const char* kNames[] = {"interleaved", "neox"};  // in the order of RopeKind
   for (int i = 0; i < 2; ++i) {
-    if (std::strcmp(name, kNames[i]) != 0) continue;
+    if (std::strcmp(name, kKinds[i]) != 0) continue;
     *out = static_cast<RopeKind>(i);
     return {};
   }

@@ -29,6 +29,7 @@ void rope_turns(const double* frequencies, int64_t pairs, int64_t position, floa
 
 // The kind of a name: "interleaved" or "neox".
 Status parse_rope_kind(const char* name, RopeKind* out);
+const char* rope_kind_name(RopeKind kind);
 
 // ValueError where a position's angle is past the doubles. Positions as for rope_rows.
 Status check_angles(const Rope& rope, const ArrayView& x, const int64_t* positions,
