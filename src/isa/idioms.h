@@ -45,12 +45,16 @@
 // Panels (formats/panel.h), where a lane is a row
 //   kPanelColumns              batch rows that int8 sums at once: 4, or as registers allow
 //   Words                      kLanes words of 32 bits
-//   load_words, load_u16s, load_u8s, load_s8s, load_halves(p)  one element a row; halves become
-//   Floats and_bits, xor_bits, add_bits(w, bits)  with the same bits in every word or_words,
-//   sub_words(a, b), shift_left, shift_right(w, count), signed_byte(w, i) centre_bytes<kBias>(w),
-//   look_up_bytes(w, table), digits_of_bytes(w, power)  byte by byte floats_of(w), as_floats(w),
-//   halves_of(w), negate(Floats)  of signed integers, of bits, and of
-//                              the binary16 in each word's low half, the other being 0
+//   load_words, load_u16s, load_u8s, load_s8s(p)  one element a row
+//   load_halves(p)             the same as Floats
+//   and_bits, xor_bits, add_bits(w, bits)  with the same bits in every word
+//   or_words, sub_words(a, b), shift_left, shift_right(w, count)
+//   signed_byte(w, i)          the i-th byte of each word, extended
+//   centre_bytes<kBias>(w), look_up_bytes(w, table), digits_of_bytes(w, power)  byte by byte
+//   floats_of(w)               signed integers as Floats
+//   as_floats(w)               bits as Floats
+//   halves_of(w)               the binary16 in each word's low half, the other being 0, as Floats
+//   negate(Floats)
 //   panel_start<F, kPlanes>(minus_bias), panel_add<F>(sum, quants, planes, first, i), panel_total
 //                              a PanelSum<kPlanes>: exact sums, a row each, of the quants' products
 //                              with activations 4 (first + i) .. + 3, i = 0, 1, .. of a group

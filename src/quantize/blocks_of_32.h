@@ -4,8 +4,7 @@
 //   q4_0, q5_0  the weight of the largest magnitude becomes -8 or -16; the other end of the range
 //               is clipped by up to half a step
 //   q4_1, q5_1  the least weight becomes 0 and the largest 15 or 31; what lies past the largest
-//   half
-//               is counted from there
+//               half is counted from there
 #pragma once
 
 #include "formats/q4_0.h"

@@ -4,8 +4,7 @@
 //   q8_1   as ggml: the same, and the scale times the sum of quants beside it
 //   q8_k   as ggml: the weight of the largest magnitude becomes -127; ties to even
 //   q8_ks  weights less the superblock's mean, or the half next to it, which is dmin; each group of
-//   8
-//          takes the least scale of 4 bits that holds its largest magnitude
+//          8 takes the least scale of 4 bits that holds its largest magnitude
 #pragma once
 
 #include "formats/q8_0.h"
