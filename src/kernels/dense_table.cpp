@@ -1,17 +1,14 @@
-// One ISA's kernels for float data. Compiled once an ISA, as kernels/table.cpp is, with
-// QK_DENSE_TABLE the symbol to define.
+// One ISA's kernels for float data. Compiled once an ISA, as kernels/table.cpp is.
 #include "kernels/attention.h"
 #include "kernels/attention_scores.h"
 #include "kernels/dense.h"
 #include "kernels/elementwise.h"
 #include QK_ISA_HEADER
 
-namespace qk {
+namespace qk::QK_ISA {
 
-using QK_ISA::Isa;
-
-extern const DenseKernels QK_DENSE_TABLE;
-constinit const DenseKernels QK_DENSE_TABLE{
+extern const DenseKernels dense_kernels;
+constinit const DenseKernels dense_kernels{
     .attention = {&attention<Isa, CacheType::kF32>, &attention<Isa, CacheType::kF16>},
     .attention_scores = &attention_scores<Isa>,
     .sum_squares = &sum_squares<Isa>,
@@ -20,4 +17,4 @@ constinit const DenseKernels QK_DENSE_TABLE{
     .to_halves = &to_halves<Isa>,
 };
 
-}  // namespace qk
+}  // namespace qk::QK_ISA

@@ -1,9 +1,8 @@
-// One ISA's kernels. Compiled once an ISA, with QK_ISA naming it, QK_ISA_HEADER its idioms,
-// QK_KERNEL_TABLE and QK_FORMAT_KERNELS the symbols to define, and the compiler flags that it
-// needs.
+// One ISA's kernels. Compiled once an ISA, with QK_ISA naming it and its namespace, QK_ISA_HEADER
+// its idioms, and the compiler flags that it needs.
 //
-// Everything here but the tables has internal linkage, because each ISA's struct lives in an
-// anonymous namespace: no function compiled for a wide ISA can replace a baseline one at link time.
+// Everything here but the tables has internal linkage: no function compiled for a wide ISA can
+// replace a baseline one at link time.
 #include "kernels/table.h"
 
 #include "kernels/activate.h"
@@ -12,18 +11,16 @@
 #include "kernels/panels.h"
 #include QK_ISA_HEADER
 
-namespace qk {
+namespace qk::QK_ISA {
 
 // Declared first, so that constants are visible to others.
-extern const FormatKernels QK_FORMAT_KERNELS;
-extern const KernelTable QK_KERNEL_TABLE;
-extern const DenseKernels QK_DENSE_TABLE;        // of kernels/dense_table.cpp
-extern const StreamKernels QK_STREAM_TABLE;      // of stream/stream_table.cpp
-extern const QuantizeKernels QK_QUANTIZE_TABLE;  // of quantize/quantize_table.cpp
+extern const FormatKernels format_kernels;
+extern const KernelTable kernel_table;
+extern const DenseKernels dense_kernels;        // of kernels/dense_table.cpp
+extern const StreamKernels stream_kernels;      // of stream/stream_table.cpp
+extern const QuantizeKernels quantize_kernels;  // of quantize/quantize_table.cpp
 
 namespace {
-
-using QK_ISA::Isa;
 
 template <class Product>
 constexpr void fill_layout(LinearKernel (&entry)[kMClasses], int panel_rows) {
@@ -64,17 +61,17 @@ constexpr FormatKernels make_kernels(FormatList<Fs...>) {
 
 }  // namespace
 
-constinit const FormatKernels QK_FORMAT_KERNELS = make_kernels(AllFormats{});
+constinit const FormatKernels format_kernels = make_kernels(AllFormats{});
 
-constinit const KernelTable QK_KERNEL_TABLE = {
+constinit const KernelTable kernel_table = {
     .isa = Isa::kName,
     .needs = Isa::kNeeds,
     .for_tests = Isa::kForTests,
-    .formats = &QK_FORMAT_KERNELS,
-    .dense = &QK_DENSE_TABLE,
-    .streams = &QK_STREAM_TABLE,
-    .quantizers = &QK_QUANTIZE_TABLE,
+    .formats = &format_kernels,
+    .dense = &dense_kernels,
+    .streams = &stream_kernels,
+    .quantizers = &quantize_kernels,
     .tiles = {},
 };
 
-}  // namespace qk
+}  // namespace qk::QK_ISA

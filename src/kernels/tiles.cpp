@@ -1,23 +1,24 @@
-// The kernels of an ISA that adds tiles to another one, whose other kernels are QK_FORMAT_KERNELS,
-// QK_DENSE_TABLE, QK_STREAM_TABLE and QK_QUANTIZE_TABLE. Compiled once such an ISA, as table.cpp is
-// for the others.
+// The kernels of an ISA that adds tiles to another one, QK_BASE, which has the others. Compiled once
+// such an ISA, as table.cpp is for the others.
 #include "kernels/tiles.h"
 
 #include "kernels/table.h"
 #include QK_ISA_HEADER
 
-namespace qk {
+namespace qk::QK_BASE {
 
-// Declared first, so that a constant is visible to the dispatcher.
-extern const FormatKernels QK_FORMAT_KERNELS;
-extern const DenseKernels QK_DENSE_TABLE;
-extern const StreamKernels QK_STREAM_TABLE;
-extern const QuantizeKernels QK_QUANTIZE_TABLE;
-extern const KernelTable QK_KERNEL_TABLE;
+extern const FormatKernels format_kernels;
+extern const DenseKernels dense_kernels;
+extern const StreamKernels stream_kernels;
+extern const QuantizeKernels quantize_kernels;
+
+}  // namespace qk::QK_BASE
+
+namespace qk::QK_ISA {
+
+extern const KernelTable kernel_table;
 
 namespace {
-
-using QK_ISA::Isa;
 
 template <int kParts>
 constexpr TileKernels make_tiles() {
@@ -39,10 +40,10 @@ constexpr KernelTable make_table() {
   table.isa = Isa::kName;
   table.needs = Isa::kNeeds;
   table.for_tests = Isa::kForTests;
-  table.formats = &QK_FORMAT_KERNELS;
-  table.dense = &QK_DENSE_TABLE;
-  table.streams = &QK_STREAM_TABLE;
-  table.quantizers = &QK_QUANTIZE_TABLE;
+  table.formats = &QK_BASE::format_kernels;
+  table.dense = &QK_BASE::dense_kernels;
+  table.streams = &QK_BASE::stream_kernels;
+  table.quantizers = &QK_BASE::quantize_kernels;
   table.tiles[static_cast<int>(Act::kInt16)] = &kInt16;
   table.tiles[static_cast<int>(Act::kInt8)] = &kInt8;
   return table;
@@ -50,6 +51,6 @@ constexpr KernelTable make_table() {
 
 }  // namespace
 
-constinit const KernelTable QK_KERNEL_TABLE = make_table();
+constinit const KernelTable kernel_table = make_table();
 
-}  // namespace qk
+}  // namespace qk::QK_ISA

@@ -14,7 +14,8 @@
 #include "quantize/lanes.h"
 #include "quantize/quantizer.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // `quants[i]` = (x[i] - low) * inverse + rounding, cut to a whole number of 0..kMost.
 template <int kMost>
@@ -71,4 +72,5 @@ QK_INLINE bool encode_with_min(const float* x, typename F::Block& block) {
   return true;
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

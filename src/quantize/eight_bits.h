@@ -14,7 +14,8 @@
 #include "quantize/lanes.h"
 #include "quantize/quantizer.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // To the nearest whole number, ties away from zero, for |value| < 2^23.
 QK_INLINE int round_away(float value) {
@@ -120,4 +121,5 @@ inline constexpr Quantizer kQuantizer<Q8_K, Isa>{&quantize_each<Q8_K, Isa, &enco
 template <class Isa>
 inline constexpr Quantizer kQuantizer<Q8_KS, Isa>{&quantize_each<Q8_KS, Isa, &encode_q8_ks>};
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

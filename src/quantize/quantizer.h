@@ -12,7 +12,8 @@
 #include "core/unaligned.h"
 #include "quantize/quantize_table.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 template <class F, class Isa>
 inline constexpr Quantizer kQuantizer{};
@@ -54,4 +55,5 @@ bool search_together(const float* x, const float* importance, int64_t blocks, ui
   return fits;
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

@@ -1,18 +1,16 @@
-// One ISA's streaming micro-kernels. Compiled once an ISA, as kernels/table.cpp is, with
-// QK_STREAM_TABLE the symbol to define.
+// One ISA's streaming micro-kernels. Compiled once an ISA, as kernels/table.cpp
+// is.
 #include "stream/stream_table.h"
 
 #include "stream/kernels.h"
 #include QK_ISA_HEADER
 
-namespace qk {
+namespace qk::QK_ISA {
 
-using QK_ISA::Isa;
-
-extern const StreamKernels QK_STREAM_TABLE;
-constinit const StreamKernels QK_STREAM_TABLE{
+extern const StreamKernels stream_kernels;
+constinit const StreamKernels stream_kernels{
     .run = {nullptr, &stream<Isa, StreamKernel::kDotprod>, &stream<Isa, StreamKernel::kDotprod4>,
             &stream<Isa, StreamKernel::kDotprod4i>, &stream<Isa, StreamKernel::kDotprod16i>},
 };
 
-}  // namespace qk
+}  // namespace qk::QK_ISA
