@@ -1,4 +1,5 @@
 // One ISA's kernels for float data. Compiled once an ISA, as kernels/table.cpp is.
+#include "isa/idioms.h"
 #include "kernels/attention.h"
 #include "kernels/attention_scores.h"
 #include "kernels/dense.h"
@@ -8,13 +9,23 @@
 namespace qk::QK_ISA {
 
 extern const DenseKernels dense_kernels;
-constinit const DenseKernels dense_kernels{
-    .attention = {&attention<Isa, CacheType::kF32>, &attention<Isa, CacheType::kF16>},
-    .attention_scores = &attention_scores<Isa>,
-    .sum_squares = &sum_squares<Isa>,
-    .normalise = &normalise<Isa>,
-    .gate = &gate<Isa>,
-    .to_halves = &to_halves<Isa>,
-};
+
+namespace {
+
+template <Idioms I>
+constexpr DenseKernels make_kernels() {
+  return {
+      .attention = {&attention<I, CacheType::kF32>, &attention<I, CacheType::kF16>},
+      .attention_scores = &attention_scores<I>,
+      .sum_squares = &sum_squares<I>,
+      .normalise = &normalise<I>,
+      .gate = &gate<I>,
+      .to_halves = &to_halves<I>,
+  };
+}
+
+}  // namespace
+
+constinit const DenseKernels dense_kernels = make_kernels<Isa>();
 
 }  // namespace qk::QK_ISA

@@ -7,7 +7,8 @@
 
 namespace qk::QK_BASE {
 
-extern const FormatKernels format_kernels;
+extern const FormatTable format_kernels;
+extern const ActivationKernels activation_kernels;
 extern const DenseKernels dense_kernels;
 extern const StreamKernels stream_kernels;
 extern const QuantizeKernels quantize_kernels;
@@ -18,22 +19,24 @@ namespace qk::QK_ISA {
 
 extern const KernelTable kernel_table;
 
+static_assert(TileIdioms<Isa>, "the ISA lacks an idiom of isa/idioms.h");
+
 namespace {
 
-template <int kParts>
+template <TileIdioms I, int kParts>
 constexpr TileKernels make_tiles() {
   return {
       .parts = kParts,
       .unit_bytes = sizeof(IntegerUnit<kParts>),
-      .split_row = &split_row<Isa, kParts>,
-      .split_slab = &split_slab<Isa, kParts>,
-      .multiply = &multiply_tiles<Isa, kParts>,
-      .store = &store_strip<Isa>,
+      .split_row = &split_row<I, kParts>,
+      .split_slab = &split_slab<I, kParts>,
+      .multiply = &multiply_tiles<I, kParts>,
+      .store = &store_strip<I>,
   };
 }
 
-constexpr TileKernels kInt16 = make_tiles<2>();
-constexpr TileKernels kInt8 = make_tiles<1>();
+constexpr TileKernels kInt16 = make_tiles<Isa, 2>();
+constexpr TileKernels kInt8 = make_tiles<Isa, 1>();
 
 constexpr KernelTable make_table() {
   KernelTable table{};
@@ -41,6 +44,7 @@ constexpr KernelTable make_table() {
   table.needs = Isa::kNeeds;
   table.for_tests = Isa::kForTests;
   table.formats = &QK_BASE::format_kernels;
+  table.activations = &QK_BASE::activation_kernels;
   table.dense = &QK_BASE::dense_kernels;
   table.streams = &QK_BASE::stream_kernels;
   table.quantizers = &QK_BASE::quantize_kernels;

@@ -1,6 +1,8 @@
 // One ISA's quantisers. Compiled once an ISA, as kernels/table.cpp is.
 #include "quantize/quantize_table.h"
 
+#include "formats/all.h"
+
 // Each of these gives kQuantizer for its formats.
 // NOLINTBEGIN(misc-include-cleaner)
 #include "quantize/eight_bits.h"

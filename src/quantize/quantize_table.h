@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "formats/all.h"
+#include "formats/format.h"
 
 namespace qk {
 
@@ -21,7 +21,7 @@ struct Quantizer {
 };
 
 struct QuantizeKernels {
-  Quantizer quantizers[kFormats];
+  Quantizer quantizers[kMostFormats];
 };
 
 }  // namespace qk

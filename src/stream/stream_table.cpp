@@ -1,16 +1,26 @@
-// One ISA's streaming micro-kernels. Compiled once an ISA, as kernels/table.cpp
-// is.
+// One ISA's streaming micro-kernels. Compiled once an ISA, as kernels/table.cpp is.
 #include "stream/stream_table.h"
 
+#include "isa/idioms.h"
 #include "stream/kernels.h"
 #include QK_ISA_HEADER
 
 namespace qk::QK_ISA {
 
 extern const StreamKernels stream_kernels;
-constinit const StreamKernels stream_kernels{
-    .run = {nullptr, &stream<Isa, StreamKernel::kDotprod>, &stream<Isa, StreamKernel::kDotprod4>,
-            &stream<Isa, StreamKernel::kDotprod4i>, &stream<Isa, StreamKernel::kDotprod16i>},
-};
+
+namespace {
+
+template <Idioms I>
+constexpr StreamKernels make_kernels() {
+  return {
+      .run = {nullptr, &stream<I, StreamKernel::kDotprod>, &stream<I, StreamKernel::kDotprod4>,
+              &stream<I, StreamKernel::kDotprod4i>, &stream<I, StreamKernel::kDotprod16i>},
+  };
+}
+
+}  // namespace
+
+constinit const StreamKernels stream_kernels = make_kernels<Isa>();
 
 }  // namespace qk::QK_ISA
