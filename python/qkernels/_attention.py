@@ -253,8 +253,6 @@ def rope(
     places = integers(
         positions, "positions", lambda value: ValueError(f"a position of {value} passes 2^63")
     )
-    if not isinstance(kind, str):
-        raise TypeError(f"kind must be a str, not {type(kind).__name__}")
     turn, stretch = real(base, "base"), real(scale, "scale")
     count = _threads.resolve(threads)
     result: A = _core.rope(x, places, turn, kind, stretch, factors, out, count)

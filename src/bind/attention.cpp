@@ -80,11 +80,7 @@ py::object py_attention_scores(py::handle q, py::handle k, std::optional<double>
 }
 
 CacheType cache_type(py::handle dtype) {
-  if (!py::isinstance<py::str>(dtype)) {
-    throw py::type_error("dtype must be a str, not " +
-                         py::cast<std::string>(py::type::handle_of(dtype).attr("__name__")));
-  }
-  const std::string name = name_of(dtype);
+  const std::string name = str_argument(dtype, "dtype");
   if (name == "float16") return CacheType::kF16;
   if (name == "float32") return CacheType::kF32;
   throw py::value_error("dtype='" + name + "' is not one of float16, float32");

@@ -20,6 +20,7 @@
 #include "bind/model_tensors.h"
 #include "bind/sampler.h"
 #include "bind/sealed.h"
+#include "bind/text.h"
 #include "core/fp_environment.h"
 #include "dispatch/dispatch.h"
 #include "llama/architecture.h"
@@ -36,8 +37,8 @@ using llama::Model;
 llama::Config config_of(const py::dict& values) {
   const auto count = [&](const char* key) { return py::cast<int64_t>(values[key]); };
   llama::Config config;
-  raise_if_failed(llama::find_architecture(py::cast<std::string>(values["architecture"]).c_str(),
-                                           &config.architecture));
+  const std::string architecture = str_argument(values["architecture"], "architecture");
+  raise_if_failed(llama::find_architecture(architecture.c_str(), &config.architecture));
   config.layers = count("layers");
   config.width = count("width");
   config.hidden = count("hidden");
@@ -55,16 +56,17 @@ llama::Config config_of(const py::dict& values) {
 // lock is taken without the GIL, and no Python object is touched while it is held.
 class PyLlama {
  public:
-  PyLlama(const Named& config, const Named& tensors, const std::string& cache, int64_t context,
+  PyLlama(const Named& config, const Named& tensors, py::handle cache, int64_t context,
           py::handle act, int threads)
       : tensors_(tensors, current_kernels()), threads_(threads) {
     const FpEnvironment environment;
     parallel_of(threads);  // refuses a number out of range now
-    if (cache != "float16" && cache != "float32") {
-      throw py::value_error("the cache is '" + cache + "', expected 'float16' or 'float32'");
+    const std::string type = str_argument(cache, "cache");
+    if (type != "float16" && type != "float32") {
+      throw py::value_error("the cache is '" + type + "', expected 'float16' or 'float32'");
     }
     const llama::Config sizes = config_of(config);
-    const llama::Options options{.cache = cache == "float16" ? CacheType::kF16 : CacheType::kF32,
+    const llama::Options options{.cache = type == "float16" ? CacheType::kF16 : CacheType::kF32,
                                  .act = act_of(act),
                                  .context = context};
     raise_if_failed(
@@ -72,7 +74,8 @@ class PyLlama {
     last_.resize(static_cast<size_t>(model_->vocabulary()));
   }
 
-  py::object forward(const std::vector<int64_t>& tokens, const std::string& logits) {
+  py::object forward(const std::vector<int64_t>& tokens, py::handle which) {
+    const std::string logits = str_argument(which, "logits");
     const auto count = static_cast<int64_t>(tokens.size());
     if (logits == "all") {
       const int64_t shape[] = {count, model_->vocabulary()};
@@ -189,7 +192,7 @@ void bind_llama(const py::module_& m) {
            "A token for logits of shape (vocabulary,); ValueError where they hold NaN.");
   seal<PySampler>();
   py::class_<PyLlama>(m, "Llama", "A model, its cache of keys and values, and its workspace.")
-      .def(py::init<const Named&, const Named&, const std::string&, int64_t, py::handle, int>(),
+      .def(py::init<const Named&, const Named&, py::handle, int64_t, py::handle, int>(),
            py::arg("config"), py::arg("tensors"), py::arg("cache"), py::arg("context"),
            py::arg("act"), py::arg("threads"))
       .def("forward", &PyLlama::forward, py::arg("tokens"), py::arg("logits"),

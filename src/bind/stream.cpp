@@ -22,12 +22,8 @@ using Layouts = py::typing::Dict<py::str, py::typing::Tuple<py::int_, py::int_>>
 using TimedResult = py::typing::Tuple<py::float_, py::array_t<int32_t>>;
 
 StreamKernel kernel_of(py::handle kernel) {
-  if (!py::isinstance<py::str>(kernel)) {
-    throw py::type_error("kernel must be a str, not " +
-                         py::cast<std::string>(py::type::handle_of(kernel).attr("__name__")));
-  }
   StreamKernel parsed{};
-  raise_if_failed(parse_stream_kernel(name_of(kernel).c_str(), &parsed));
+  raise_if_failed(parse_stream_kernel(str_argument(kernel, "kernel").c_str(), &parsed));
   return parsed;
 }
 

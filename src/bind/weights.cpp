@@ -148,7 +148,7 @@ int format_of(py::handle fmt) {
                           " is not a format of qkernels; see qkernels.formats()");
   }
   throw py::type_error("fmt must be a name or a gguf.GGMLQuantizationType, not " +
-                       py::cast<std::string>(py::type::handle_of(fmt).attr("__name__")));
+                       type_name_of(fmt));
 }
 
 void bind_weights(py::module_& m) {
