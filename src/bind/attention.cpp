@@ -135,9 +135,8 @@ class KvCache {
       const ReleasedGil unlocked;
       const std::unique_lock lock(mutex_.here());
       if (length < 0 || length > length_) {
-        status = Status::value_error("a length of %lld, the cache has %lld positions",
-                                     static_cast<long long>(length),
-                                     static_cast<long long>(length_.load()));
+        status = Status::value_error("a length of %lld, the cache has %lld positions", ll(length),
+                                     ll(length_.load()));
       } else {
         length_ = length;
       }
@@ -212,8 +211,7 @@ class KvCache {
     const int64_t length = length_;
     if (tokens > capacity_ - length) {
       return Status::value_error("%lld + %lld positions exceed the cache's capacity of %lld",
-                                 static_cast<long long>(length), static_cast<long long>(tokens),
-                                 static_cast<long long>(capacity_));
+                                 ll(length), ll(tokens), ll(capacity_));
     }
     store_heads(parallel, kernels, cache_, length, k, &v);
     length_ = length + tokens;

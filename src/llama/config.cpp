@@ -26,18 +26,16 @@ Status check_config(const Config& config) {
         Count{"hidden", config.hidden}, Count{"heads", config.heads},
         Count{"kv_heads", config.kv_heads}, Count{"head_dim", config.head_dim}}) {
     if (count.value >= 1 && count.value <= kMost) continue;
-    return Status::value_error("%s is %lld, expected 1 to %lld", count.name,
-                               static_cast<long long>(count.value), static_cast<long long>(kMost));
+    return Status::value_error("%s is %lld, expected 1 to %lld", count.name, ll(count.value),
+                               ll(kMost));
   }
   if (config.heads % config.kv_heads != 0) {
-    return Status::value_error("%lld heads do not share %lld key heads evenly",
-                               static_cast<long long>(config.heads),
-                               static_cast<long long>(config.kv_heads));
+    return Status::value_error("%lld heads do not share %lld key heads evenly", ll(config.heads),
+                               ll(config.kv_heads));
   }
   if (config.head_dim % 2 != 0 || config.head_dim > kMaxHeadDim) {
     return Status::value_error("heads of %lld values, supported are even sizes to %lld",
-                               static_cast<long long>(config.head_dim),
-                               static_cast<long long>(kMaxHeadDim));
+                               ll(config.head_dim), ll(kMaxHeadDim));
   }
   const bool rotates = is_positive(config.rope_base) && is_positive(config.rope_scale);
   if (!rotates || !std::isfinite(config.epsilon) || config.epsilon < 0) {

@@ -40,8 +40,7 @@ Status Model::make(const KernelTable& kernels, const Config& config, Weights wei
   QK_TRY(check_config(config));
   QK_TRY(check_weights(config, weights));
   if (options.context < 1) {
-    return Status::value_error("a context of %lld tokens, expected 1 or more",
-                               static_cast<long long>(options.context));
+    return Status::value_error("a context of %lld tokens, expected 1 or more", ll(options.context));
   }
   const FpEnvironment environment;
   std::unique_ptr<Model> model(new Model(kernels, config, std::move(weights), options));
@@ -76,7 +75,7 @@ Status Model::forward(const Parallel& parallel, const int64_t* tokens, int64_t c
 Status Model::truncate(int64_t position) {
   if (position < 0 || position > position_) {
     return Status::value_error("position %lld is outside the %lld tokens of the sequence",
-                               static_cast<long long>(position), static_cast<long long>(position_));
+                               ll(position), ll(position_));
   }
   position_ = position;
   return {};
@@ -84,19 +83,16 @@ Status Model::truncate(int64_t position) {
 
 Status Model::check(const int64_t* tokens, int64_t count) const {
   if (count < 1 || count > kBatch) {
-    return Status::value_error("%lld tokens at once, expected 1 to %lld",
-                               static_cast<long long>(count), static_cast<long long>(kBatch));
+    return Status::value_error("%lld tokens at once, expected 1 to %lld", ll(count), ll(kBatch));
   }
   for (int64_t i = 0; i < count; ++i) {
     if (tokens[i] >= 0 && tokens[i] < vocabulary()) continue;
-    return Status::value_error("token %lld is not an id below %lld",
-                               static_cast<long long>(tokens[i]),
-                               static_cast<long long>(vocabulary()));
+    return Status::value_error("token %lld is not an id below %lld", ll(tokens[i]),
+                               ll(vocabulary()));
   }
   if (count > options_.context - position_) {
-    return Status::value_error("%lld + %lld tokens exceed the context of %lld",
-                               static_cast<long long>(position_), static_cast<long long>(count),
-                               static_cast<long long>(options_.context));
+    return Status::value_error("%lld + %lld tokens exceed the context of %lld", ll(position_),
+                               ll(count), ll(options_.context));
   }
   return {};
 }

@@ -156,8 +156,8 @@ bool layout_of(Act act, int64_t m, int64_t k, int64_t* scale_bytes, int64_t* tot
 Status activations_bytes(Act act, int64_t m, int64_t k, int64_t* bytes) {
   int64_t scale_bytes = 0;
   if (!layout_of(act, m, k, &scale_bytes, bytes)) {
-    return Status::value_error("activations of (m, k) = (%lld, %lld) pass 2^63 bytes",
-                               static_cast<long long>(m), static_cast<long long>(k));
+    return Status::value_error("activations of (m, k) = (%lld, %lld) pass 2^63 bytes", ll(m),
+                               ll(k));
   }
   return {};
 }

@@ -70,9 +70,8 @@ Status get_rows(const Parallel& parallel, const KernelTable& kernels, const Weig
   QK_TRY(check_product(weights, weights.k));
   for (int64_t i = 0; i < count; ++i) {
     if (ids[i] < 0 || ids[i] >= weights.n) {
-      return Status::index_error("ids[%lld]=%lld is outside the %lld rows of the weights",
-                                 static_cast<long long>(i), static_cast<long long>(ids[i]),
-                                 static_cast<long long>(weights.n));
+      return Status::index_error("ids[%lld]=%lld is outside the %lld rows of the weights", ll(i),
+                                 ll(ids[i]), ll(weights.n));
     }
   }
   auto body = [&](int64_t begin, int64_t end) {

@@ -133,9 +133,8 @@ Status linear(const Parallel& parallel, const KernelTable& kernels, const Activa
 Status gated(const Parallel& parallel, const KernelTable& kernels, const ActivationsView& x,
              const Product& gate, const Product& up) {
   if (gate.weights->n != up.weights->n) {
-    return Status::value_error("the gate has n=%lld rows, up has %lld",
-                               static_cast<long long>(gate.weights->n),
-                               static_cast<long long>(up.weights->n));
+    return Status::value_error("the gate has n=%lld rows, up has %lld", ll(gate.weights->n),
+                               ll(up.weights->n));
   }
   Items gates;
   Items ups;

@@ -203,8 +203,8 @@ int panel_rows(const KernelTable& kernels, int format) {
 Status packed_bytes(int64_t n, int64_t row_bytes, int panel_rows, int64_t* out) {
   int64_t rows;
   if (!checked_round_up(n, panel_rows, &rows) || !checked_mul(rows, row_bytes, out)) {
-    return Status::value_error("%lld rows of %lld bytes pass 2^63 bytes when packed",
-                               static_cast<long long>(n), static_cast<long long>(row_bytes));
+    return Status::value_error("%lld rows of %lld bytes pass 2^63 bytes when packed", ll(n),
+                               ll(row_bytes));
   }
   return {};
 }
