@@ -216,7 +216,7 @@ concept TileRegisters = requires(T tiles, const void* from, void* to) {
 template <class I>
 concept TileIdioms =
     NamedIsa<I> && TileRegisters<typename I::Tiles> && requires(const void* from, void* to) {
-      I::turn(from, to);  // 16 x 16 words, rows for columns
+      I::transpose(from, to);  // 16 x 16 words, rows for columns
     };
 
 }  // namespace qk

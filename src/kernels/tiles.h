@@ -86,7 +86,7 @@ void split_slab(const LinearArgs& args, int64_t slab, int64_t unit, std::byte* t
       split_group(first[j * args.units_per_row], g, parts);
       for (int p = 0; p < kParts; ++p) __builtin_memcpy(rows[p][j], parts[p], sizeof(parts[p]));
     }
-    for (int p = 0; p < kParts; ++p) I::turn(rows[p], tiles + tile_offset<kParts>(g, p));
+    for (int p = 0; p < kParts; ++p) I::transpose(rows[p], tiles + tile_offset<kParts>(g, p));
   }
 }
 
@@ -177,9 +177,9 @@ void multiply_tiles(const TileProduct& product) {
 template <class I>
 QK_INLINE void store_tile(const LinearArgs& args, int64_t row, int rows, int64_t column, int count,
                           const float* sums) {
-  float turned[kTileRows][kTileRows];
+  float transposed[kTileRows][kTileRows];
   float bias[kTileRows] = {};
-  I::turn(sums, turned);
+  I::transpose(sums, transposed);
   for (int j = 0; j < count; ++j) {
     if (args.bias != nullptr) {
       __builtin_memcpy(bias, args.bias + (column + j) * args.bias_stride + row,
@@ -187,7 +187,7 @@ QK_INLINE void store_tile(const LinearArgs& args, int64_t row, int rows, int64_t
     }
     const float scale = args.row_scales[column + j];
     float results[kTileRows];
-    for (int i = 0; i < kTileRows; ++i) results[i] = turned[j][i] * scale + bias[i];
+    for (int i = 0; i < kTileRows; ++i) results[i] = transposed[j][i] * scale + bias[i];
     float* out = args.out + (column + j) * args.out_stride + row;
     __builtin_memcpy(out, results, static_cast<size_t>(rows) * sizeof(float));
   }
