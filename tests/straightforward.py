@@ -40,7 +40,7 @@ def _norm(x: Array, gains: Array, epsilon: float) -> Array:
     return np.array([row / np.sqrt(row @ row / row.size + epsilon) for row in x]) * gains
 
 
-def _turned(head: Array, position: int, rates: Array, rope: str) -> Array:
+def _rotated(head: Array, position: int, rates: Array, rope: str) -> Array:
     half = head.size // 2
     pairs = (
         head[0::2] + 1j * head[1::2] if rope == "interleaved" else head[:half] + 1j * head[half:]
@@ -64,9 +64,9 @@ def _attention(w: _Weights, c: LlamaConfig, h: Array, block: str, rates: Array) 
             queries = _norm(queries, w(f"{block}attn_q_norm.weight"), c.rms_epsilon)
             keys = _norm(keys, w(f"{block}attn_k_norm.weight"), c.rms_epsilon)
         for i in range(m):
-            query = _turned(queries[i], i, rates, c.rope)
+            query = _rotated(queries[i], i, rates, c.rope)
             past = range(i + 1)
-            scores = np.array([query @ _turned(keys[j], j, rates, c.rope) for j in past])
+            scores = np.array([query @ _rotated(keys[j], j, rates, c.rope) for j in past])
             chances = np.exp(scores / np.sqrt(c.head_dim))
             mixed[i, head] = chances / chances.sum() @ v[: i + 1, shared]
     return w.project(mixed.reshape(m, -1), f"{block}attn_output")

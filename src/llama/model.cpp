@@ -97,12 +97,12 @@ Status Model::check(const int64_t* tokens, int64_t count) const {
   return {};
 }
 
-// x = the embedding of each token, and the turns of each position.
+// x = the embedding of each token, and the sine and cosine of each pair at each position.
 Status Model::embed(const Pass& pass, const int64_t* tokens) {
   QK_TRY(get_rows(pass.parallel, kernels_, weights_.embedding, tokens, pass.count,
                   array_of(work_.x, pass.count, config_.width)));
   for (int64_t t = 0; t < pass.count; ++t) {
-    rope_turns(frequencies_.data(), config_.head_dim / 2, pass.first + t, work_.turns.row(t));
+    rope_sincos(frequencies_.data(), config_.head_dim / 2, pass.first + t, work_.sincos.row(t));
   }
   profile_.lap(Part::kEmbedding);
   return {};
@@ -145,24 +145,24 @@ Status Model::attend(const Pass& pass, int64_t index) {
   return {};
 }
 
-// Queries and keys are normalised head by head where the model does so, and turned; keys and values
+// Queries and keys are normalised head by head where the model does so, and rotated; keys and values
 // enter the cache.
 void Model::place(const Pass& pass, const Layer& layer, const CacheView& cache) {
   const int64_t dim = config_.head_dim;
   const auto finish = [&](float* x, int64_t heads, std::span<const float> gains,
-                          const float* turns) {
+                          const float* sincos) {
     for (int64_t head = 0; !gains.empty() && head < heads; ++head) {
       float* values = x + head * dim;
       const float mean = kernels_.dense->sum_squares(values, dim) / static_cast<float>(dim);
       kernels_.dense->normalise(values, 1.0f / std::sqrt(mean + config_.epsilon), gains.data(), dim,
                                 values);
     }
-    rotate(rope_.kind, dim, turns, heads, x);
+    rotate(rope_.kind, dim, sincos, heads, x);
   };
   auto body = [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      finish(work_.q.row(t), config_.heads, layer.q_norm, work_.turns.row(t));
-      finish(work_.k.row(t), config_.kv_heads, layer.k_norm, work_.turns.row(t));
+      finish(work_.q.row(t), config_.heads, layer.q_norm, work_.sincos.row(t));
+      finish(work_.k.row(t), config_.kv_heads, layer.k_norm, work_.sincos.row(t));
     }
     store_cache(kernels_, cache, pass.first + begin, end - begin, work_.k.row(begin),
                 work_.v.row(begin), work_.k.stride);

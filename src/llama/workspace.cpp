@@ -16,7 +16,7 @@ Status Workspace::reserve(const Config& config, int64_t batch) {
   const Part parts[] = {
       {&x, config.width},      {&q, config.q_width()},        {&k, config.kv_width()},
       {&v, config.kv_width()}, {&attended, config.q_width()}, {&gate, config.hidden},
-      {&up, config.hidden},    {&turns, config.head_dim}};
+      {&up, config.hidden},    {&sincos, config.head_dim}};
   constexpr int64_t kFloats = kCacheLine / static_cast<int64_t>(sizeof(float));
   int64_t floats = 0;
   for (const Part& part : parts) {

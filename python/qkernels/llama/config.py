@@ -94,7 +94,7 @@ class LlamaConfig:
 
     @property
     def rope(self) -> str:
-        """Which values of a head RoPE turns together.
+        """Which values of a head RoPE rotates together.
 
         "interleaved" 2i and 2i + 1, "neox" i and i + head_dim / 2.
         """

@@ -162,7 +162,7 @@ class Reference:
         return normed
 
     def _rotate(self, x: Array) -> Array:
-        """RoPE: turn pair i of each head by position * frequency i; x is (m, heads, head_dim)."""
+        """RoPE: rotate pair i of each head by position * frequency i; x is (m, heads, head_dim)."""
         positions = np.arange(self.position, self.position + len(x))
         angles = positions[:, None, None] * self._frequencies
         cos, sin = np.cos(angles).astype(self._dtype), np.sin(angles).astype(self._dtype)
@@ -170,10 +170,10 @@ class Reference:
         neox = self.config.rope == "neox"
         first = slice(0, half) if neox else slice(0, None, 2)
         second = slice(half, None) if neox else slice(1, None, 2)
-        turned = np.empty_like(x)
-        turned[..., first] = x[..., first] * cos - x[..., second] * sin
-        turned[..., second] = x[..., first] * sin + x[..., second] * cos
-        return turned
+        rotated = np.empty_like(x)
+        rotated[..., first] = x[..., first] * cos - x[..., second] * sin
+        rotated[..., second] = x[..., first] * sin + x[..., second] * cos
+        return rotated
 
     def _embed(self, tokens: Sequence[int]) -> Array:
         rows: Array = qk.get_rows(self._blocks(EMBEDDING), tokens)
