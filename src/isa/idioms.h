@@ -30,10 +30,10 @@ concept NamedIsa = requires {
 
 template <class I>
 concept SizedIsa = requires {
-  { I::kIsVector } -> std::convertible_to<bool>;     // vector instructions, not plain loops
-  { I::kStep } -> std::convertible_to<int>;          // quants a step, 32 or 64
-  { I::kLanes } -> std::convertible_to<int>;         // of Floats
-  { I::kPanelColumns } -> std::convertible_to<int>;  // batch rows that int8 sums at once in panels
+  { I::kIsVector } -> std::convertible_to<bool>;       // vector instructions, not plain loops
+  { I::kStep } -> std::convertible_to<int>;            // quants a step, 32 or 64
+  { I::kLanes } -> std::convertible_to<int>;           // of Floats
+  { I::kPanelBatchRows } -> std::convertible_to<int>;  // batch rows of int8 at once in panels
 };
 
 // Weights, at any address; nothing past the last byte named is read.

@@ -16,7 +16,7 @@ struct QuantizeKernels;  // quantize/quantize_table.h
 struct StreamKernels;    // stream/stream_table.h
 struct TileKernels;      // kernels/tile_kernels.h
 
-// How many batch columns a kernel is made for.
+// How many batch rows a kernel is made for.
 enum class MClass : uint8_t { kVector, kMatrix };
 inline constexpr int kMClasses = 2;
 

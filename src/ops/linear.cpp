@@ -56,8 +56,8 @@ class Items {
 
   // The fewest items that are worth a thread, of rows k deep, where there are batch rows.
   int64_t grain(int64_t k) const {
-    const int64_t columns = args_.m < kGrainWork ? args_.m : kGrainWork;
-    return ceil_div(kGrainWork, k * columns * rows_);
+    const int64_t batch = args_.m < kGrainWork ? args_.m : kGrainWork;
+    return ceil_div(kGrainWork, k * batch * rows_);
   }
 
   // The whole product by tiles, where that is possible and pays.
