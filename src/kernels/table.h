@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/macros.h"
 #include "core/views.h"
 #include "kernels/activation_unit.h"
 #include "kernels/dense.h"
@@ -82,6 +83,25 @@ struct KernelTable {
   const StreamKernels* streams;
   const QuantizeKernels* quantizers;
   const TileKernels* tiles[kActs];  // null where it multiplies by vectors only
+
+  // What multiplies m batch rows with weights in a layout: RowProduct of kernels/linear.h
+  // or PanelProduct of kernels/panels.h. kernels/family.h fills the table.
+  QK_INLINE const LinearKernel& linear_kernel(Layout layout, int format, Act act, int64_t m) const {
+    const MClass m_class = m == 1 ? MClass::kVector : MClass::kMatrix;
+    return formats->kernels[format]
+        ->linear[static_cast<int>(layout)][static_cast<int>(act)][static_cast<int>(m_class)];
+  }
+
+  // What decodes native rows.
+  QK_INLINE DecodeFn decode_kernel(int format) const { return formats->kernels[format]->decode; }
+
+  // What makes activations of floats.
+  QK_INLINE ActivateFn activate_kernel(Act act) const {
+    return activations->activate[static_cast<int>(act)];
+  }
+
+  // Null where there are no tiles for such activations.
+  QK_INLINE const TileKernels* tile_kernels(Act act) const { return tiles[static_cast<int>(act)]; }
 };
 
 }  // namespace qk

@@ -137,7 +137,7 @@ float quantize_row(const KernelTable& kernels, NormReader& row, Act act, int64_t
   const int exponent = magnitude >= kInfinity ? 0 : row_exponent(magnitude);
   const float multiplier = std::ldexp(1.0f, -exponent);
   for (int64_t u = 0; u < units; ++u) {
-    kernels.activations->activate[static_cast<int>(act)](row.read(u), multiplier, out + u * bytes);
+    kernels.activate_kernel(act)(row.read(u), multiplier, out + u * bytes);
   }
   return std::ldexp(1.0f, exponent);
 }
