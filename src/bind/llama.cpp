@@ -137,7 +137,7 @@ class PyLlama {
   }
 
   py::typing::Dict<py::str, py::float_> profile() {
-    std::array<double, llama::kPartNames.size()> spent{};
+    std::array<double, llama::kStageNames.size()> spent{};
     {
       const ReleasedGil unlocked;
       const std::scoped_lock lock(mutex_.here());
@@ -145,7 +145,7 @@ class PyLlama {
       model_->profile().reset();
     }
     py::typing::Dict<py::str, py::float_> seconds;
-    for (size_t i = 0; i < spent.size(); ++i) seconds[llama::kPartNames[i]] = spent[i];
+    for (size_t i = 0; i < spent.size(); ++i) seconds[llama::kStageNames[i]] = spent[i];
     return seconds;
   }
 

@@ -104,7 +104,7 @@ Status Model::embed(const Pass& pass, const int64_t* tokens) {
   for (int64_t t = 0; t < pass.count; ++t) {
     rope_sincos(frequencies_.data(), config_.head_dim / 2, pass.first + t, work_.sincos.row(t));
   }
-  profile_.lap(Part::kEmbedding);
+  profile_.lap(Stage::kEmbedding);
   return {};
 }
 
@@ -120,11 +120,11 @@ Status Model::attend(const Pass& pass, int64_t index) {
                               product(layer.k, work_.k, layer.k_bias),
                               product(layer.v, work_.v, layer.v_bias)};
   QK_TRY(linear(pass.parallel, kernels_, x, products, 3));
-  profile_.lap(Part::kQkv);
+  profile_.lap(Stage::kQkv);
 
   const CacheView cache = cache_.layer(index);
   place(pass, layer, cache);
-  profile_.lap(Part::kRope);
+  profile_.lap(Stage::kRope);
 
   const HeadRows rows{.q = work_.q.data,
                       .out = work_.attended.data,
@@ -136,12 +136,12 @@ Status Model::attend(const Pass& pass, int64_t index) {
                       .out_head = config_.head_dim};
   const float scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
   attention(pass.parallel, kernels_, rows, cache, pass.first, pass.first + pass.count, scale);
-  profile_.lap(Part::kAttention);
+  profile_.lap(Stage::kAttention);
 
   QK_TRY(quantize(pass.parallel, work_.attended, pass.count, config_.q_width(),
                   common_act({&layer.output}, options_.act), {}, &x));
   QK_TRY(linear(pass.parallel, kernels_, x, added(layer.output, work_.x)));
-  profile_.lap(Part::kOutput);
+  profile_.lap(Stage::kOutput);
   return {};
 }
 
@@ -178,11 +178,11 @@ Status Model::feed_forward(const Pass& pass, const Layer& layer) {
   QK_TRY(quantize(pass.parallel, work_.x, pass.count, config_.width, act, layer.ffn_norm, &x));
   QK_TRY(gated(pass.parallel, kernels_, x, product(layer.gate, work_.gate),
                product(layer.up, work_.up)));
-  profile_.lap(Part::kGateUp);
+  profile_.lap(Stage::kGateUp);
   QK_TRY(quantize(pass.parallel, work_.gate, pass.count, config_.hidden,
                   common_act({&layer.down}, options_.act), {}, &x));
   QK_TRY(linear(pass.parallel, kernels_, x, added(layer.down, work_.x)));
-  profile_.lap(Part::kDown);
+  profile_.lap(Stage::kDown);
   return {};
 }
 
@@ -193,7 +193,7 @@ Status Model::score(const Pass& pass, Want want, float* logits) {
   QK_TRY(quantize(pass.parallel, rows, pass.count - first, config_.width,
                   common_act({&weights_.output()}, options_.act), weights_.output_norm, &x));
   QK_TRY(linear(pass.parallel, kernels_, x, product(weights_.output(), {logits, vocabulary()})));
-  profile_.lap(Part::kHead);
+  profile_.lap(Stage::kHead);
   return {};
 }
 
