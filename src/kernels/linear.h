@@ -126,9 +126,9 @@ QK_INLINE void add_unit_float(const typename F::Block* weights, int steps,
 
 // Float weights: `steps` native vectors, in four chains so that additions do not wait.
 template <class F, class I, int kBatchRows>
-QK_INLINE void add_unit_plain(const typename F::Block* weights, int steps,
-                              const FloatUnit* const (&x)[kBatchRows],
-                              RowSums<I, kBatchRows>& sums) {
+QK_INLINE void add_unit_float_weights(const typename F::Block* weights, int steps,
+                                      const FloatUnit* const (&x)[kBatchRows],
+                                      RowSums<I, kBatchRows>& sums) {
   constexpr int kChains = 4;
   typename I::Floats chains[kChains][kBatchRows];
   for (int c = 0; c < kChains; ++c) {
@@ -153,7 +153,7 @@ QK_INLINE void add_unit(const typename F::Block* weights, int count,
                         const Unit<A>* const (&x)[kBatchRows], RowSums<I, kBatchRows>& sums) {
   if constexpr (F::kFloat) {
     constexpr int kGrain = 4 * I::kLanes;
-    add_unit_plain<F, I, kBatchRows>(weights, (count + kGrain - 1) / kGrain * 4, x, sums);
+    add_unit_float_weights<F, I, kBatchRows>(weights, (count + kGrain - 1) / kGrain * 4, x, sums);
   } else if constexpr (A == Act::kFloat32) {
     add_unit_float<F, I, kBatchRows>(weights, (count + I::kStep - 1) / I::kStep, x, sums);
   } else {
