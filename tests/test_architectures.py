@@ -120,6 +120,19 @@ def test_the_core_refuses_what_it_has_no_table_of(
         _core.Llama({**asdict(config), **change}, tensors, "float16", 8, "int16", 1)
 
 
+def test_what_the_core_is_told_by_name_must_be_a_str(random_model: qk.GGUFFile) -> None:
+    config = LlamaConfig.from_metadata(random_model.metadata)
+    tensors = collect(random_model, config).core()
+    make: Any = _core.Llama
+    with pytest.raises(TypeError, match="cache must be a str, not int"):
+        make(asdict(config), tensors, 16, 8, "int16", 1)
+    with pytest.raises(TypeError, match="architecture must be a str, not NoneType"):
+        make({**asdict(config), "architecture": None}, tensors, "float16", 8, "int16", 1)
+    model = make(asdict(config), tensors, "float16", 8, "int16", 1)
+    with pytest.raises(TypeError, match="logits must be a str, not bool"):
+        model.forward([1], True)
+
+
 def test_the_page_lists_every_architecture() -> None:
     page = (Path(__file__).parent.parent / "docs" / "llama.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| `")]
