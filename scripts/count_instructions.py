@@ -41,7 +41,7 @@ ENDS = {"jmp", "ret", "ud2"}
 PADDING = re.compile(r"nop\w*|data16|cs|xchg")
 KINFO = re.compile(r'FormatInfo kInfo\{"(\w+)", -?\d+, (\d+), \d+\}')
 PRODUCT = re.compile(
-    r"(?:product_vector<qk::)?(RowProduct|PanelProduct)<qk::(\w+), qk::(\w+)::.*::Isa,"
+    r"(?:product_vector<[^<]*::)?(RowProduct|PanelProduct)<qk::(\w+), qk::(\w+)::.*::Isa,"
     r" \(qk::Act\)(\d)>(?:::run<1>| >\()"
 )
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import qkernels as qk
+from qkernels.llama.config import ARCHITECTURES
 
-# Arguments of random_llama, by what is special.
+# Arguments of random_llama, by what is special: every architecture is one of them.
 VARIANTS: dict[str, dict[str, Any]] = {
-    "llama": {},
-    "untied head": {"tied": False},
+    **{name: {"architecture": name} for name in ARCHITECTURES},
+    "untied head": {"architecture": "qwen3", "tied": False},
     "RoPE factors": {"rope_factors": True},
     "linear RoPE": {"rope_scale": 4.0},
     "wide heads": {"head_dim": 96},
     "one key head": {"kv_heads": 1},
-    "qwen2": {"architecture": "qwen2"},
-    "qwen3": {"architecture": "qwen3", "tied": False},
     "f32": {"fmt": "f32", "embedding_fmt": "f32"},
     "f16": {"fmt": "f16", "embedding_fmt": "f16", "tied": False},
     "padded q4_k": {"fmt": "q4_k", "width": 320, "hidden": 700, "embedding_fmt": "q6_k"},

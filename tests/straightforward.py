@@ -28,8 +28,11 @@ class _Weights:
         decoded = qk.dequantize(tensor) if isinstance(tensor, qk.QTensor) else tensor
         return cast(Array, decoded.astype(np.float64))
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._file
+
     def project(self, x: Array, name: str) -> Array:
-        bias = self(f"{name}.bias") if f"{name}.bias" in self._file else 0.0
+        bias = self(f"{name}.bias") if f"{name}.bias" in self else 0.0
         return cast(Array, x @ self(f"{name}.weight").T + bias)
 
 
@@ -37,7 +40,7 @@ def _norm(x: Array, gains: Array, epsilon: float) -> Array:
     return np.array([row / np.sqrt(row @ row / row.size + epsilon) for row in x]) * gains
 
 
-def _turned(head: Array, position: int, rates: Array, rope: str) -> Array:
+def _rotated(head: Array, position: int, rates: Array, rope: str) -> Array:
     half = head.size // 2
     pairs = (
         head[0::2] + 1j * head[1::2] if rope == "interleaved" else head[:half] + 1j * head[half:]
@@ -57,13 +60,13 @@ def _attention(w: _Weights, c: LlamaConfig, h: Array, block: str, rates: Array) 
     for head in range(c.heads):
         shared = head * c.kv_heads // c.heads
         queries, keys = q[:, head], k[:, shared]
-        if c.qk_norm:
+        if f"{block}attn_q_norm.weight" in w:
             queries = _norm(queries, w(f"{block}attn_q_norm.weight"), c.rms_epsilon)
             keys = _norm(keys, w(f"{block}attn_k_norm.weight"), c.rms_epsilon)
         for i in range(m):
-            query = _turned(queries[i], i, rates, c.rope)
+            query = _rotated(queries[i], i, rates, c.rope)
             past = range(i + 1)
-            scores = np.array([query @ _turned(keys[j], j, rates, c.rope) for j in past])
+            scores = np.array([query @ _rotated(keys[j], j, rates, c.rope) for j in past])
             chances = np.exp(scores / np.sqrt(c.head_dim))
             mixed[i, head] = chances / chances.sum() @ v[: i + 1, shared]
     return w.project(mixed.reshape(m, -1), f"{block}attn_output")
@@ -74,7 +77,7 @@ def straightforward_logits(file: qk.GGUFFile, tokens: list[int]) -> Array:
     c = LlamaConfig.from_metadata(file.metadata)
     w = _Weights(file)
     rates = c.rope_base ** (-2.0 * np.arange(c.head_dim // 2) / c.head_dim) / c.rope_scale
-    if "rope_freqs.weight" in file:
+    if "rope_freqs.weight" in w:
         rates = rates / w("rope_freqs.weight")
     x = w("token_embd.weight")[tokens]
     for layer in range(c.layers):
@@ -85,6 +88,6 @@ def straightforward_logits(file: qk.GGUFFile, tokens: list[int]) -> Array:
         gate = w.project(h, f"{block}ffn_gate")
         inner = gate / (1 + np.exp(-gate)) * w.project(h, f"{block}ffn_up")
         x = x + w.project(inner, f"{block}ffn_down")
-    head = "output.weight" if "output.weight" in file else "token_embd.weight"
+    head = "output.weight" if "output.weight" in w else "token_embd.weight"
     logits: Array = _norm(x, w("output_norm.weight"), c.rms_epsilon) @ w(head).T
     return logits

@@ -1,5 +1,6 @@
 """A model made of the public operators has the logits of the runtime, to the last bit."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,12 @@ NDArray = np.ndarray[Any, Any]
 
 
 def runtime_logits(file: qk.GGUFFile, config: LlamaConfig, tokens: list[int]) -> NDArray:
-    sizes = {
-        key: getattr(config, key)
-        for key in ("layers", "width", "hidden", "heads", "kv_heads", "head_dim", "rms_epsilon")
-    }
-    rope = {"rope": "interleaved", "rope_base": config.rope_base, "rope_scale": 1.0}
     tensors: dict[str, Any] = {}
     for name in file:
         tensor = file[name]
         is_matrix = isinstance(tensor, (qk.QTensor, qk.PackedTensor))
         tensors[name] = tensor._weights if is_matrix else tensor  # type: ignore[union-attr]
-    options = {**sizes, **rope, "qkv_bias": False, "qk_norm": False}
-    model = _core.Llama(options, tensors, "float16", 64, "int16", 2)
+    model = _core.Llama(asdict(config), tensors, "float16", 64, "int16", 2)
     return np.asarray(model.forward(tokens, "all"))
 
 

@@ -208,7 +208,7 @@ CASES: dict[str, Case] = {
     "a length of more": (lambda: CACHE.truncate(10), ValueError,
         "a length of 10, the cache has 9 positions"),
     "rope of odd heads": (lambda: api.rope(Q[..., :15], 0), ValueError,
-        "x has heads of 15 values; RoPE turns pairs, of 2 to 256 values"),
+        "x has heads of 15 values; RoPE rotates pairs, of 2 to 256 values"),
     "rope of wide heads": (lambda: api.rope(np.ones((2, 258), np.float32), 0), ValueError, "258"),
     "rope of a vector": (lambda: api.rope(GAINS, 0), ValueError,
         "x has shape (256,); expected (..., tokens, head_dim)"),

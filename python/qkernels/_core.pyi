@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'as_tensor', 'attention', 'attention_scores', 'can_quantize', 'check_gated', 'check_mapped', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'kept_columns', 'know_torch', 'linear', 'quantize', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'store', 'stream_gemv', 'stream_layouts', 'swiglu_ffn', 'swiglu_proj', 'takes_importance', 'threads']
+__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'ModelTensor', 'Sampler', 'Weights', 'architectures', 'as_tensor', 'attention', 'attention_scores', 'can_quantize', 'check_gated', 'check_mapped', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'kept_columns', 'know_torch', 'linear', 'model_tensors', 'quantize', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'store', 'stream_gemv', 'stream_layouts', 'swiglu_ffn', 'swiglu_proj', 'takes_importance', 'threads']
 class Weights:
     """
     A view of quantised weights, of shape (..., k).
@@ -225,6 +225,42 @@ class GGUF:
     @property
     def version(self) -> int:
         ...
+class ModelTensor:
+    """
+    A tensor of a model, or one of each of its layers.
+    """
+    def __reduce__(self) -> typing.Any:
+        ...
+    @property
+    def architectures(self) -> list[str]:
+        """
+        Those that have it.
+        """
+    @property
+    def name(self) -> str:
+        """
+        Its name in a file, where {layer} stands for the number of a layer.
+        """
+    @property
+    def of_layers(self) -> bool:
+        """
+        Whether each layer has one.
+        """
+    @property
+    def optional(self) -> bool:
+        """
+        Whether a model may lack it.
+        """
+    @property
+    def role(self) -> str:
+        """
+        What it is for: an architecture has one tensor of a role.
+        """
+    @property
+    def shape(self) -> list[str]:
+        """
+        Names of the sizes that it extends over: n and k of a matrix, n of a vector.
+        """
 class Sampler:
     """
     Chooses tokens from logits.
@@ -288,6 +324,10 @@ class Llama:
     @property
     def weight_bytes(self) -> int:
         ...
+def architectures() -> dict[str, str]:
+    """
+    The architectures of models that run, each with its kind of RoPE.
+    """
 def as_tensor(array: typing.Any) -> typing.Any:
     """
     A torch tensor over an array's memory.
@@ -360,6 +400,10 @@ def know_torch(tensor: typing.Any, parameter: typing.Any, dtypes: dict[typing.An
 def linear(weights: Weights, x: typing.Any, bias: typing.Any, act: typing.Any, out: typing.Any, threads: typing.SupportsIndex, vector: bool) -> typing.Any:
     """
     x @ weights.T + bias for x of shape (..., k), or (k,) alone when `vector`.
+    """
+def model_tensors() -> list[ModelTensor]:
+    """
+    The tensors of all architectures, in the order of their use.
     """
 def quantize(a: typing.Any, fmt: typing.Any, imatrix: typing.Any, pad: bool, threads: typing.SupportsIndex, first_row: typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.uint8]:
     """

@@ -53,12 +53,8 @@ py::typing::Tuple<py::int_, py::ellipsis> shape_of(const Activations& activation
 }  // namespace
 
 Act act_of(py::handle act) {
-  if (!py::isinstance<py::str>(act)) {
-    throw py::type_error("act must be a str, not " +
-                         py::cast<std::string>(py::type::handle_of(act).attr("__name__")));
-  }
   Act parsed{};
-  raise_if_failed(parse_act(name_of(act).c_str(), &parsed));
+  raise_if_failed(parse_act(str_argument(act, "act").c_str(), &parsed));
   return parsed;
 }
 

@@ -80,11 +80,7 @@ py::object py_attention_scores(py::handle q, py::handle k, std::optional<double>
 }
 
 CacheType cache_type(py::handle dtype) {
-  if (!py::isinstance<py::str>(dtype)) {
-    throw py::type_error("dtype must be a str, not " +
-                         py::cast<std::string>(py::type::handle_of(dtype).attr("__name__")));
-  }
-  const std::string name = name_of(dtype);
+  const std::string name = str_argument(dtype, "dtype");
   if (name == "float16") return CacheType::kF16;
   if (name == "float32") return CacheType::kF32;
   throw py::value_error("dtype='" + name + "' is not one of float16, float32");
@@ -139,9 +135,8 @@ class KvCache {
       const ReleasedGil unlocked;
       const std::unique_lock lock(mutex_.here());
       if (length < 0 || length > length_) {
-        status = Status::value_error("a length of %lld, the cache has %lld positions",
-                                     static_cast<long long>(length),
-                                     static_cast<long long>(length_.load()));
+        status = Status::value_error("a length of %lld, the cache has %lld positions", ll(length),
+                                     ll(length_.load()));
       } else {
         length_ = length;
       }
@@ -216,8 +211,7 @@ class KvCache {
     const int64_t length = length_;
     if (tokens > capacity_ - length) {
       return Status::value_error("%lld + %lld positions exceed the cache's capacity of %lld",
-                                 static_cast<long long>(length), static_cast<long long>(tokens),
-                                 static_cast<long long>(capacity_));
+                                 ll(length), ll(tokens), ll(capacity_));
     }
     store_heads(parallel, kernels, cache_, length, k, &v);
     length_ = length + tokens;

@@ -20,6 +20,7 @@ void bind_read(pybind11::module_& m);
 void bind_stream(pybind11::module_& m);
 void bind_torch(pybind11::module_& m);
 void bind_mapped(pybind11::module_& m);
+void bind_model_tensors(pybind11::module_& m);
 void bind_llama(const pybind11::module_& m);
 
 }  // namespace qk::bind

@@ -87,7 +87,7 @@ py::object to_object(const py::object& path, const Value& value, std::string_vie
   if (depth >= gguf::kMostNesting) {
     raise_for(
         Status::value_error("key %s has arrays in arrays past %lld deep, which qkernels reads",
-                            gguf::Quoted(key).text(), static_cast<long long>(gguf::kMostNesting)),
+                            gguf::Quoted(key).text(), ll(gguf::kMostNesting)),
         path);
   }
   gguf::Strings strings(value);

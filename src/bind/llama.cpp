@@ -5,7 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <pybind11/numpy.h>
-#include <pybind11/stl.h>  // IWYU pragma: keep (tokens as lists)
+#include <pybind11/stl.h>  // IWYU pragma: keep (std::vector from and to lists)
 #include <pybind11/typing.h>
 #include <string>
 #include <utility>
@@ -17,12 +17,13 @@
 #include "bind/errors.h"
 #include "bind/fork_safe.h"
 #include "bind/gil.h"
-#include "bind/mapped.h"
+#include "bind/model_tensors.h"
 #include "bind/sampler.h"
 #include "bind/sealed.h"
-#include "bind/weights.h"
+#include "bind/text.h"
 #include "core/fp_environment.h"
 #include "dispatch/dispatch.h"
+#include "llama/architecture.h"
 #include "llama/model.h"
 
 namespace py = pybind11;
@@ -33,70 +34,11 @@ namespace {
 using Named = py::typing::Dict<py::str, py::object>;
 using llama::Model;
 
-// The tensors of a model by name, kept alive for as long as it is.
-class Tensors {
- public:
-  Tensors(py::dict tensors, const KernelTable& kernels)
-      : tensors_(std::move(tensors)), kernels_(kernels) {}
-
-  // The kernels in use when the model was made.
-  const KernelTable& kernels() const { return kernels_; }
-
-  WeightView matrix(const std::string& name) {
-    const py::object tensor = find(name);
-    if (tensor.is_none()) throw py::value_error("the model has no tensor " + name);
-    if (!py::isinstance<Weights>(tensor)) throw py::type_error(name + " is not a matrix");
-    const auto& weights = py::cast<const Weights&>(tensor);
-    check_isa(weights, kernels_);
-    return weights.view;
-  }
-
-  // A vector of `count` floats, or null where it is absent and may be.
-  const float* vector(const std::string& name, int64_t count, bool required) {
-    const py::object tensor = find(name);
-    if (tensor.is_none()) {
-      if (required) throw py::value_error("the model has no tensor " + name);
-      return nullptr;
-    }
-    const HeldArray held = hold_array(tensor, name.c_str());
-    const ArrayView& view = held.view;
-    if (view.type != ScalarType::kF32 || view.ndim != 1 || view.strides[0] != sizeof(float) ||
-        reinterpret_cast<uintptr_t>(view.data) % alignof(float) != 0) {
-      throw py::type_error(name + " is not a contiguous vector of float32");
-    }
-    if (view.shape[0] != count) {
-      throw py::value_error(name + " has " + std::to_string(view.shape[0]) + " values, expected " +
-                            std::to_string(count));
-    }
-    return static_cast<const float*>(view.data);
-  }
-
-  bool has(const std::string& name) const { return tensors_.contains(name); }
-
-  // After a pass: ValueError where tensors were cut off the file that they are mapped from.
-  void raise_if_cut() const {
-    if (!some_range_was_cut.load(std::memory_order_relaxed)) return;
-    for (const auto& [name, tensor] : tensors_) {
-      if (py::isinstance<Weights>(tensor)) {
-        check_pages(py::cast<const Weights&>(tensor));
-      } else {
-        check_pages(hold_array(tensor, "tensor").view);
-      }
-    }
-  }
-
- private:
-  py::object find(const std::string& name) const {
-    return has(name) ? py::object(tensors_[name.c_str()]) : py::none();
-  }
-
-  py::dict tensors_;
-  const KernelTable& kernels_;
-};
-
 llama::Config config_of(const py::dict& values) {
   const auto count = [&](const char* key) { return py::cast<int64_t>(values[key]); };
   llama::Config config;
+  const std::string architecture = str_argument(values["architecture"], "architecture");
+  raise_if_failed(llama::find_architecture(architecture.c_str(), &config.architecture));
   config.layers = count("layers");
   config.width = count("width");
   config.hidden = count("hidden");
@@ -104,72 +46,36 @@ llama::Config config_of(const py::dict& values) {
   config.kv_heads = count("kv_heads");
   config.head_dim = count("head_dim");
   config.epsilon = static_cast<float>(py::cast<double>(values["rms_epsilon"]));
-  raise_if_failed(
-      parse_rope_kind(py::cast<std::string>(values["rope"]).c_str(), &config.rope.kind));
-  config.rope.base = py::cast<double>(values["rope_base"]);
-  config.rope.scale = py::cast<double>(values["rope_scale"]);
+  config.rope_base = py::cast<double>(values["rope_base"]);
+  config.rope_scale = py::cast<double>(values["rope_scale"]);
+  raise_if_failed(check_config(config));
   return config;
-}
-
-llama::Layer layer_of(Tensors& tensors, const llama::Config& config, const py::dict& values,
-                      int64_t index) {
-  const std::string block = "blk." + std::to_string(index) + ".";
-  const bool biased = py::cast<bool>(values["qkv_bias"]);
-  const bool normed = py::cast<bool>(values["qk_norm"]);
-  const auto matrix = [&](const char* name) { return tensors.matrix(block + name + ".weight"); };
-  const auto norm = [&](const char* name, int64_t size, bool required) {
-    return required ? tensors.vector(block + name + ".weight", size, true) : nullptr;
-  };
-  const auto bias = [&](const char* name, int64_t size) {
-    return biased ? tensors.vector(block + name + ".bias", size, true) : nullptr;
-  };
-  return {.attention_norm = norm("attn_norm", config.width, true),
-          .q = matrix("attn_q"),
-          .k = matrix("attn_k"),
-          .v = matrix("attn_v"),
-          .q_bias = bias("attn_q", config.q_width()),
-          .k_bias = bias("attn_k", config.kv_width()),
-          .v_bias = bias("attn_v", config.kv_width()),
-          .q_norm = norm("attn_q_norm", config.head_dim, normed),
-          .k_norm = norm("attn_k_norm", config.head_dim, normed),
-          .output = matrix("attn_output"),
-          .ffn_norm = norm("ffn_norm", config.width, true),
-          .gate = matrix("ffn_gate"),
-          .up = matrix("ffn_up"),
-          .down = matrix("ffn_down")};
 }
 
 // A model, what keeps its weights alive, and the lock that makes calls wait for one another. The
 // lock is taken without the GIL, and no Python object is touched while it is held.
 class PyLlama {
  public:
-  PyLlama(const Named& config, const Named& tensors, const std::string& cache, int64_t context,
+  PyLlama(const Named& config, const Named& tensors, py::handle cache, int64_t context,
           py::handle act, int threads)
       : tensors_(tensors, current_kernels()), threads_(threads) {
     const FpEnvironment environment;
     parallel_of(threads);  // refuses a number out of range now
-    if (cache != "float16" && cache != "float32") {
-      throw py::value_error("the cache is '" + cache + "', expected 'float16' or 'float32'");
+    const std::string type = str_argument(cache, "cache");
+    if (type != "float16" && type != "float32") {
+      throw py::value_error("the cache is '" + type + "', expected 'float16' or 'float32'");
     }
-    llama::Config sizes = config_of(config);
-    raise_if_failed(check_config(sizes));
-    sizes.rope.factors = tensors_.vector("rope_freqs.weight", sizes.head_dim / 2, false);
-    llama::Weights weights;
-    weights.embedding = tensors_.matrix("token_embd.weight");
-    weights.head =
-        tensors_.has("output.weight") ? tensors_.matrix("output.weight") : weights.embedding;
-    weights.output_norm = tensors_.vector("output_norm.weight", sizes.width, true);
-    for (int64_t i = 0; i < sizes.layers; ++i) {
-      weights.layers.push_back(layer_of(tensors_, sizes, config, i));
-    }
-    const llama::Options options{.cache = cache == "float16" ? CacheType::kF16 : CacheType::kF32,
+    const llama::Config sizes = config_of(config);
+    const llama::Options options{.cache = type == "float16" ? CacheType::kF16 : CacheType::kF32,
                                  .act = act_of(act),
                                  .context = context};
-    raise_if_failed(Model::make(tensors_.kernels(), sizes, std::move(weights), options, &model_));
+    raise_if_failed(
+        Model::make(tensors_.kernels(), sizes, tensors_.weights(sizes), options, &model_));
     last_.resize(static_cast<size_t>(model_->vocabulary()));
   }
 
-  py::object forward(const std::vector<int64_t>& tokens, const std::string& logits) {
+  py::object forward(const std::vector<int64_t>& tokens, py::handle which) {
+    const std::string logits = str_argument(which, "logits");
     const auto count = static_cast<int64_t>(tokens.size());
     if (logits == "all") {
       const int64_t shape[] = {count, model_->vocabulary()};
@@ -231,7 +137,7 @@ class PyLlama {
   }
 
   py::typing::Dict<py::str, py::float_> profile() {
-    std::array<double, llama::kPartNames.size()> spent{};
+    std::array<double, llama::kStageNames.size()> spent{};
     {
       const ReleasedGil unlocked;
       const std::scoped_lock lock(mutex_.here());
@@ -239,7 +145,7 @@ class PyLlama {
       model_->profile().reset();
     }
     py::typing::Dict<py::str, py::float_> seconds;
-    for (size_t i = 0; i < spent.size(); ++i) seconds[llama::kPartNames[i]] = spent[i];
+    for (size_t i = 0; i < spent.size(); ++i) seconds[llama::kStageNames[i]] = spent[i];
     return seconds;
   }
 
@@ -265,7 +171,7 @@ class PyLlama {
     raise_if_failed(status);
   }
 
-  Tensors tensors_;
+  ModelTensors tensors_;
   int threads_;
   std::unique_ptr<Model> model_;
   std::vector<float> last_;  // logits of the last token
@@ -286,7 +192,7 @@ void bind_llama(const py::module_& m) {
            "A token for logits of shape (vocabulary,); ValueError where they hold NaN.");
   seal<PySampler>();
   py::class_<PyLlama>(m, "Llama", "A model, its cache of keys and values, and its workspace.")
-      .def(py::init<const Named&, const Named&, const std::string&, int64_t, py::handle, int>(),
+      .def(py::init<const Named&, const Named&, py::handle, int64_t, py::handle, int>(),
            py::arg("config"), py::arg("tensors"), py::arg("cache"), py::arg("context"),
            py::arg("act"), py::arg("threads"))
       .def("forward", &PyLlama::forward, py::arg("tokens"), py::arg("logits"),

@@ -29,6 +29,7 @@ PYBIND11_MODULE(_core_of_the_main_interpreter, m, py::mod_gil_not_used(),
   qk::bind::bind_read(m);
   qk::bind::bind_stream(m);
   qk::bind::bind_torch(m);
+  qk::bind::bind_model_tensors(m);
   qk::bind::bind_llama(m);
 }
 

@@ -19,12 +19,8 @@ namespace qk::bind {
 namespace {
 
 ReadVariant variant_of(py::handle variant) {
-  if (!py::isinstance<py::str>(variant)) {
-    throw py::type_error("variant must be a str, not " +
-                         py::cast<std::string>(py::type::handle_of(variant).attr("__name__")));
-  }
   ReadVariant parsed{};
-  raise_if_failed(parse_read_variant(name_of(variant).c_str(), &parsed));
+  raise_if_failed(parse_read_variant(str_argument(variant, "variant").c_str(), &parsed));
   return parsed;
 }
 

@@ -29,7 +29,7 @@ py::object py_rope(py::handle x, const py::array_t<int64_t, py::array::c_style>&
   const Parallel parallel = parallel_of(threads);
   const HeldArray held = hold_floats(x, "x");
   Rope rope{.base = base, .scale = scale};
-  raise_if_failed(parse_rope_kind(name_of(kind).c_str(), &rope.kind));
+  raise_if_failed(parse_rope_kind(str_argument(kind, "kind").c_str(), &rope.kind));
   raise_if_failed(check_rope(rope, held.view));
   const std::vector<int64_t> shape(held.view.shape, held.view.shape + held.view.ndim);
   const int64_t tokens = shape[shape.size() - 2];

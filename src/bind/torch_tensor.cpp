@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bind/bind.h"
+#include "bind/text.h"
 #include "core/array.h"
 #include "core/checked.h"
 
@@ -193,8 +194,7 @@ py::object as_tensor(const py::object& array) {
   const Torch& torch = *known.load();
   py::object tensor = torch.from_numpy(array);
   if (py::type::handle_of(tensor).is(torch.tensor)) return tensor;
-  throw py::type_error("torch makes a " +
-                       py::cast<std::string>(py::type::handle_of(tensor).attr("__name__")) +
+  throw py::type_error("torch makes a " + type_name_of(tensor) +
                        " of the result here, which would lose its values");
 }
 

@@ -63,14 +63,15 @@ py::typing::Tuple<py::int_, py::ellipsis> shape_of(const Weights& weights) {
 
 // The panels of a matrix, in memory that the result keeps.
 Weights pack_weights(const Weights& weights, int threads, bool huge_pages) {
+  const KernelTable& kernels = current_kernels();
   if (weights.kernels != nullptr) throw py::type_error("the weights are packed already");
   raise_if_failed(check_matrix(weights.view));
   Weights packed = weights;
-  packed.kernels = &current_kernels();
+  packed.kernels = &kernels;
   packed.view.layout = Layout::kPanels;
   const WeightView& view = weights.view;
   raise_if_failed(packed_row_bytes(view.format, view.k, &packed.view.row_stride));
-  const int rows = panel_rows(*packed.kernels, packed.view.format);
+  const int rows = panel_rows(kernels, packed.view.format);
   const Parallel parallel = parallel_of(threads);
   int64_t& bytes = packed.bytes;
   raise_if_failed(packed_bytes(packed.view.n, packed.view.row_stride, rows, &bytes));
@@ -147,7 +148,7 @@ int format_of(py::handle fmt) {
                           " is not a format of qkernels; see qkernels.formats()");
   }
   throw py::type_error("fmt must be a name or a gguf.GGMLQuantizationType, not " +
-                       py::cast<std::string>(py::type::handle_of(fmt).attr("__name__")));
+                       type_name_of(fmt));
 }
 
 void bind_weights(py::module_& m) {

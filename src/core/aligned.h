@@ -23,14 +23,14 @@ class AlignedBuffer {
     const auto alignment = static_cast<size_t>(alignment_);
     int64_t rounded;
     if (bytes < 0 || !checked_round_up(bytes, alignment_, &rounded)) {
-      return Status::memory_error("cannot allocate %lld bytes", static_cast<long long>(bytes));
+      return Status::memory_error("cannot allocate %lld bytes", ll(bytes));
     }
     memory_.reset();
     capacity_ = 0;
     // NOLINTNEXTLINE(cppcoreguidelines-owning-memory): memory_ frees it
     memory_.reset(std::aligned_alloc(alignment, static_cast<size_t>(rounded)));
     if (!memory_) {
-      return Status::memory_error("cannot allocate %lld bytes", static_cast<long long>(rounded));
+      return Status::memory_error("cannot allocate %lld bytes", ll(rounded));
     }
     capacity_ = rounded;
     return {};

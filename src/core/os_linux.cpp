@@ -93,7 +93,7 @@ Status read_all(int fd, uint8_t* data, int64_t size) {
     if (count < 0) return refused("read");
     if (count == 0) {
       return Status::value_error("the file shrank from %lld to %lld bytes while it was read",
-                                 static_cast<long long>(size), static_cast<long long>(done));
+                                 ll(size), ll(done));
     }
     done += count;
   }
@@ -164,7 +164,7 @@ Status MappedFile::check_size() const {
   QK_TRY(size_of(fd_, &size));
   if (size >= size_) return check_mapped(data_, data_ + size_);
   return Status::value_error("the file shrank from %lld to %lld bytes since it was opened",
-                             static_cast<long long>(size_), static_cast<long long>(size));
+                             ll(size_), ll(size));
 }
 
 void advise_huge_pages(void* memory, int64_t size) {

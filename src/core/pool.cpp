@@ -70,9 +70,9 @@ Parallel Pool::parallel(int threads) {
 
 void Pool::run(int threads, int64_t n, int64_t grain, RangeFn fn, void* context) {
   const int64_t most = ceil_div(n, grain);
-  int parts = threads < kMaxThreads ? threads : kMaxThreads;
-  if (parts > most) parts = static_cast<int>(most);
-  if (parts <= 1) {
+  int shares = threads < kMaxThreads ? threads : kMaxThreads;
+  if (shares > most) shares = static_cast<int>(most);
+  if (shares <= 1) {
     fn(context, 0, n);
     return;
   }
@@ -81,32 +81,32 @@ void Pool::run(int threads, int64_t n, int64_t grain, RangeFn fn, void* context)
     fn(context, 0, n);
     return;
   }
-  grow(parts - 1);
-  open(parts, n, grain, fn, context);
+  grow(shares - 1);
+  open(shares, n, grain, fn, context);
   work(0);
   close();
 }
 
-void Pool::open(int parts, int64_t n, int64_t grain, RangeFn fn, void* context) {
-  part_count_ = parts;
+void Pool::open(int shares, int64_t n, int64_t grain, RangeFn fn, void* context) {
+  share_count_ = shares;
   fn_ = fn;
   context_ = context;
-  const int64_t share = n / parts;
-  chunk_ = share / 20 > grain ? share / 20 : grain;
-  for (int p = 0; p < parts; ++p) {
-    // share * p + min(p, n % parts) spreads the remainder without overflow.
-    const int64_t rest = n % parts;
-    const int64_t begin = share * p + (p < rest ? p : rest);
-    const int64_t size = share + (p < rest ? 1 : 0);
-    parts_[p].next.store(begin, std::memory_order_relaxed);
-    parts_[p].end = begin + size;
+  const int64_t even = n / shares;
+  chunk_ = even / 20 > grain ? even / 20 : grain;
+  for (int p = 0; p < shares; ++p) {
+    // even * p + min(p, n % shares) spreads the remainder without overflow.
+    const int64_t rest = n % shares;
+    const int64_t begin = even * p + (p < rest ? p : rest);
+    const int64_t size = even + (p < rest ? 1 : 0);
+    shares_[p].next.store(begin, std::memory_order_relaxed);
+    shares_[p].end = begin + size;
     const int64_t most = size - size / 5;
-    parts_[p].first_take = most > chunk_ ? most : chunk_;
+    shares_[p].first_take = most > chunk_ ? most : chunk_;
   }
   const uint32_t epoch = epoch_.fetch_add(1, std::memory_order_seq_cst) + 1;
-  for (int p = 1; p < parts; ++p) {  // the workers of other parts sleep on
-    parts_[p].call.store(epoch, std::memory_order_release);
-    parts_[p].call.notify_one();
+  for (int p = 1; p < shares; ++p) {  // the workers of other shares sleep on
+    shares_[p].call.store(epoch, std::memory_order_release);
+    shares_[p].call.notify_one();
   }
 }
 
@@ -122,50 +122,50 @@ void Pool::close() {
 }
 
 void Pool::work(int self) {
-  drain(parts_[self], parts_[self].first_take);
-  for (int other = 1; other < part_count_; ++other) {
-    drain(parts_[(self + other) % part_count_], chunk_);
+  drain(shares_[self], shares_[self].first_take);
+  for (int other = 1; other < share_count_; ++other) {
+    drain(shares_[(self + other) % share_count_], chunk_);
   }
 }
 
-void Pool::drain(Part& part, int64_t first_take) {
+void Pool::drain(Share& share, int64_t first_take) {
   int64_t take = first_take;
-  while (part.next.load(std::memory_order_relaxed) < part.end) {
-    const int64_t begin = part.next.fetch_add(take, std::memory_order_relaxed);
-    if (begin >= part.end) return;
-    const int64_t left = part.end - begin;
+  while (share.next.load(std::memory_order_relaxed) < share.end) {
+    const int64_t begin = share.next.fetch_add(take, std::memory_order_relaxed);
+    if (begin >= share.end) return;
+    const int64_t left = share.end - begin;
     fn_(context_, begin, begin + (take < left ? take : left));
     take = chunk_;
   }
 }
 
-// Called with the pool busy. Fewer threads than asked for is not an error: their parts are taken.
+// Called with the pool busy. Fewer threads than asked for is not an error: their shares are taken.
 // Nothing is allocated, and so nothing throws, on the way to a thread.
 void Pool::grow(int workers) {
   for (; workers_ < workers; ++workers_) {
-    Part& part = parts_[workers_ + 1];
-    part.pool = this;
-    if (!start_thread(start_worker, &part)) return;
+    Share& share = shares_[workers_ + 1];
+    share.pool = this;
+    if (!start_thread(start_worker, &share)) return;
   }
 }
 
-void* Pool::start_worker(void* part) {
-  Pool* pool = static_cast<Part*>(part)->pool;
-  pool->worker(static_cast<int>(static_cast<Part*>(part) - pool->parts_));
+void* Pool::start_worker(void* share) {
+  Pool* pool = static_cast<Share*>(share)->pool;
+  pool->worker(static_cast<int>(static_cast<Share*>(share) - pool->shares_));
   return nullptr;
 }
 
 void Pool::worker(int self) {
   uint32_t seen = 0;
   for (;;) {
-    seen = wait_for_job(parts_[self], seen);
+    seen = wait_for_job(shares_[self], seen);
     active_.fetch_add(1, std::memory_order_seq_cst);
-    if (epoch_.load(std::memory_order_seq_cst) == seen && self < part_count_) work(self);
+    if (epoch_.load(std::memory_order_seq_cst) == seen && self < share_count_) work(self);
     active_.fetch_sub(1, std::memory_order_seq_cst);
   }
 }
 
-uint32_t Pool::wait_for_job(const Part& mine, uint32_t seen) {
+uint32_t Pool::wait_for_job(const Share& mine, uint32_t seen) {
   const auto give_up = std::chrono::steady_clock::now() + kSpin;
   for (int pauses = 1;; ++pauses) {
     const uint32_t epoch = mine.call.load(std::memory_order_acquire);

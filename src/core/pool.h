@@ -1,9 +1,9 @@
 // The library's thread pool.
 //
-// A job is a range [0, n) cut into one contiguous part a thread, so that repeated calls touch the
-// same rows from the same core. A thread takes four fifths of its part at once and the rest in
-// chunks; who is done takes chunks of the parts that are not. A worker that has not woken up in
-// time is therefore never waited for: the others do its part.
+// A job is a range [0, n) cut into one contiguous share a thread, so that repeated calls touch the
+// same rows from the same core. A thread takes four fifths of its share at once and the rest in
+// chunks; who is done takes chunks of the shares that are not. A worker that has not woken up in
+// time is therefore never waited for: the others do its share.
 //
 // Workers spin for some tens of microseconds after a job and then sleep. One job runs at a time; a
 // call that finds the pool busy runs on its own thread. After a fork the child starts with a new
@@ -31,25 +31,26 @@ class Pool {
   Parallel parallel(int threads);
 
  private:
-  struct alignas(64) Part {
-    Pool* pool = nullptr;  // where the part has a worker
+  struct alignas(64) Share {
+    Pool* pool = nullptr;  // where the share has a worker
     std::atomic<int64_t> next{0};
     int64_t end = 0;
-    int64_t first_take = 0;         // what the part's own thread takes at its first visit
-    std::atomic<uint32_t> call{0};  // the epoch of the last job that the part's worker is wanted in
+    int64_t first_take = 0;  // what the share's own thread takes at its first visit
+    std::atomic<uint32_t> call{
+        0};  // the epoch of the last job that the share's worker is wanted in
   };
 
-  void open(int parts, int64_t n, int64_t grain, RangeFn fn, void* context);
+  void open(int shares, int64_t n, int64_t grain, RangeFn fn, void* context);
   void close();
   void work(int self);
-  void drain(Part& part, int64_t first_take);
+  void drain(Share& share, int64_t first_take);
   void grow(int workers);
   void worker(int self);
-  static void* start_worker(void* part);
-  static uint32_t wait_for_job(const Part& mine, uint32_t seen);
+  static void* start_worker(void* share);
+  static uint32_t wait_for_job(const Share& mine, uint32_t seen);
 
-  Part parts_[kMaxThreads];
-  int part_count_ = 0;
+  Share shares_[kMaxThreads];
+  int share_count_ = 0;
   int64_t chunk_ = 1;
   RangeFn fn_ = nullptr;
   void* context_ = nullptr;

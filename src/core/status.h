@@ -4,6 +4,8 @@
 // the C interface by value. The bindings turn each code into one Python exception type.
 #pragma once
 
+#include <cstdint>
+
 #include "core/macros.h"
 
 namespace qk {
@@ -18,10 +20,16 @@ enum class Code : int {
   kMemory,  // MemoryError
 };
 
+// What "%lld" takes.
+inline long long ll(int64_t value) { return static_cast<long long>(value); }
+
 struct [[nodiscard]] Status {
   Code code = Code::kOk;
   int os_error = 0;
-  char message[240] = {};
+  char message[240];
+
+  // Of the text the end alone is written: calls return ok by the dozen.
+  Status() { message[0] = '\0'; }
 
   bool ok() const { return code == Code::kOk; }
 

@@ -14,10 +14,10 @@
 
 #include <cstdint>
 
+#include "core/act.h"
+
 namespace qk::cuda {
 
-enum class Act : uint8_t { kInt16, kFloat32, kInt8 };
-inline constexpr int kActs = 3;
 inline constexpr int kMostColumns = 8;
 inline constexpr int kColumnClasses = 3;
 inline constexpr int64_t kRowScaleBytes = 128;

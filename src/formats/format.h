@@ -64,10 +64,28 @@ struct PerGroup {
   typename I::F8 v[kVectors];
 };
 
-// A list of types; formats/all.h holds the one list of formats.
+// A list of types; formats/all.h holds the one list of formats, by families.
 template <class... Formats>
 struct FormatList {
   static constexpr int kCount = sizeof...(Formats);
 };
+
+// An upper bound for their number: what reads tables of formats need not see the formats, whose
+// change would compile it again.
+inline constexpr int kMostFormats = 64;
+
+// Lists one after another.
+template <class... Lists>
+struct Concatenation;
+template <class... Fs>
+struct Concatenation<FormatList<Fs...>> {
+  using Type = FormatList<Fs...>;
+};
+template <class... Fs, class... Gs, class... Lists>
+struct Concatenation<FormatList<Fs...>, FormatList<Gs...>, Lists...> {
+  using Type = typename Concatenation<FormatList<Fs..., Gs...>, Lists...>::Type;
+};
+template <class... Lists>
+using Concatenated = typename Concatenation<Lists...>::Type;
 
 }  // namespace qk

@@ -2,8 +2,24 @@
 //
 // The blocks of I::kLanes rows lie side by side, element by element: what lies at byte o of a block
 // in the file, in elements of s bytes, lies in the panel at byte rows * o as one run of `rows`
-// elements. A panel is the blocks of its rows in order of depth; matrices are filled up with rows
-// of zeros. Unpacking restores every byte that decoding reads.
+// elements. Of q4_0, whose block is a scale of 2 bytes and 4 words of nibbles, 16 rows become
+//
+//   in a file, row by row                   in a panel, element by element
+//
+//   byte     0    2     6     10    14      byte   0     2     4           30
+//   row  0 | d0 | w00 | w01 | w02 | w03 |        | d0  | d1  | d2  |  .. | dF  |
+//   row  1 | d1 | w10 | w11 | w12 | w13 |   byte  32    36    40           92
+//   row  2 | d2 | w20 | w21 | w22 | w23 |        | w00 | w10 | w20 |  .. | wF0 |
+//     :                                     byte  96    100   104          156
+//   row  F | dF | wF0 | wF1 | wF2 | wF3 |        | w01 | w11 | w21 |  .. | wF1 |
+//                                             :    and two more runs of words, to byte 288
+//                                           lane   0     1     2           F
+//
+// One load brings the same element of every row. A byte of each nibble of a word is a quad, four
+// neighbouring weights of its row: one dot product of bytes multiplies it by the four activations
+// that all rows share, and sums stay in their lanes to the end. A panel is the blocks of its rows
+// in order of depth; matrices are filled up with rows of zeros. Unpacking restores every byte that
+// decoding reads.
 //
 // A format that can be packed says
 //   kPanel                        the elements of a block, in order

@@ -61,10 +61,9 @@ const Table& table() {
 
 // The bytes of ceil(k / block) blocks of `bytes` each.
 Status bytes_of_blocks(const FormatInfo& info, int64_t k, int bytes, int64_t* out) {
-  if (k < 0) return Status::value_error("k=%lld is negative", static_cast<long long>(k));
+  if (k < 0) return Status::value_error("k=%lld is negative", ll(k));
   if (!checked_mul(ceil_div(k, info.block), bytes, out)) {
-    return Status::value_error("a row of k=%lld %s weights passes 2^63 bytes",
-                               static_cast<long long>(k), info.name);
+    return Status::value_error("a row of k=%lld %s weights passes 2^63 bytes", ll(k), info.name);
   }
   return {};
 }

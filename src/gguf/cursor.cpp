@@ -6,9 +6,8 @@ namespace qk::gguf {
 
 Status Cursor::failure(const char* what) const {
   return Status::value_error("%s needs %llu bytes at byte %lld, with %lld left%s", what,
-                             static_cast<unsigned long long>(wanted_),
-                             static_cast<long long>(wanted_at_),
-                             static_cast<long long>(end_ - wanted_at_), limit());
+                             static_cast<unsigned long long>(wanted_), ll(wanted_at_),
+                             ll(end_ - wanted_at_), limit());
 }
 
 Status Cursor::failure(const char* what, std::string_view name) const {

@@ -28,8 +28,7 @@ static_assert(sizeof(Header) == kHeaderBytes);
 Status read_header(Cursor& cursor, Header* out) {
   if (!cursor.read(out)) {
     return Status::value_error("not a GGUF file: it has %lld bytes, and a GGUF header %lld",
-                               static_cast<long long>(cursor.left()),
-                               static_cast<long long>(kHeaderBytes));
+                               ll(cursor.left()), ll(kHeaderBytes));
   }
   const std::string_view magic(out->magic, sizeof(out->magic));
   if (magic != "GGUF") {
@@ -51,7 +50,7 @@ Status check_count(const Cursor& cursor, uint64_t count, int64_t least, const ch
   const auto promised = static_cast<unsigned long long>(count);
   if (std::cmp_greater(count, cursor.left() / least)) {
     return Status::value_error("the header promises %llu %s, with %lld bytes left%s", promised,
-                               what, static_cast<long long>(cursor.left()), cursor.limit());
+                               what, ll(cursor.left()), cursor.limit());
   }
   return {};
 }
@@ -125,8 +124,7 @@ Status Reader::read_alignment() {
   int64_t alignment = 0;
   QK_TRY(to_integer(stored, kAlignmentKey, &alignment));
   if (alignment == 0 || (alignment & (alignment - 1)) != 0) {
-    return Status::value_error("general.alignment is %lld; expected a power of two",
-                               static_cast<long long>(alignment));
+    return Status::value_error("general.alignment is %lld; expected a power of two", ll(alignment));
   }
   alignment_ = static_cast<uint32_t>(alignment);
   return {};

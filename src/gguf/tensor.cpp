@@ -17,7 +17,7 @@ class ShapeText {
     auto used = static_cast<size_t>(std::snprintf(text_, sizeof(text_), "["));
     for (size_t d = 0; d < std::min(ne.size(), kShown); ++d) {
       used += static_cast<size_t>(std::snprintf(text_ + used, sizeof(text_) - used, "%s%lld",
-                                                d == 0 ? "" : ", ", static_cast<long long>(ne[d])));
+                                                d == 0 ? "" : ", ", ll(ne[d])));
     }
     std::snprintf(text_ + used, sizeof(text_) - used, "%s]", ne.size() > kShown ? ", ..." : "");
   }
@@ -56,7 +56,7 @@ Status size_up(const TensorType& type, std::string_view name, Extents ne, Tensor
     return Status::value_error(
         "tensor %s has rows of %lld weights, no multiple of the %d in a %s "
         "block",
-        Quoted(name).text(), static_cast<long long>(depth), type.block, type.name);
+        Quoted(name).text(), ll(depth), type.block, type.name);
   }
   int64_t bytes = type.bytes;
   bool is_empty = depth == 0;
@@ -77,23 +77,21 @@ Status check_place(const DataRegion& region, std::string_view name, const Tensor
   const auto offset = static_cast<unsigned long long>(tensor.offset);
   if (offset % static_cast<unsigned long long>(region.alignment) != 0) {
     return Status::value_error("tensor %s has offset %llu, no multiple of the alignment %lld",
-                               Quoted(name).text(), offset,
-                               static_cast<long long>(region.alignment));
+                               Quoted(name).text(), offset, ll(region.alignment));
   }
   auto begin = static_cast<int64_t>(tensor.offset);
   if (begin < 0 || !checked_add(region.start, begin, &begin) || begin >= region.file_size) {
     return Status::value_error(
         "tensor %s has offset %llu into the data, which starts at byte %lld "
         "of a file of %lld",
-        Quoted(name).text(), offset, static_cast<long long>(region.start),
-        static_cast<long long>(region.file_size));
+        Quoted(name).text(), offset, ll(region.start), ll(region.file_size));
   }
   // Both are at least 0, so the difference cannot overflow where the sum could.
   if (tensor.nbytes > region.file_size - begin) {
     return Status::value_error(
         "tensor %s ends at byte %llu of a file of %lld", Quoted(name).text(),
         static_cast<unsigned long long>(begin) + static_cast<unsigned long long>(tensor.nbytes),
-        static_cast<long long>(region.file_size));
+        ll(region.file_size));
   }
   return {};
 }
@@ -147,8 +145,7 @@ Status set_depth(std::string_view key, int64_t k, Extents ne, Tensor* tensor) {
   return Status::value_error(
       "key %s is %lld, which does not round up to rows of %lld in blocks of "
       "%lld",
-      Quoted(key).text(), static_cast<long long>(k), static_cast<long long>(depth),
-      static_cast<long long>(block));
+      Quoted(key).text(), ll(k), ll(depth), ll(block));
 }
 
 }  // namespace qk::gguf

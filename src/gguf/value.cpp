@@ -24,7 +24,7 @@ Status read_strings(Cursor& cursor, std::string_view key, const Value& value) {
   for (int64_t i = 0; i < value.count; ++i) {
     if (cursor.read_text(&text)) continue;
     char what[48];
-    std::snprintf(what, sizeof(what), "string %lld of key", static_cast<long long>(i));
+    std::snprintf(what, sizeof(what), "string %lld of key", ll(i));
     return cursor.failure(what, key);
   }
   return {};
@@ -55,8 +55,7 @@ Status read_array_head(Cursor& cursor, std::string_view key, Value* out) {
   if (std::cmp_greater(count, cursor.left() / least)) {
     return Status::value_error("key %s is an array of %llu %s values, with %lld bytes left%s",
                                Quoted(key).text(), static_cast<unsigned long long>(count),
-                               name_of(out->type), static_cast<long long>(cursor.left()),
-                               cursor.limit());
+                               name_of(out->type), ll(cursor.left()), cursor.limit());
   }
   out->count = static_cast<int64_t>(count);
   return {};

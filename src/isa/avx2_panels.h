@@ -13,7 +13,7 @@ namespace qk::avx2 {
 namespace {
 
 struct Panels {
-  static constexpr int kPanelColumns = 4;
+  static constexpr int kPanelBatchRows = 4;
   using Words = __m256i;
 
   static QK_INLINE Words load_words(const uint8_t* p) {

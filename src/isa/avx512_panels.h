@@ -29,7 +29,7 @@ struct Vnni512 {
 };
 
 struct Panels : PlaneSums<Vnni512> {
-  static constexpr int kPanelColumns = 8;
+  static constexpr int kPanelBatchRows = 8;
   using Words = __m512i;
 
   static QK_INLINE Words load_words(const uint8_t* p) { return _mm512_loadu_si512(p); }

@@ -9,7 +9,7 @@ namespace {
 struct Avx512Tiles {
   // to[j][i] = from[i][j], for 16 x 16 words: pairs of rows, pairs of pairs, and then 128 bits at a
   // time.
-  static QK_INLINE void turn(const void* from, void* to) {
+  static QK_INLINE void transpose(const void* from, void* to) {
     __m512i a[16];
     __m512i b[16];
     for (int i = 0; i < 16; ++i) a[i] = _mm512_loadu_si512(static_cast<const char*>(from) + 64 * i);

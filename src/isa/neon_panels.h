@@ -9,7 +9,7 @@ namespace qk::neon {
 namespace {
 
 struct Panels {
-  static constexpr int kPanelColumns = 4;
+  static constexpr int kPanelBatchRows = 4;
   using Words = uint32x4_t;
 
   static QK_INLINE Words load_words(const uint8_t* p) { return vreinterpretq_u32_u8(vld1q_u8(p)); }

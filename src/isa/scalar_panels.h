@@ -7,7 +7,7 @@ namespace qk::scalar {
 namespace {
 
 struct Panels {
-  static constexpr int kPanelColumns = 4;
+  static constexpr int kPanelBatchRows = 4;
   static constexpr int kPanelRows = 4;
 
   struct Words {

@@ -11,12 +11,10 @@
 
 #include <cstdint>
 
+#include "core/act.h"
 #include "formats/format.h"
 
 namespace qk {
-
-enum class Act : uint8_t { kInt16, kFloat32, kInt8 };
-inline constexpr int kActs = 3;
 
 template <int kPlanes>
 struct alignas(64) IntegerUnit {

@@ -11,13 +11,14 @@
 #include "kernels/dense.h"
 #include "kernels/elementwise.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 inline constexpr int kQueryRows = 8;
 inline constexpr int kBlockKeys = 64;
 
 // Some query rows of one key head, and what they have gathered so far.
-struct AttentionTile {
+struct Queries {
   const float* q[kQueryRows];
   float* out[kQueryRows];
   int64_t seen[kQueryRows];  // keys that each row sees
@@ -47,7 +48,7 @@ struct Cached<I, CacheType::kF16> {
 
 // The scores of R rows and P vectors of keys, from key first_key + at on.
 template <class I, CacheType T, int R, int P>
-QK_INLINE void score_vectors(const AttentionArgs& args, AttentionTile& tile, int64_t first_key,
+QK_INLINE void score_vectors(const AttentionArgs& args, Queries& queries, int64_t first_key,
                              int at) {
   using Keys = Cached<I, T>;
   typename I::Floats sums[R][P];
@@ -61,31 +62,31 @@ QK_INLINE void score_vectors(const AttentionArgs& args, AttentionTile& tile, int
   }
   for (int64_t e = 0; e < args.head_dim; ++e) {
     typename I::Floats keys[P];
-    for (int p = 0; p < P; ++p) keys[p] = Keys::load(tile.keys, starts[p] + e * kKeyPanel);
+    for (int p = 0; p < P; ++p) keys[p] = Keys::load(queries.keys, starts[p] + e * kKeyPanel);
     for (int r = 0; r < R; ++r) {
-      const auto q = I::broadcast(tile.q[r][e]);
+      const auto q = I::broadcast(queries.q[r][e]);
       for (int p = 0; p < P; ++p) sums[r][p] = I::fma(q, keys[p], sums[r][p]);
     }
   }
   const auto scale = I::broadcast(args.scale);
   for (int r = 0; r < R; ++r) {
     for (int p = 0; p < P; ++p) {
-      I::store(tile.scores[r] + at + p * I::kLanes, I::fmul(sums[r][p], scale));
+      I::store(queries.scores[r] + at + p * I::kLanes, I::fmul(sums[r][p], scale));
     }
   }
 }
 
 // The scores of a block of `count` keys; those up to the end of the last panel are written too.
 template <class I, CacheType T, int R>
-QK_INLINE void score_block(const AttentionArgs& args, AttentionTile& tile, int64_t first_key,
+QK_INLINE void score_block(const AttentionArgs& args, Queries& queries, int64_t first_key,
                            int count) {
   constexpr int kVectors = R <= 4 ? 2 : 1;  // as many sums as hide an addition's latency
   int at = 0;
   for (; at + kVectors * I::kLanes <= kBlockKeys && at < count; at += kVectors * I::kLanes) {
     if (at + I::kLanes >= count) {
-      score_vectors<I, T, R, 1>(args, tile, first_key, at);
+      score_vectors<I, T, R, 1>(args, queries, first_key, at);
     } else {
-      score_vectors<I, T, R, kVectors>(args, tile, first_key, at);
+      score_vectors<I, T, R, kVectors>(args, queries, first_key, at);
     }
   }
 }
@@ -129,40 +130,41 @@ QK_INLINE float weigh_row(float (&scores)[kBlockKeys], int seen, float& largest,
 
 // gathered[r][..] += weight * value for R rows, C vectors of elements and keys that all rows see.
 template <class I, CacheType T, int R, int C>
-QK_INLINE void gather_columns(const AttentionArgs& args, AttentionTile& tile,
+QK_INLINE void gather_vectors(const AttentionArgs& args, Queries& queries,
                               const float (&factors)[kQueryRows], int64_t first_key, int shared,
-                              int64_t column) {
+                              int64_t element) {
   using Values = Cached<I, T>;
   typename I::Floats sums[R][C];
   for (int r = 0; r < R; ++r) {
     for (int c = 0; c < C; ++c) {
       sums[r][c] =
-          I::fmul(I::load(tile.gathered[r] + column + c * I::kLanes), I::broadcast(factors[r]));
+          I::fmul(I::load(queries.gathered[r] + element + c * I::kLanes), I::broadcast(factors[r]));
     }
   }
   for (int t = 0; t < shared; ++t) {
-    const int64_t row = (first_key + t) * args.value_row + column;
+    const int64_t row = (first_key + t) * args.value_row + element;
     typename I::Floats values[C];
-    for (int c = 0; c < C; ++c) values[c] = Values::load(tile.values, row + c * I::kLanes);
+    for (int c = 0; c < C; ++c) values[c] = Values::load(queries.values, row + c * I::kLanes);
     for (int r = 0; r < R; ++r) {
-      const auto weight = I::broadcast(tile.scores[r][t]);
+      const auto weight = I::broadcast(queries.scores[r][t]);
       for (int c = 0; c < C; ++c) sums[r][c] = I::fma(weight, values[c], sums[r][c]);
     }
   }
   for (int r = 0; r < R; ++r) {
-    for (int c = 0; c < C; ++c) I::store(tile.gathered[r] + column + c * I::kLanes, sums[r][c]);
+    for (int c = 0; c < C; ++c) I::store(queries.gathered[r] + element + c * I::kLanes, sums[r][c]);
   }
 }
 
 // The keys of a block that row r sees and not all do.
 template <class I, CacheType T>
-QK_INLINE void gather_rest(const AttentionArgs& args, AttentionTile& tile, int r, int64_t first_key,
+QK_INLINE void gather_rest(const AttentionArgs& args, Queries& queries, int r, int64_t first_key,
                            int begin, int end) {
   for (int t = begin; t < end; ++t) {
-    const auto weight = I::broadcast(tile.scores[r][t]);
-    for (int64_t column = 0; column < args.value_width; column += I::kLanes) {
-      const auto value = Cached<I, T>::load(tile.values, (first_key + t) * args.value_row + column);
-      float* sum = tile.gathered[r] + column;
+    const auto weight = I::broadcast(queries.scores[r][t]);
+    for (int64_t element = 0; element < args.value_width; element += I::kLanes) {
+      const auto value =
+          Cached<I, T>::load(queries.values, (first_key + t) * args.value_row + element);
+      float* sum = queries.gathered[r] + element;
       I::store(sum, I::fma(weight, value, I::load(sum)));
     }
   }
@@ -175,69 +177,70 @@ QK_INLINE int keys_seen(int64_t seen, int64_t first_key) {
 }
 
 template <class I, CacheType T, int R>
-QK_INLINE void attend_block(const AttentionArgs& args, AttentionTile& tile, int64_t first_key) {
-  constexpr int kWideColumns = R <= 4 ? 4 : 2;
-  constexpr int kColumns = I::kLanes >= 16 ? kWideColumns : 1;
+QK_INLINE void attend_block(const AttentionArgs& args, Queries& queries, int64_t first_key) {
+  constexpr int kWide = R <= 4 ? 4 : 2;
+  constexpr int kVectors = I::kLanes >= 16 ? kWide : 1;
   int most = 0;
   int shared = kBlockKeys;
   for (int r = 0; r < R; ++r) {
-    const int seen = keys_seen(tile.seen[r], first_key);
+    const int seen = keys_seen(queries.seen[r], first_key);
     most = seen > most ? seen : most;
     shared = seen < shared ? seen : shared;
   }
-  score_block<I, T, R>(args, tile, first_key, most);
+  score_block<I, T, R>(args, queries, first_key, most);
   float factors[kQueryRows];
   for (int r = 0; r < R; ++r) {
-    const int seen = keys_seen(tile.seen[r], first_key);
-    factors[r] =
-        seen == 0 ? 1.0f : weigh_row<I>(tile.scores[r], seen, tile.largest[r], tile.sum[r]);
+    const int seen = keys_seen(queries.seen[r], first_key);
+    factors[r] = seen == 0
+                     ? 1.0f
+                     : weigh_row<I>(queries.scores[r], seen, queries.largest[r], queries.sum[r]);
   }
-  int64_t column = 0;
-  for (; column + kColumns * I::kLanes <= args.value_width; column += kColumns * I::kLanes) {
-    gather_columns<I, T, R, kColumns>(args, tile, factors, first_key, shared, column);
+  int64_t element = 0;
+  for (; element + kVectors * I::kLanes <= args.value_width; element += kVectors * I::kLanes) {
+    gather_vectors<I, T, R, kVectors>(args, queries, factors, first_key, shared, element);
   }
-  for (; column < args.value_width; column += I::kLanes) {
-    gather_columns<I, T, R, 1>(args, tile, factors, first_key, shared, column);
+  for (; element < args.value_width; element += I::kLanes) {
+    gather_vectors<I, T, R, 1>(args, queries, factors, first_key, shared, element);
   }
   for (int r = 0; r < R; ++r) {
-    gather_rest<I, T>(args, tile, r, first_key, shared, keys_seen(tile.seen[r], first_key));
+    gather_rest<I, T>(args, queries, r, first_key, shared, keys_seen(queries.seen[r], first_key));
   }
 }
 
 // Rows [begin, begin + R) of one key head, the last of which stands in for those past `count`.
 template <class I, int R>
-QK_INLINE void place_tile(const AttentionArgs& args, int64_t begin, int count,
-                          AttentionTile& tile) {
+QK_INLINE void place_queries(const AttentionArgs& args, int64_t begin, int count,
+                             Queries& queries) {
   const int64_t rows_of_head = args.tokens * args.group;
   const int64_t key_head = begin / rows_of_head;
-  tile.keys = args.keys + key_head * args.key_head;
-  tile.values = args.values + key_head * args.value_head;
+  queries.keys = args.keys + key_head * args.key_head;
+  queries.values = args.values + key_head * args.value_head;
   for (int r = 0; r < R; ++r) {
     const int64_t row = begin % rows_of_head + (r < count ? r : count - 1);
     const int64_t token = row / args.group;
     const int64_t head = key_head * args.group + row % args.group;
-    tile.q[r] = args.q + token * args.q_token + head * args.q_head;
-    tile.out[r] = args.out + token * args.out_token + head * args.out_head;
+    queries.q[r] = args.q + token * args.q_token + head * args.q_head;
+    queries.out[r] = args.out + token * args.out_token + head * args.out_head;
     const int64_t seen = args.first + token + 1;
-    tile.seen[r] = seen < args.total ? seen : args.total;
-    tile.largest[r] = -__builtin_inff();
-    tile.sum[r] = 0.0f;
+    queries.seen[r] = seen < args.total ? seen : args.total;
+    queries.largest[r] = -__builtin_inff();
+    queries.sum[r] = 0.0f;
     for (int64_t e = 0; e < args.value_width; e += I::kLanes) {
-      I::store(tile.gathered[r] + e, I::zero());
+      I::store(queries.gathered[r] + e, I::zero());
     }
   }
 }
 
 template <class I, CacheType T, int R>
-void attend_tile(const AttentionArgs& args, int64_t begin, int count) {
-  AttentionTile tile;
-  place_tile<I, R>(args, begin, count, tile);
-  for (int64_t key = 0; key < tile.seen[count - 1]; key += kBlockKeys) {
-    attend_block<I, T, R>(args, tile, key);
+void attend_queries(const AttentionArgs& args, int64_t begin, int count) {
+  Queries queries;
+  place_queries<I, R>(args, begin, count, queries);
+  for (int64_t key = 0; key < queries.seen[count - 1]; key += kBlockKeys) {
+    attend_block<I, T, R>(args, queries, key);
   }
   for (int r = 0; r < count; ++r) {
-    const float factor = 1.0f / tile.sum[r];
-    for (int64_t e = 0; e < args.head_dim; ++e) tile.out[r][e] = tile.gathered[r][e] * factor;
+    const float factor = 1.0f / queries.sum[r];
+    for (int64_t e = 0; e < args.head_dim; ++e) queries.out[r][e] = queries.gathered[r][e] * factor;
   }
 }
 
@@ -249,14 +252,15 @@ void attention(const AttentionArgs& args, int64_t begin, int64_t end) {
     const int64_t left = (end < head_end ? end : head_end) - begin;
     const int count = left < kQueryRows ? static_cast<int>(left) : kQueryRows;
     if (count == 1) {
-      attend_tile<I, T, 1>(args, begin, count);
+      attend_queries<I, T, 1>(args, begin, count);
     } else if (count <= 4) {
-      attend_tile<I, T, 4>(args, begin, count);
+      attend_queries<I, T, 4>(args, begin, count);
     } else {
-      attend_tile<I, T, kQueryRows>(args, begin, count);
+      attend_queries<I, T, kQueryRows>(args, begin, count);
     }
     begin += count;
   }
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

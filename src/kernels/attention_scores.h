@@ -3,7 +3,8 @@
 
 #include "kernels/attention.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // Rows [begin, end): `total` weights each, of which those that the row does not see are 0. Two
 // passes, so that they are divided by the sum of what is written.
@@ -11,14 +12,14 @@ template <class I>
 void attention_scores(const AttentionArgs& args, int64_t begin, int64_t end) {
   constexpr int64_t kLanes = I::kLanes;
   for (int64_t row = begin; row < end; ++row) {
-    AttentionTile tile;
-    place_tile<I, 1>(args, row, 1, tile);
-    float* out = tile.out[0];
-    const int64_t seen = tile.seen[0];
+    Queries queries;
+    place_queries<I, 1>(args, row, 1, queries);
+    float* out = queries.out[0];
+    const int64_t seen = queries.seen[0];
     for (int64_t key = 0; key < seen; key += kBlockKeys) {
       const int count = keys_seen(seen, key);
-      score_block<I, CacheType::kF32, 1>(args, tile, key, count);
-      for (int i = 0; i < count; ++i) out[key + i] = tile.scores[0][i];
+      score_block<I, CacheType::kF32, 1>(args, queries, key, count);
+      for (int i = 0; i < count; ++i) out[key + i] = queries.scores[0][i];
     }
     const auto minus_most = I::broadcast(-largest_of<I>(out, seen, -__builtin_inff()));
     auto total = I::zero();
@@ -36,4 +37,5 @@ void attention_scores(const AttentionArgs& args, int64_t begin, int64_t end) {
   }
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

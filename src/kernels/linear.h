@@ -1,8 +1,8 @@
 // Matrix products in the native layout: the one source of gemv and gemm for every format and ISA.
 //
-// A row is walked in units of 256 weights against kColumns batch rows at once. In each unit
+// A row is walked in units of 256 weights against kBatchRows batch rows at once. In each unit
 //   1. the groups' scales are decoded and multiplied by the activations' scales, eight at a time;
-//   2. each step of I::kStep quants is loaded once and multiplied, in integers, by every column;
+//   2. each step of I::kStep quants is loaded once and multiplied, in integers, by every batch row;
 //   3. the exact integer sums are converted and accumulated in float lanes.
 // A stored quant is unsigned, `bias` above the true one: what that adds is taken off every lane of
 // the integer sum, exactly. Mins meet the activations' group sums, one fused
@@ -16,16 +16,17 @@
 #include "kernels/batch.h"
 #include "kernels/table.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
-// The sums of one row against kColumns batch rows.
-template <class I, int kColumns>
+// The sums of one row against kBatchRows batch rows.
+template <class I, int kBatchRows>
 struct RowSums {
-  typename I::Floats lanes[kColumns];
-  typename I::F8 mins[kColumns];
+  typename I::Floats lanes[kBatchRows];
+  typename I::F8 mins[kBatchRows];
 
   QK_INLINE void clear() {
-    for (int j = 0; j < kColumns; ++j) {
+    for (int j = 0; j < kBatchRows; ++j) {
       lanes[j] = I::zero();
       mins[j] = I::broadcast8(0.0f);
     }
@@ -65,15 +66,16 @@ QK_INLINE void for_steps(int steps, Body body) {
 }
 
 // Quantised weights, integer activations.
-template <class F, class I, Act A, int kColumns>
+template <class F, class I, Act A, int kBatchRows>
 QK_INLINE void add_unit_integer(const typename F::Block* weights, int steps,
-                                const Unit<A>* const (&x)[kColumns], RowSums<I, kColumns>& sums) {
+                                const Unit<A>* const (&x)[kBatchRows],
+                                RowSums<I, kBatchRows>& sums) {
   constexpr int kRepeat = kActivationGroup / F::kGroup;
   PerGroup<I, F::kGroup> scale;
   PerGroup<I, F::kMinGroup> min;
   F::template scales<I>(weights, scale, min);
-  alignas(64) float scales[kColumns][kUnit / F::kGroup];
-  for (int j = 0; j < kColumns; ++j) {
+  alignas(64) float scales[kBatchRows][kUnit / F::kGroup];
+  for (int j = 0; j < kBatchRows; ++j) {
     for (int i = 0; i < scale.kVectors; ++i) {
       const typename I::F8 x_scale = I::template repeat8<kRepeat>(x[j]->scale + 8 / kRepeat * i);
       I::store8(scales[j] + 8 * i, I::mul8(scale.v[i], x_scale));
@@ -82,7 +84,7 @@ QK_INLINE void add_unit_integer(const typename F::Block* weights, int steps,
   }
   for_steps<I>(steps, [&](int step) __attribute__((always_inline)) {
     const typename I::Quants quants = F::template quants<I>(weights, step);
-    for (int j = 0; j < kColumns; ++j) {
+    for (int j = 0; j < kBatchRows; ++j) {
       const typename I::Ints dot = integer_dot<F, I, A>(quants, *x[j], step);
       const typename I::Floats spread = I::template spread<F::kGroup>(scales[j], step);
       sums.lanes[j] = I::fma(I::to_floats(dot), spread, sums.lanes[j]);
@@ -91,9 +93,10 @@ QK_INLINE void add_unit_integer(const typename F::Block* weights, int steps,
 }
 
 // Quantised weights, float activations.
-template <class F, class I, int kColumns>
+template <class F, class I, int kBatchRows>
 QK_INLINE void add_unit_float(const typename F::Block* weights, int steps,
-                              const FloatUnit* const (&x)[kColumns], RowSums<I, kColumns>& sums) {
+                              const FloatUnit* const (&x)[kBatchRows],
+                              RowSums<I, kBatchRows>& sums) {
   constexpr int kVectors = I::kStep / I::kLanes;
   PerGroup<I, F::kGroup> scale;
   PerGroup<I, F::kMinGroup> min;
@@ -101,74 +104,75 @@ QK_INLINE void add_unit_float(const typename F::Block* weights, int steps,
   alignas(64) float scales[kUnit / F::kGroup];
   for (int i = 0; i < scale.kVectors; ++i) I::store8(scales + 8 * i, scale.v[i]);
   if constexpr (F::kHasMin) {
-    for (int j = 0; j < kColumns; ++j) sums.mins[j] = add_mins<F, I>(min, *x[j], sums.mins[j]);
+    for (int j = 0; j < kBatchRows; ++j) sums.mins[j] = add_mins<F, I>(min, *x[j], sums.mins[j]);
   }
   // Two chains of sums, so that additions do not wait for one another.
-  typename I::Floats second[kColumns];
-  for (int j = 0; j < kColumns; ++j) second[j] = I::zero();
+  typename I::Floats second[kBatchRows];
+  for (int j = 0; j < kBatchRows; ++j) second[j] = I::zero();
   for_steps<I>(steps, [&](int step) __attribute__((always_inline)) {
     const typename I::Quants quants = F::template quants<I>(weights, step);
     for (int v = 0; v < kVectors; ++v) {
       const int at = step * I::kStep + v * I::kLanes;
       const typename I::Floats weight = I::fmul(I::template quant_floats<F::kBias>(quants, v),
                                                 I::template spread_floats<F::kGroup>(scales, at));
-      for (int j = 0; j < kColumns; ++j) {
+      for (int j = 0; j < kBatchRows; ++j) {
         auto& sum = v % 2 == 0 ? sums.lanes[j] : second[j];
         sum = I::fma(weight, I::load(x[j]->x + at), sum);
       }
     }
   });
-  for (int j = 0; j < kColumns; ++j) sums.lanes[j] = I::add(sums.lanes[j], second[j]);
+  for (int j = 0; j < kBatchRows; ++j) sums.lanes[j] = I::add(sums.lanes[j], second[j]);
 }
 
 // Float weights: `steps` native vectors, in four chains so that additions do not wait.
-template <class F, class I, int kColumns>
-QK_INLINE void add_unit_plain(const typename F::Block* weights, int steps,
-                              const FloatUnit* const (&x)[kColumns], RowSums<I, kColumns>& sums) {
+template <class F, class I, int kBatchRows>
+QK_INLINE void add_unit_float_weights(const typename F::Block* weights, int steps,
+                                      const FloatUnit* const (&x)[kBatchRows],
+                                      RowSums<I, kBatchRows>& sums) {
   constexpr int kChains = 4;
-  typename I::Floats chains[kChains][kColumns];
+  typename I::Floats chains[kChains][kBatchRows];
   for (int c = 0; c < kChains; ++c) {
-    for (int j = 0; j < kColumns; ++j) chains[c][j] = c == 0 ? sums.lanes[j] : I::zero();
+    for (int j = 0; j < kBatchRows; ++j) chains[c][j] = c == 0 ? sums.lanes[j] : I::zero();
   }
   for (int v = 0; v < steps; v += kChains) {
     for (int c = 0; c < kChains; ++c) {
       const typename I::Floats weight = F::template floats<I>(weights, v + c);
-      for (int j = 0; j < kColumns; ++j) {
+      for (int j = 0; j < kBatchRows; ++j) {
         chains[c][j] = I::fma(weight, I::load(x[j]->x + (v + c) * I::kLanes), chains[c][j]);
       }
     }
   }
-  for (int j = 0; j < kColumns; ++j) {
+  for (int j = 0; j < kBatchRows; ++j) {
     sums.lanes[j] = I::add(I::add(chains[0][j], chains[1][j]), I::add(chains[2][j], chains[3][j]));
   }
 }
 
 // One unit; `weights` holds a whole one, of which the first `count` weights matter.
-template <class F, class I, Act A, int kColumns>
+template <class F, class I, Act A, int kBatchRows>
 QK_INLINE void add_unit(const typename F::Block* weights, int count,
-                        const Unit<A>* const (&x)[kColumns], RowSums<I, kColumns>& sums) {
+                        const Unit<A>* const (&x)[kBatchRows], RowSums<I, kBatchRows>& sums) {
   if constexpr (F::kFloat) {
     constexpr int kGrain = 4 * I::kLanes;
-    add_unit_plain<F, I, kColumns>(weights, (count + kGrain - 1) / kGrain * 4, x, sums);
+    add_unit_float_weights<F, I, kBatchRows>(weights, (count + kGrain - 1) / kGrain * 4, x, sums);
   } else if constexpr (A == Act::kFloat32) {
-    add_unit_float<F, I, kColumns>(weights, (count + I::kStep - 1) / I::kStep, x, sums);
+    add_unit_float<F, I, kBatchRows>(weights, (count + I::kStep - 1) / I::kStep, x, sums);
   } else {
-    add_unit_integer<F, I, A, kColumns>(weights, (count + I::kStep - 1) / I::kStep, x, sums);
+    add_unit_integer<F, I, A, kBatchRows>(weights, (count + I::kStep - 1) / I::kStep, x, sums);
   }
 }
 
 // What a row takes (kernels/batch.h).
 template <class F, class I, Act A>
 struct RowProduct {
-  static constexpr int kColumns = 4;
+  static constexpr int kBatchRows = 4;
 
   template <int C>
-  static void run(const LinearArgs& args, int64_t row, Columns columns) {
+  static void run(const LinearArgs& args, int64_t row, BatchRows batch) {
     constexpr int kBlocks = kUnit / F::kInfo.block;
     const auto* weights =
         reinterpret_cast<const typename F::Block*>(args.weights + row * args.row_stride);
     const Unit<A>* x[C];
-    first_units<A>(args, columns, x);
+    first_units<A>(args, batch, x);
     RowSums<I, C> sums;
     sums.clear();
     const int64_t whole = args.blocks / kBlocks;
@@ -184,12 +188,15 @@ struct RowProduct {
                        sizeof(last[0]) * static_cast<size_t>(rest));
       add_unit<F, I, A, C>(last, rest * F::kInfo.block, x, sums);
     }
-    for (int j = 0; j < columns.count; ++j) {
-      const int64_t column = columns.first + j;
-      const float bias = args.bias != nullptr ? args.bias[column * args.bias_stride + row] : 0.0f;
-      args.out[column * args.out_stride + row] = sums.total(j) * args.row_scales[column] + bias;
+    for (int j = 0; j < batch.count; ++j) {
+      const int64_t batch_row = batch.first + j;
+      const float bias =
+          args.bias != nullptr ? args.bias[batch_row * args.bias_stride + row] : 0.0f;
+      args.out[batch_row * args.out_stride + row] =
+          sums.total(j) * args.row_scales[batch_row] + bias;
     }
   }
 };
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

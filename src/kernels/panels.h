@@ -1,7 +1,7 @@
 // Matrix products in panels (formats/panel.h): a vector's lanes are rows, so that the inner step is
 // one load of weights against broadcast activations, with no sum across lanes.
 //
-// A panel is walked block by block against kColumns batch rows at once. In each group of weights
+// A panel is walked block by block against kBatchRows batch rows at once. In each group of weights
 // that share a scale, exact integer sums become floats and meet the scales; mins meet the
 // activations' group sums. A row's arithmetic depends on that row alone, in a fixed order.
 #pragma once
@@ -11,15 +11,16 @@
 #include "kernels/batch.h"
 #include "kernels/table.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
-template <class I, int kColumns>
+template <class I, int kBatchRows>
 struct PanelSums {
-  typename I::Floats products[kColumns];
-  typename I::Floats mins[kColumns];
+  typename I::Floats products[kBatchRows];
+  typename I::Floats mins[kBatchRows];
 
   QK_INLINE void clear() {
-    for (int j = 0; j < kColumns; ++j) {
+    for (int j = 0; j < kBatchRows; ++j) {
       products[j] = I::zero();
       mins[j] = I::zero();
     }
@@ -39,25 +40,25 @@ QK_INLINE int32_t minus_bias_of(const IntegerUnit<kPlanes>& unit, int at) {
 }
 
 // Group g of a block against integer activations; `first` is the block's first value in the unit.
-template <class F, class I, int kPlanes, int kColumns>
+template <class F, class I, int kPlanes, int kBatchRows>
 QK_INLINE void add_group_integer(PanelBlock<I> block, int g, int first,
-                                 const IntegerUnit<kPlanes>* const (&x)[kColumns],
-                                 PanelSums<I, kColumns>& sums) {
+                                 const IntegerUnit<kPlanes>* const (&x)[kBatchRows],
+                                 PanelSums<I, kBatchRows>& sums) {
   const int at = first + F::kGroup * g;
-  typename I::template PanelSum<kPlanes> group[kColumns];
-  for (int j = 0; j < kColumns; ++j) {
+  typename I::template PanelSum<kPlanes> group[kBatchRows];
+  for (int j = 0; j < kBatchRows; ++j) {
     group[j] = I::template panel_start<F, kPlanes>(F::kBias == 0 ? 0 : minus_bias_of<F>(*x[j], at));
   }
   constexpr int kQuads = F::kGroup / 4;
   QK_UNROLL(8)
   for (int q = 0; q < kQuads; ++q) {
     const typename I::Words quants = F::template panel_quants<I>(block, kQuads * g + q);
-    for (int j = 0; j < kColumns; ++j) {
+    for (int j = 0; j < kBatchRows; ++j) {
       I::template panel_add<F>(group[j], quants, x[j]->planes, at / 4, q);
     }
   }
   const typename I::Floats scale = F::template panel_scale<I>(block, g);
-  for (int j = 0; j < kColumns; ++j) {
+  for (int j = 0; j < kBatchRows; ++j) {
     const auto total = I::floats_of(I::template panel_total<F, kPlanes>(group[j]));
     const auto x_scale = I::broadcast(x[j]->scale[at / kActivationGroup]);
     sums.products[j] = I::fma(total, I::fmul(scale, x_scale), sums.products[j]);
@@ -65,13 +66,13 @@ QK_INLINE void add_group_integer(PanelBlock<I> block, int g, int first,
 }
 
 // The same against float activations.
-template <class F, class I, int kColumns>
+template <class F, class I, int kBatchRows>
 QK_INLINE void add_group_float(PanelBlock<I> block, int g, int first,
-                               const FloatUnit* const (&x)[kColumns],
-                               PanelSums<I, kColumns>& sums) {
+                               const FloatUnit* const (&x)[kBatchRows],
+                               PanelSums<I, kBatchRows>& sums) {
   const int at = first + F::kGroup * g;
-  typename I::Floats group[kColumns];
-  for (int j = 0; j < kColumns; ++j) group[j] = I::zero();
+  typename I::Floats group[kBatchRows];
+  for (int j = 0; j < kBatchRows; ++j) group[j] = I::zero();
   constexpr int kQuads = F::kGroup / 4;
   QK_UNROLL(8)
   for (int q = 0; q < kQuads; ++q) {
@@ -79,18 +80,18 @@ QK_INLINE void add_group_float(PanelBlock<I> block, int g, int first,
     const auto centred = I::template centre_bytes<F::kBias>(quants);
     for (int i = 0; i < 4; ++i) {
       const auto weight = I::floats_of(I::signed_byte(centred, i));
-      for (int j = 0; j < kColumns; ++j) {
+      for (int j = 0; j < kBatchRows; ++j) {
         group[j] = I::fma(weight, I::broadcast(x[j]->x[at + 4 * q + i]), group[j]);
       }
     }
   }
   const typename I::Floats scale = F::template panel_scale<I>(block, g);
-  for (int j = 0; j < kColumns; ++j) sums.products[j] = I::fma(group[j], scale, sums.products[j]);
+  for (int j = 0; j < kBatchRows; ++j) sums.products[j] = I::fma(group[j], scale, sums.products[j]);
 }
 
-template <class F, class I, class AnyUnit, int kColumns>
-QK_INLINE void add_groups(PanelBlock<I> block, int first, const AnyUnit* const (&x)[kColumns],
-                          PanelSums<I, kColumns>& sums) {
+template <class F, class I, class AnyUnit, int kBatchRows>
+QK_INLINE void add_groups(PanelBlock<I> block, int first, const AnyUnit* const (&x)[kBatchRows],
+                          PanelSums<I, kBatchRows>& sums) {
   constexpr int kGroups = F::kInfo.block / F::kGroup;
   const auto add = [&](int g) __attribute__((always_inline)) {
     if constexpr (__is_same(AnyUnit, FloatUnit)) {
@@ -99,7 +100,7 @@ QK_INLINE void add_groups(PanelBlock<I> block, int first, const AnyUnit* const (
       add_group_integer<F, I>(block, g, first, x, sums);
     }
   };
-  if constexpr (kColumns == 1 && !__is_same(AnyUnit, FloatUnit)) {
+  if constexpr (kBatchRows == 1 && !__is_same(AnyUnit, FloatUnit)) {
     QK_UNROLL(32)
     for (int g = 0; g < kGroups; ++g) add(g);
   } else {
@@ -114,7 +115,7 @@ QK_INLINE void add_groups(PanelBlock<I> block, int first, const AnyUnit* const (
     constexpr int kMins = F::kInfo.block / F::kMinGroup;
     for (int g = 0; g < kMins; ++g) {
       const typename I::Floats min = F::template panel_min<I>(block, g);
-      for (int j = 0; j < kColumns; ++j) {
+      for (int j = 0; j < kBatchRows; ++j) {
         const float* x_sums = F::kMinGroup == 16 ? x[j]->sum16 : x[j]->sum;
         const auto x_sum = I::broadcast(x_sums[first / F::kMinGroup + g]);
         sums.mins[j] = I::fma(min, x_sum, sums.mins[j]);
@@ -124,20 +125,21 @@ QK_INLINE void add_groups(PanelBlock<I> block, int first, const AnyUnit* const (
 }
 
 // One block of quantised weights, whose first value is the `first` of the activations' unit.
-template <class F, class I, class AnyUnit, int kColumns>
-QK_INLINE void add_panel_block(PanelBlock<I> block, int first, const AnyUnit* const (&x)[kColumns],
-                               PanelSums<I, kColumns>& sums) {
+template <class F, class I, class AnyUnit, int kBatchRows>
+QK_INLINE void add_panel_block(PanelBlock<I> block, int first,
+                               const AnyUnit* const (&x)[kBatchRows],
+                               PanelSums<I, kBatchRows>& sums) {
   if constexpr (requires { F::template panel_d<I>(block); }) {
-    PanelSums<I, kColumns> block_sums;
+    PanelSums<I, kBatchRows> block_sums;
     block_sums.clear();
     add_groups<F, I>(block, first, x, block_sums);
     const typename I::Floats d = F::template panel_d<I>(block);
-    for (int j = 0; j < kColumns; ++j) {
+    for (int j = 0; j < kBatchRows; ++j) {
       sums.products[j] = I::fma(block_sums.products[j], d, sums.products[j]);
     }
     if constexpr (F::kHasMin) {
       const typename I::Floats dmin = F::template panel_dmin<I>(block);
-      for (int j = 0; j < kColumns; ++j) {
+      for (int j = 0; j < kBatchRows; ++j) {
         sums.mins[j] = I::fma(block_sums.mins[j], dmin, sums.mins[j]);
       }
     }
@@ -148,19 +150,19 @@ QK_INLINE void add_panel_block(PanelBlock<I> block, int first, const AnyUnit* co
 
 // Float weights, one of each row at a time: `count` of them against one unit, in four chains so
 // that additions do not wait.
-template <class F, class I, int kColumns>
+template <class F, class I, int kBatchRows>
 QK_INLINE void add_panel_floats(const uint8_t* weights, int count,
-                                const FloatUnit* const (&x)[kColumns],
-                                PanelSums<I, kColumns>& sums) {
+                                const FloatUnit* const (&x)[kBatchRows],
+                                PanelSums<I, kBatchRows>& sums) {
   constexpr int kChains = 4;
   constexpr int kBytes = I::kLanes * F::kInfo.bytes;
-  typename I::Floats chains[kChains][kColumns];
+  typename I::Floats chains[kChains][kBatchRows];
   for (auto& chain : chains) {
-    for (int j = 0; j < kColumns; ++j) chain[j] = I::zero();
+    for (int j = 0; j < kBatchRows; ++j) chain[j] = I::zero();
   }
   const auto add = [&](int chain, int i) __attribute__((always_inline)) {
     const auto weight = F::template panel_floats<I>(PanelBlock<I>(weights + kBytes * i));
-    for (int j = 0; j < kColumns; ++j) {
+    for (int j = 0; j < kBatchRows; ++j) {
       chains[chain][j] = I::fma(weight, I::broadcast(x[j]->x[i]), chains[chain][j]);
     }
   };
@@ -169,16 +171,16 @@ QK_INLINE void add_panel_floats(const uint8_t* weights, int count,
     for (int c = 0; c < kChains; ++c) add(c, i + c);
   }
   for (; i < count; ++i) add(0, i);
-  for (int j = 0; j < kColumns; ++j) {
+  for (int j = 0; j < kBatchRows; ++j) {
     const auto total =
         I::add(I::add(chains[0][j], chains[1][j]), I::add(chains[2][j], chains[3][j]));
     sums.products[j] = I::add(sums.products[j], total);
   }
 }
 
-template <class F, class I, Act A, int kColumns>
+template <class F, class I, Act A, int kBatchRows>
 QK_INLINE void add_panel(const LinearArgs& args, const uint8_t* panel,
-                         const Unit<A>* (&x)[kColumns], PanelSums<I, kColumns>& sums) {
+                         const Unit<A>* (&x)[kBatchRows], PanelSums<I, kBatchRows>& sums) {
   constexpr int kBlockBytes = I::kLanes * panel_block_bytes<F>();
   constexpr int kBlocksPerUnit = kUnit / F::kInfo.block;
   for (int64_t b = 0; b < args.blocks; b += kBlocksPerUnit) {
@@ -193,7 +195,7 @@ QK_INLINE void add_panel(const LinearArgs& args, const uint8_t* panel,
         add_panel_block<F, I>(block, i * F::kInfo.block, x, sums);
       }
     }
-    for (int j = 0; j < kColumns; ++j) ++x[j];
+    for (int j = 0; j < kBatchRows; ++j) ++x[j];
   }
 }
 
@@ -201,25 +203,25 @@ QK_INLINE void add_panel(const LinearArgs& args, const uint8_t* panel,
 template <class F, class I, Act A>
 struct PanelProduct {
   // int16 has two sums a batch row, and gains nothing from more of them.
-  static constexpr int kColumns = A == Act::kInt8 ? I::kPanelColumns : 4;
+  static constexpr int kBatchRows = A == Act::kInt8 ? I::kPanelBatchRows : 4;
 
   template <int C>
-  static void run(const LinearArgs& args, int64_t panel, Columns columns) {
+  static void run(const LinearArgs& args, int64_t panel, BatchRows batch) {
     const Unit<A>* x[C];
-    first_units<A>(args, columns, x);
+    first_units<A>(args, batch, x);
     PanelSums<I, C> sums;
     sums.clear();
     add_panel<F, I, A>(args, args.weights + panel * args.row_stride, x, sums);
     const int64_t row = panel * I::kLanes;
     const int64_t rows = args.n - row < I::kLanes ? args.n - row : I::kLanes;
-    for (int j = 0; j < columns.count; ++j) {
-      const int64_t column = columns.first + j;
+    for (int j = 0; j < batch.count; ++j) {
+      const int64_t batch_row = batch.first + j;
       alignas(64) float results[I::kLanes];
-      const auto scale = I::broadcast(args.row_scales[column]);
+      const auto scale = I::broadcast(args.row_scales[batch_row]);
       I::store(results, I::fmul(I::add(sums.products[j], sums.mins[j]), scale));
-      float* out = args.out + column * args.out_stride + row;
+      float* out = args.out + batch_row * args.out_stride + row;
       const float* bias =
-          args.bias != nullptr ? args.bias + column * args.bias_stride + row : nullptr;
+          args.bias != nullptr ? args.bias + batch_row * args.bias_stride + row : nullptr;
       for (int64_t r = 0; r < rows; ++r) {
         out[r] = results[r] + (bias != nullptr ? bias[r] : 0.0f);
       }
@@ -227,4 +229,5 @@ struct PanelProduct {
   }
 };
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

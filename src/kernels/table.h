@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/macros.h"
 #include "core/views.h"
-#include "formats/all.h"
 #include "kernels/activation_unit.h"
 #include "kernels/dense.h"
 
@@ -17,7 +17,7 @@ struct QuantizeKernels;  // quantize/quantize_table.h
 struct StreamKernels;    // stream/stream_table.h
 struct TileKernels;      // kernels/tile_kernels.h
 
-// How many batch columns a kernel is made for.
+// How many batch rows a kernel is made for.
 enum class MClass : uint8_t { kVector, kMatrix };
 inline constexpr int kMClasses = 2;
 
@@ -55,10 +55,19 @@ using MagnitudeFn = uint32_t (*)(const float* x);
 // Writes the unit of 256 values x * multiplier. Values are finite except under float32.
 using ActivateFn = void (*)(const float* x, float multiplier, std::byte* unit);
 
-// What is compiled for every format, and the activations that it reads.
+// What is compiled for a format.
 struct FormatKernels {
-  LinearKernel linear[kLayouts][kFormats][kActs][kMClasses];
-  DecodeFn decode[kFormats];
+  LinearKernel linear[kLayouts][kActs][kMClasses];
+  DecodeFn decode;
+};
+
+// By format, in the order of formats/all.h.
+struct FormatTable {
+  const FormatKernels* kernels[kMostFormats];
+};
+
+// What makes the activations that they read.
+struct ActivationKernels {
   MagnitudeFn magnitude;
   ActivateFn activate[kActs];
 };
@@ -68,11 +77,31 @@ struct KernelTable {
   const char* isa;
   uint64_t needs;  // core/cpu.h features
   bool for_tests;  // runs when it is forced, is never chosen
-  const FormatKernels* formats;
+  const FormatTable* formats;
+  const ActivationKernels* activations;
   const DenseKernels* dense;
   const StreamKernels* streams;
   const QuantizeKernels* quantizers;
   const TileKernels* tiles[kActs];  // null where it multiplies by vectors only
+
+  // What multiplies m batch rows with weights in a layout: RowProduct of kernels/linear.h
+  // or PanelProduct of kernels/panels.h. kernels/family.h fills the table.
+  QK_INLINE const LinearKernel& linear_kernel(Layout layout, int format, Act act, int64_t m) const {
+    const MClass m_class = m == 1 ? MClass::kVector : MClass::kMatrix;
+    return formats->kernels[format]
+        ->linear[static_cast<int>(layout)][static_cast<int>(act)][static_cast<int>(m_class)];
+  }
+
+  // What decodes native rows.
+  QK_INLINE DecodeFn decode_kernel(int format) const { return formats->kernels[format]->decode; }
+
+  // What makes activations of floats.
+  QK_INLINE ActivateFn activate_kernel(Act act) const {
+    return activations->activate[static_cast<int>(act)];
+  }
+
+  // Null where there are no tiles for such activations.
+  QK_INLINE const TileKernels* tile_kernels(Act act) const { return tiles[static_cast<int>(act)]; }
 };
 
 }  // namespace qk

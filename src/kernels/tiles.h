@@ -11,7 +11,8 @@
 #include "kernels/activation_unit.h"
 #include "kernels/tile_kernels.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // The bits of the nearest bfloat16, ties to even, for what stays finite so.
 QK_INLINE uint32_t nearest_bfloat(uint32_t bits) {
@@ -85,7 +86,7 @@ void split_slab(const LinearArgs& args, int64_t slab, int64_t unit, std::byte* t
       split_group(first[j * args.units_per_row], g, parts);
       for (int p = 0; p < kParts; ++p) __builtin_memcpy(rows[p][j], parts[p], sizeof(parts[p]));
     }
-    for (int p = 0; p < kParts; ++p) I::turn(rows[p], tiles + tile_offset<kParts>(g, p));
+    for (int p = 0; p < kParts; ++p) I::transpose(rows[p], tiles + tile_offset<kParts>(g, p));
   }
 }
 
@@ -174,20 +175,20 @@ void multiply_tiles(const TileProduct& product) {
 
 // A tile of sums: out[j * out_stride + row + i] for `rows` weight rows and `count` batch rows.
 template <class I>
-QK_INLINE void store_tile(const LinearArgs& args, int64_t row, int rows, int64_t column, int count,
-                          const float* sums) {
-  float turned[kTileRows][kTileRows];
+QK_INLINE void store_tile(const LinearArgs& args, int64_t row, int rows, int64_t batch_row,
+                          int count, const float* sums) {
+  float transposed[kTileRows][kTileRows];
   float bias[kTileRows] = {};
-  I::turn(sums, turned);
+  I::transpose(sums, transposed);
   for (int j = 0; j < count; ++j) {
     if (args.bias != nullptr) {
-      __builtin_memcpy(bias, args.bias + (column + j) * args.bias_stride + row,
+      __builtin_memcpy(bias, args.bias + (batch_row + j) * args.bias_stride + row,
                        static_cast<size_t>(rows) * sizeof(float));
     }
-    const float scale = args.row_scales[column + j];
+    const float scale = args.row_scales[batch_row + j];
     float results[kTileRows];
-    for (int i = 0; i < kTileRows; ++i) results[i] = turned[j][i] * scale + bias[i];
-    float* out = args.out + (column + j) * args.out_stride + row;
+    for (int i = 0; i < kTileRows; ++i) results[i] = transposed[j][i] * scale + bias[i];
+    float* out = args.out + (batch_row + j) * args.out_stride + row;
     __builtin_memcpy(out, results, static_cast<size_t>(rows) * sizeof(float));
   }
 }
@@ -196,13 +197,14 @@ template <class I>
 void store_strip(const LinearArgs& args, int64_t row, const float* sums) {
   for (int64_t first = row; first < row + kStripRows && first < args.n; first += kTileRows) {
     const int rows = args.n - first < kTileRows ? static_cast<int>(args.n - first) : kTileRows;
-    for (int64_t column = 0; column < args.m; column += kTileRows) {
-      const int64_t left = args.m - column;
+    for (int64_t batch_row = 0; batch_row < args.m; batch_row += kTileRows) {
+      const int64_t left = args.m - batch_row;
       const int count = left < kTileRows ? static_cast<int>(left) : kTileRows;
-      store_tile<I>(args, first, rows, column, count, sums);
+      store_tile<I>(args, first, rows, batch_row, count, sums);
       sums += kTileFloats;
     }
   }
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

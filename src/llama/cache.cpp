@@ -15,8 +15,7 @@ Status Cache::reserve(const Config& config, CacheType type, int64_t positions) {
   if (!checked_round_up(key_bytes_, kCacheLine, &key_bytes_) ||
       !checked_round_up(value_bytes_, kCacheLine, &value_bytes_) ||
       !checked_add(key_bytes_, value_bytes_, &layer) || !checked_mul(layer, layers_, &total)) {
-    return Status::value_error("a cache of %lld positions passes 2^63 bytes",
-                               static_cast<long long>(positions));
+    return Status::value_error("a cache of %lld positions passes 2^63 bytes", ll(positions));
   }
   return memory_.reserve(total);
 }

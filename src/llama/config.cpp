@@ -14,34 +14,34 @@ bool is_positive(double value) { return value > 0 && std::isfinite(value); }
 }  // namespace
 
 Status check_config(const Config& config) {
+  if (config.architecture == nullptr) return Status::value_error("no architecture is given");
   // Far above any model, and low enough that products of two of them fit.
   constexpr int64_t kMost = int64_t{1} << 24;
-  struct Size {
+  struct Count {
     const char* name;
     int64_t value;
   };
-  for (const Size& size : {Size{"layers", config.layers}, Size{"width", config.width},
-                           Size{"hidden", config.hidden}, Size{"heads", config.heads},
-                           Size{"kv_heads", config.kv_heads}, Size{"head_dim", config.head_dim}}) {
-    if (size.value >= 1 && size.value <= kMost) continue;
-    return Status::value_error("%s is %lld, expected 1 to %lld", size.name,
-                               static_cast<long long>(size.value), static_cast<long long>(kMost));
+  for (const Count& count :
+       {Count{"layers", config.layers}, Count{"width", config.width},
+        Count{"hidden", config.hidden}, Count{"heads", config.heads},
+        Count{"kv_heads", config.kv_heads}, Count{"head_dim", config.head_dim}}) {
+    if (count.value >= 1 && count.value <= kMost) continue;
+    return Status::value_error("%s is %lld, expected 1 to %lld", count.name, ll(count.value),
+                               ll(kMost));
   }
   if (config.heads % config.kv_heads != 0) {
-    return Status::value_error("%lld heads do not share %lld key heads evenly",
-                               static_cast<long long>(config.heads),
-                               static_cast<long long>(config.kv_heads));
+    return Status::value_error("%lld heads do not share %lld key heads evenly", ll(config.heads),
+                               ll(config.kv_heads));
   }
   if (config.head_dim % 2 != 0 || config.head_dim > kMaxHeadDim) {
     return Status::value_error("heads of %lld values, supported are even sizes to %lld",
-                               static_cast<long long>(config.head_dim),
-                               static_cast<long long>(kMaxHeadDim));
+                               ll(config.head_dim), ll(kMaxHeadDim));
   }
-  const bool turns = is_positive(config.rope.base) && is_positive(config.rope.scale);
-  if (!turns || !std::isfinite(config.epsilon) || config.epsilon < 0) {
+  const bool rotates = is_positive(config.rope_base) && is_positive(config.rope_scale);
+  if (!rotates || !std::isfinite(config.epsilon) || config.epsilon < 0) {
     return Status::value_error(
-        "RoPE base %g and scale %g must be positive, epsilon %g not negative", config.rope.base,
-        config.rope.scale, static_cast<double>(config.epsilon));
+        "RoPE base %g and scale %g must be positive, epsilon %g not negative", config.rope_base,
+        config.rope_scale, static_cast<double>(config.epsilon));
   }
   return {};
 }

@@ -6,11 +6,11 @@
 
 #include "core/array.h"
 #include "core/fp_environment.h"
+#include "llama/architecture.h"
 #include "ops/activations.h"
 #include "ops/attention.h"
 #include "ops/decode.h"
 #include "ops/linear.h"
-#include "ops/rope.h"
 #include "ops/shapes.h"
 
 namespace qk::llama {
@@ -20,8 +20,8 @@ ArrayView array_of(const Rows& rows, int64_t m, int64_t k) {
   return view_rows(rows.data, m, k, rows.stride);
 }
 
-Product product(const WeightView& weights, const Rows& out, const float* bias = nullptr) {
-  return {.weights = &weights, .out = out.data, .out_stride = out.stride, .bias = bias};
+Product product(const WeightView& weights, const Rows& out, std::span<const float> bias = {}) {
+  return {.weights = &weights, .out = out.data, .out_stride = out.stride, .bias = bias.data()};
 }
 
 // What adds to the rows that are there.
@@ -40,13 +40,16 @@ Status Model::make(const KernelTable& kernels, const Config& config, Weights wei
   QK_TRY(check_config(config));
   QK_TRY(check_weights(config, weights));
   if (options.context < 1) {
-    return Status::value_error("a context of %lld tokens, expected 1 or more",
-                               static_cast<long long>(options.context));
+    return Status::value_error("a context of %lld tokens, expected 1 or more", ll(options.context));
   }
   const FpEnvironment environment;
   std::unique_ptr<Model> model(new Model(kernels, config, std::move(weights), options));
   model->frequencies_.resize(static_cast<size_t>(config.head_dim / 2));
-  rope_frequencies(config.rope, config.head_dim, model->frequencies_.data());
+  model->rope_ = {.kind = config.architecture->rope,
+                  .base = config.rope_base,
+                  .scale = config.rope_scale,
+                  .factors = model->weights_.rope_factors.data()};
+  rope_frequencies(model->rope_, config.head_dim, model->frequencies_.data());
   QK_TRY(model->cache_.reserve(config, options.cache, options.context));
   QK_TRY(model->work_.reserve(config, std::min(kBatch, options.context)));
   *out = std::move(model);
@@ -72,7 +75,7 @@ Status Model::forward(const Parallel& parallel, const int64_t* tokens, int64_t c
 Status Model::truncate(int64_t position) {
   if (position < 0 || position > position_) {
     return Status::value_error("position %lld is outside the %lld tokens of the sequence",
-                               static_cast<long long>(position), static_cast<long long>(position_));
+                               ll(position), ll(position_));
   }
   position_ = position;
   return {};
@@ -80,31 +83,28 @@ Status Model::truncate(int64_t position) {
 
 Status Model::check(const int64_t* tokens, int64_t count) const {
   if (count < 1 || count > kBatch) {
-    return Status::value_error("%lld tokens at once, expected 1 to %lld",
-                               static_cast<long long>(count), static_cast<long long>(kBatch));
+    return Status::value_error("%lld tokens at once, expected 1 to %lld", ll(count), ll(kBatch));
   }
   for (int64_t i = 0; i < count; ++i) {
     if (tokens[i] >= 0 && tokens[i] < vocabulary()) continue;
-    return Status::value_error("token %lld is not an id below %lld",
-                               static_cast<long long>(tokens[i]),
-                               static_cast<long long>(vocabulary()));
+    return Status::value_error("token %lld is not an id below %lld", ll(tokens[i]),
+                               ll(vocabulary()));
   }
   if (count > options_.context - position_) {
-    return Status::value_error("%lld + %lld tokens exceed the context of %lld",
-                               static_cast<long long>(position_), static_cast<long long>(count),
-                               static_cast<long long>(options_.context));
+    return Status::value_error("%lld + %lld tokens exceed the context of %lld", ll(position_),
+                               ll(count), ll(options_.context));
   }
   return {};
 }
 
-// x = the embedding of each token, and the turns of each position.
+// x = the embedding of each token, and the sine and cosine of each pair at each position.
 Status Model::embed(const Pass& pass, const int64_t* tokens) {
   QK_TRY(get_rows(pass.parallel, kernels_, weights_.embedding, tokens, pass.count,
                   array_of(work_.x, pass.count, config_.width)));
   for (int64_t t = 0; t < pass.count; ++t) {
-    rope_turns(frequencies_.data(), config_.head_dim / 2, pass.first + t, work_.turns.row(t));
+    rope_sincos(frequencies_.data(), config_.head_dim / 2, pass.first + t, work_.sincos.row(t));
   }
-  profile_.lap(Part::kEmbedding);
+  profile_.lap(Stage::kEmbedding);
   return {};
 }
 
@@ -120,11 +120,11 @@ Status Model::attend(const Pass& pass, int64_t index) {
                               product(layer.k, work_.k, layer.k_bias),
                               product(layer.v, work_.v, layer.v_bias)};
   QK_TRY(linear(pass.parallel, kernels_, x, products, 3));
-  profile_.lap(Part::kQkv);
+  profile_.lap(Stage::kQkv);
 
   const CacheView cache = cache_.layer(index);
   place(pass, layer, cache);
-  profile_.lap(Part::kRope);
+  profile_.lap(Stage::kRope);
 
   const HeadRows rows{.q = work_.q.data,
                       .out = work_.attended.data,
@@ -136,32 +136,33 @@ Status Model::attend(const Pass& pass, int64_t index) {
                       .out_head = config_.head_dim};
   const float scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
   attention(pass.parallel, kernels_, rows, cache, pass.first, pass.first + pass.count, scale);
-  profile_.lap(Part::kAttention);
+  profile_.lap(Stage::kAttention);
 
   QK_TRY(quantize(pass.parallel, work_.attended, pass.count, config_.q_width(),
-                  common_act({&layer.output}, options_.act), nullptr, &x));
+                  common_act({&layer.output}, options_.act), {}, &x));
   QK_TRY(linear(pass.parallel, kernels_, x, added(layer.output, work_.x)));
-  profile_.lap(Part::kOutput);
+  profile_.lap(Stage::kOutput);
   return {};
 }
 
-// Queries and keys are normalised head by head where the model does so, and turned; keys and values
+// Queries and keys are normalised head by head where the model does so, and rotated; keys and values
 // enter the cache.
 void Model::place(const Pass& pass, const Layer& layer, const CacheView& cache) {
   const int64_t dim = config_.head_dim;
-  const auto finish = [&](float* x, int64_t heads, const float* gains, const float* turns) {
-    for (int64_t head = 0; gains != nullptr && head < heads; ++head) {
+  const auto finish = [&](float* x, int64_t heads, std::span<const float> gains,
+                          const float* sincos) {
+    for (int64_t head = 0; !gains.empty() && head < heads; ++head) {
       float* values = x + head * dim;
       const float mean = kernels_.dense->sum_squares(values, dim) / static_cast<float>(dim);
-      kernels_.dense->normalise(values, 1.0f / std::sqrt(mean + config_.epsilon), gains, dim,
+      kernels_.dense->normalise(values, 1.0f / std::sqrt(mean + config_.epsilon), gains.data(), dim,
                                 values);
     }
-    rotate(config_.rope.kind, dim, turns, heads, x);
+    rotate(rope_.kind, dim, sincos, heads, x);
   };
   auto body = [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      finish(work_.q.row(t), config_.heads, layer.q_norm, work_.turns.row(t));
-      finish(work_.k.row(t), config_.kv_heads, layer.k_norm, work_.turns.row(t));
+      finish(work_.q.row(t), config_.heads, layer.q_norm, work_.sincos.row(t));
+      finish(work_.k.row(t), config_.kv_heads, layer.k_norm, work_.sincos.row(t));
     }
     store_cache(kernels_, cache, pass.first + begin, end - begin, work_.k.row(begin),
                 work_.v.row(begin), work_.k.stride);
@@ -177,11 +178,11 @@ Status Model::feed_forward(const Pass& pass, const Layer& layer) {
   QK_TRY(quantize(pass.parallel, work_.x, pass.count, config_.width, act, layer.ffn_norm, &x));
   QK_TRY(gated(pass.parallel, kernels_, x, product(layer.gate, work_.gate),
                product(layer.up, work_.up)));
-  profile_.lap(Part::kGateUp);
+  profile_.lap(Stage::kGateUp);
   QK_TRY(quantize(pass.parallel, work_.gate, pass.count, config_.hidden,
-                  common_act({&layer.down}, options_.act), nullptr, &x));
+                  common_act({&layer.down}, options_.act), {}, &x));
   QK_TRY(linear(pass.parallel, kernels_, x, added(layer.down, work_.x)));
-  profile_.lap(Part::kDown);
+  profile_.lap(Stage::kDown);
   return {};
 }
 
@@ -190,18 +191,18 @@ Status Model::score(const Pass& pass, Want want, float* logits) {
   const Rows rows{work_.x.row(first), work_.x.stride};
   ActivationsView x;
   QK_TRY(quantize(pass.parallel, rows, pass.count - first, config_.width,
-                  common_act({&weights_.head}, options_.act), weights_.output_norm, &x));
-  QK_TRY(linear(pass.parallel, kernels_, x, product(weights_.head, {logits, vocabulary()})));
-  profile_.lap(Part::kHead);
+                  common_act({&weights_.output()}, options_.act), weights_.output_norm, &x));
+  QK_TRY(linear(pass.parallel, kernels_, x, product(weights_.output(), {logits, vocabulary()})));
+  profile_.lap(Stage::kHead);
   return {};
 }
 
-// Quantises m rows of k values, normalised with `gains` where they are not null.
+// Quantises m rows of k values, normalised with `gains` where there are any.
 Status Model::quantize(const Parallel& parallel, const Rows& x, int64_t m, int64_t k, Act act,
-                       const float* gains, ActivationsView* out) {
-  const RmsNorm norm{gains, config_.epsilon};
+                       std::span<const float> gains, ActivationsView* out) {
+  const RmsNorm norm{gains.data(), config_.epsilon};
   return quantize_activations(parallel, kernels_, array_of(x, m, k), act, work_.activations, out,
-                              gains != nullptr ? &norm : nullptr);
+                              !gains.empty() ? &norm : nullptr);
 }
 
 }  // namespace qk::llama

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "core/parallel.h"
@@ -12,6 +13,7 @@
 #include "llama/weights.h"
 #include "llama/workspace.h"
 #include "ops/activations.h"
+#include "ops/rope.h"
 
 namespace qk::llama {
 
@@ -27,7 +29,7 @@ class Model {
   // arithmetic, few enough for a workspace of some megabytes.
   static constexpr int64_t kBatch = 512;
 
-  // The weights' memory, and that of Rope::factors, must outlive the model. ValueError for a
+  // The weights' memory must outlive the model. ValueError for a
   // configuration or weights that do not fit together.
   static Status make(const KernelTable& kernels, const Config& config, Weights weights,
                      const Options& options, std::unique_ptr<Model>* out);
@@ -46,7 +48,7 @@ class Model {
   int64_t vocabulary() const { return weights_.embedding.n; }
   int64_t context() const { return options_.context; }
   int64_t position() const { return position_; }
-  int64_t weight_bytes() const { return bytes_of_a_token(weights_); }
+  int64_t weight_bytes() const { return bytes_of_a_token(config_, weights_); }
   int64_t cache_bytes(int64_t position) const { return cache_.bytes_before(position); }
   Profile& profile() { return profile_; }
 
@@ -68,12 +70,13 @@ class Model {
   Status feed_forward(const Pass& pass, const Layer& layer);
   Status score(const Pass& pass, Want want, float* logits);
   Status quantize(const Parallel& parallel, const Rows& x, int64_t m, int64_t k, Act act,
-                  const float* gains, ActivationsView* out);
+                  std::span<const float> gains, ActivationsView* out);
 
   const KernelTable& kernels_;
   Config config_;
   Weights weights_;
   Options options_;
+  Rope rope_;
   std::vector<double> frequencies_;  // (head_dim / 2)
   Cache cache_;
   Workspace work_;

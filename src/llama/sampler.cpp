@@ -53,8 +53,7 @@ Status Sampler::make(const SamplerOptions& options, Sampler* out) {
     return Status::value_error("temperature=%g, expected 0 or more", options.temperature);
   }
   if (options.top_k < 0) {
-    return Status::value_error("top_k=%lld, expected 0 or more",
-                               static_cast<long long>(options.top_k));
+    return Status::value_error("top_k=%lld, expected 0 or more", ll(options.top_k));
   }
   if (!is_fraction(options.top_p) || !is_fraction(options.min_p)) {
     return Status::value_error("top_p=%g and min_p=%g, expected 0 to 1", options.top_p,
@@ -66,9 +65,8 @@ Status Sampler::make(const SamplerOptions& options, Sampler* out) {
   }
   constexpr int64_t kMostTokens = 1 << 20;
   if (options.repeat_last < 0 || options.repeat_last > kMostTokens) {
-    return Status::value_error("repeat_last=%lld, expected 0 to %lld",
-                               static_cast<long long>(options.repeat_last),
-                               static_cast<long long>(kMostTokens));
+    return Status::value_error("repeat_last=%lld, expected 0 to %lld", ll(options.repeat_last),
+                               ll(kMostTokens));
   }
   *out = Sampler();
   out->options_ = options;

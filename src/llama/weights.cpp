@@ -1,36 +1,30 @@
 #include "llama/weights.h"
 
-#include <initializer_list>
+#include <type_traits>
+
+#include "llama/architecture.h"
+#include "ops/shape_text.h"
 
 namespace qk::llama {
 namespace {
 
-Status check_matrix(const WeightView& weights, const char* name, int64_t layer, int64_t n,
-                    int64_t k) {
-  if (weights.ndim == 2 && weights.n == n && weights.k == k) return {};
-  return Status::value_error("layer %lld: %s has shape (%lld, %lld), expected (%lld, %lld)",
-                             static_cast<long long>(layer), name, static_cast<long long>(weights.n),
-                             static_cast<long long>(weights.k), static_cast<long long>(n),
-                             static_cast<long long>(k));
+bool is_there(const WeightView& matrix) { return matrix.data != nullptr; }
+bool is_there(std::span<const float> vector) { return vector.data() != nullptr; }
+
+bool has_shape(const WeightView& matrix, const int64_t* shape, int ndim) {
+  return ndim == 2 && matrix.ndim == 2 && matrix.n == shape[0] && matrix.k == shape[1];
+}
+bool has_shape(std::span<const float> vector, const int64_t* shape, int ndim) {
+  return ndim == 1 && static_cast<int64_t>(vector.size()) == shape[0];
 }
 
-Status check_layer(const Config& config, const Layer& layer, int64_t index) {
-  struct Matrix {
-    const char* name;
-    const WeightView& weights;
-    int64_t n;
-    int64_t k;
-  };
-  for (const Matrix& matrix : {Matrix{"attn_q", layer.q, config.q_width(), config.width},
-                               Matrix{"attn_k", layer.k, config.kv_width(), config.width},
-                               Matrix{"attn_v", layer.v, config.kv_width(), config.width},
-                               Matrix{"attn_output", layer.output, config.width, config.q_width()},
-                               Matrix{"ffn_gate", layer.gate, config.hidden, config.width},
-                               Matrix{"ffn_up", layer.up, config.hidden, config.width},
-                               Matrix{"ffn_down", layer.down, config.width, config.hidden}}) {
-    QK_TRY(check_matrix(matrix.weights, matrix.name, index, matrix.n, matrix.k));
-  }
-  return {};
+ShapeText shape_of(const WeightView& matrix) {
+  const int64_t shape[] = {matrix.n, matrix.k};
+  return {shape, 2};
+}
+ShapeText shape_of(std::span<const float> vector) {
+  const auto size = static_cast<int64_t>(vector.size());
+  return {&size, 1};
 }
 
 int64_t bytes(const WeightView& weights) { return weights.n * weights.row_stride; }
@@ -40,34 +34,35 @@ int64_t bytes(const WeightView& weights) { return weights.n * weights.row_stride
 Status check_weights(const Config& config, const Weights& weights) {
   const auto layers = static_cast<int64_t>(weights.layers.size());
   if (layers != config.layers) {
-    return Status::value_error("the weights are of %lld layers, expected %lld",
-                               static_cast<long long>(layers),
-                               static_cast<long long>(config.layers));
+    return Status::value_error("the weights are of %lld layers, expected %lld", ll(layers),
+                               ll(config.layers));
   }
-  for (int64_t i = 0; i < layers; ++i) {
-    QK_TRY(check_layer(config, weights.layers[static_cast<std::size_t>(i)], i));
-  }
-  const WeightView& embedding = weights.embedding;
-  const WeightView& head = weights.head;
-  if (embedding.ndim != 2 || head.ndim != 2 || embedding.k != config.width ||
-      head.k != config.width || head.n != embedding.n) {
-    return Status::value_error(
-        "the embedding has shape (%lld, %lld) and the head (%lld, %lld), expected both (n, %lld)",
-        static_cast<long long>(embedding.n), static_cast<long long>(embedding.k),
-        static_cast<long long>(head.n), static_cast<long long>(head.k),
-        static_cast<long long>(config.width));
-  }
-  return {};
+  const auto check = [&](const Tensor& tensor, int64_t layer, const auto& found) -> Status {
+    const std::string name = tensor.name_in(layer);
+    if (!is_there(found)) {
+      if (tensor.optional) return {};
+      return Status::value_error("the model has no tensor %s", name.c_str());
+    }
+    int64_t shape[2] = {};
+    for (int d = 0; d < tensor.ndim(); ++d) {
+      shape[d] = size_of(tensor.shape[d], config, weights.embedding.n);
+    }
+    if (has_shape(found, shape, tensor.ndim())) return {};
+    return Status::value_error("%s has shape %s, expected %s", name.c_str(), shape_of(found).text,
+                               ShapeText(shape, tensor.ndim()).text);
+  };
+  return for_each_tensor(*config.architecture, weights, check);
 }
 
-int64_t bytes_of_a_token(const Weights& weights) {
-  int64_t total = bytes(weights.head);
-  for (const Layer& layer : weights.layers) {
-    for (const WeightView* matrix :
-         {&layer.q, &layer.k, &layer.v, &layer.output, &layer.gate, &layer.up, &layer.down}) {
-      total += bytes(*matrix);
+int64_t bytes_of_a_token(const Config& config, const Weights& weights) {
+  int64_t total = bytes(weights.output());
+  const auto add = [&](const Tensor& tensor, int64_t /*layer*/, const auto& found) -> Status {
+    if constexpr (std::is_same_v<decltype(found), const WeightView&>) {
+      if (tensor.of_layers()) total += bytes(found);
     }
-  }
+    return {};
+  };
+  (void)for_each_tensor(*config.architecture, weights, add);
   return total;
 }
 

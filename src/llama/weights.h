@@ -1,7 +1,8 @@
 // The weights of a model: views of a file's blocks, or of panels. Nothing here owns or copies them.
 #pragma once
 
-#include <cstddef>
+#include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/status.h"
@@ -10,36 +11,41 @@
 
 namespace qk::llama {
 
-// Vectors are float32; those that a model lacks are null.
+// A vector that a model lacks is empty. llama/architecture.h knows the shapes.
 struct Layer {
-  const float* attention_norm = nullptr;  // (width)
-  WeightView q;                           // (heads * head_dim, width)
-  WeightView k;                           // (kv_heads * head_dim, width)
-  WeightView v;                           // the same
-  const float* q_bias = nullptr;
-  const float* k_bias = nullptr;
-  const float* v_bias = nullptr;
-  const float* q_norm = nullptr;  // (head_dim), of every head
-  const float* k_norm = nullptr;
-  WeightView output;                // (width, heads * head_dim)
-  const float* ffn_norm = nullptr;  // (width)
-  WeightView gate;                  // (hidden, width)
-  WeightView up;                    // (hidden, width)
-  WeightView down;                  // (width, hidden)
+  std::span<const float> attention_norm;
+  WeightView q;
+  WeightView k;
+  WeightView v;
+  std::span<const float> q_bias;
+  std::span<const float> k_bias;
+  std::span<const float> v_bias;
+  std::span<const float> q_norm;  // of every head
+  std::span<const float> k_norm;
+  WeightView output;
+  std::span<const float> ffn_norm;
+  WeightView gate;
+  WeightView up;
+  WeightView down;
 };
 
 struct Weights {
-  WeightView embedding;  // (vocabulary, width)
+  WeightView embedding;
   std::vector<Layer> layers;
-  const float* output_norm = nullptr;  // (width)
-  WeightView head;                     // (vocabulary, width), which may be the embedding
+  std::span<const float> output_norm;
+  WeightView head;  // without data where it is the embedding
+  std::span<const float> rope_factors;
+
+  // The matrix that makes logits.
+  const WeightView& output() const { return head.data != nullptr ? head : embedding; }
 };
 
-// ValueError where a matrix does not have the shape that the configuration gives it.
+// ValueError where a tensor of the architecture is missing, or does not have the shape that the
+// configuration gives it.
 Status check_weights(const Config& config, const Weights& weights);
 
 // The bytes of weights that one decoded token reads: all but the embedding, of which it reads a
 // row.
-int64_t bytes_of_a_token(const Weights& weights);
+int64_t bytes_of_a_token(const Config& config, const Weights& weights);
 
 }  // namespace qk::llama

@@ -16,7 +16,7 @@ Status Workspace::reserve(const Config& config, int64_t batch) {
   const Part parts[] = {
       {&x, config.width},      {&q, config.q_width()},        {&k, config.kv_width()},
       {&v, config.kv_width()}, {&attended, config.q_width()}, {&gate, config.hidden},
-      {&up, config.hidden},    {&turns, config.head_dim}};
+      {&up, config.hidden},    {&sincos, config.head_dim}};
   constexpr int64_t kFloats = kCacheLine / static_cast<int64_t>(sizeof(float));
   int64_t floats = 0;
   for (const Part& part : parts) {
@@ -24,8 +24,7 @@ Status Workspace::reserve(const Config& config, int64_t batch) {
     int64_t size = 0;
     if (!checked_round_up(part.width, kFloats, &stride) || !checked_mul(stride, batch, &size) ||
         !checked_add(floats, size, &floats)) {
-      return Status::value_error("a batch of %lld tokens passes 2^63 bytes",
-                                 static_cast<long long>(batch));
+      return Status::value_error("a batch of %lld tokens passes 2^63 bytes", ll(batch));
     }
     part.rows->stride = stride;
   }
@@ -40,8 +39,7 @@ Status Workspace::reserve(const Config& config, int64_t batch) {
   int64_t total = 0;
   if (!checked_mul(floats, static_cast<int64_t>(sizeof(float)), &total) ||
       !checked_add(total, most, &total)) {
-    return Status::value_error("a batch of %lld tokens passes 2^63 bytes",
-                               static_cast<long long>(batch));
+    return Status::value_error("a batch of %lld tokens passes 2^63 bytes", ll(batch));
   }
   QK_TRY(memory.reserve(total));
   auto* next = reinterpret_cast<float*>(memory.data());

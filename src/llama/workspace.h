@@ -23,7 +23,7 @@ struct Workspace {
   Rows attended;  // as q
   Rows gate;      // (batch, hidden)
   Rows up;        // (batch, hidden)
-  Rows turns;     // (batch, head_dim): cosine and sine of each pair
+  Rows sincos;    // (batch, head_dim): cosine and sine of each pair
   std::byte* activations = nullptr;
   AlignedBuffer memory;
 

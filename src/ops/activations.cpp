@@ -128,7 +128,7 @@ float quantize_row(const KernelTable& kernels, NormReader& row, Act act, int64_t
   const int64_t bytes = unit_bytes(act);
   uint32_t magnitude = 0;
   for (int64_t u = 0; u < units; ++u) {
-    magnitude = std::max(magnitude, kernels.formats->magnitude(row.read(u)));
+    magnitude = std::max(magnitude, kernels.activations->magnitude(row.read(u)));
   }
   if (magnitude >= kInfinity && act != Act::kFloat32) {
     std::memset(out, 0, static_cast<size_t>(units * bytes));
@@ -137,7 +137,7 @@ float quantize_row(const KernelTable& kernels, NormReader& row, Act act, int64_t
   const int exponent = magnitude >= kInfinity ? 0 : row_exponent(magnitude);
   const float multiplier = std::ldexp(1.0f, -exponent);
   for (int64_t u = 0; u < units; ++u) {
-    kernels.formats->activate[static_cast<int>(act)](row.read(u), multiplier, out + u * bytes);
+    kernels.activate_kernel(act)(row.read(u), multiplier, out + u * bytes);
   }
   return std::ldexp(1.0f, exponent);
 }
@@ -156,8 +156,8 @@ bool layout_of(Act act, int64_t m, int64_t k, int64_t* scale_bytes, int64_t* tot
 Status activations_bytes(Act act, int64_t m, int64_t k, int64_t* bytes) {
   int64_t scale_bytes = 0;
   if (!layout_of(act, m, k, &scale_bytes, bytes)) {
-    return Status::value_error("activations of (m, k) = (%lld, %lld) pass 2^63 bytes",
-                               static_cast<long long>(m), static_cast<long long>(k));
+    return Status::value_error("activations of (m, k) = (%lld, %lld) pass 2^63 bytes", ll(m),
+                               ll(k));
   }
   return {};
 }

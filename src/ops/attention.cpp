@@ -81,9 +81,8 @@ void over_rows(const Parallel& parallel, AttentionFn run, const AttentionArgs& a
 Status cache_bytes(CacheType type, int64_t heads, int64_t head_dim, int64_t positions,
                    int64_t* keys, int64_t* values) {
   if (head_dim < 1 || head_dim > kMaxHeadDim) {
-    return Status::value_error("heads of %lld values, supported are 1 to %lld",
-                               static_cast<long long>(head_dim),
-                               static_cast<long long>(kMaxHeadDim));
+    return Status::value_error("heads of %lld values, supported are 1 to %lld", ll(head_dim),
+                               ll(kMaxHeadDim));
   }
   int64_t rows = 0;
   int64_t rounded = 0;
@@ -91,8 +90,7 @@ Status cache_bytes(CacheType type, int64_t heads, int64_t head_dim, int64_t posi
   if (!checked_round_up(positions, kKeyPanel, &rounded) || !checked_mul(rounded, heads, &rows) ||
       !checked_mul(rows, head_dim * bytes, keys) ||
       !checked_mul(rows, padded(head_dim) * bytes, values)) {
-    return Status::value_error("a cache of %lld positions passes 2^63 bytes",
-                               static_cast<long long>(positions));
+    return Status::value_error("a cache of %lld positions passes 2^63 bytes", ll(positions));
   }
   return {};
 }

@@ -29,7 +29,7 @@ const uint8_t* blocks_of(const KernelTable& kernels, const WeightView& weights, 
 // Decodes one row of weights to where row `index` of `out` lies.
 void decode_to(const KernelTable& kernels, const WeightView& weights, int64_t row,
                const ArrayView& out, int64_t index) {
-  const DecodeFn decode = kernels.formats->decode[weights.format];
+  const DecodeFn decode = kernels.decode_kernel(weights.format);
   uint8_t* first = row_address(out, index);
   const bool aligned = reinterpret_cast<uintptr_t>(first) % alignof(float) == 0;
   const bool plain = out.type == ScalarType::kF32 && has_contiguous_rows(out) && aligned;
@@ -70,9 +70,8 @@ Status get_rows(const Parallel& parallel, const KernelTable& kernels, const Weig
   QK_TRY(check_product(weights, weights.k));
   for (int64_t i = 0; i < count; ++i) {
     if (ids[i] < 0 || ids[i] >= weights.n) {
-      return Status::index_error("ids[%lld]=%lld is outside the %lld rows of the weights",
-                                 static_cast<long long>(i), static_cast<long long>(ids[i]),
-                                 static_cast<long long>(weights.n));
+      return Status::index_error("ids[%lld]=%lld is outside the %lld rows of the weights", ll(i),
+                                 ll(ids[i]), ll(weights.n));
     }
   }
   auto body = [&](int64_t begin, int64_t end) {

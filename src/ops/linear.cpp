@@ -1,6 +1,7 @@
 #include "ops/linear.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/checked.h"
 #include "formats/registry.h"
@@ -14,20 +15,19 @@ namespace {
 // A range is worth another thread from about 32 K multiplications on, a few microseconds.
 constexpr int64_t kGrainWork = 32768;
 
-// A product that was checked, in items: rows, or panels of rows.
+// A product that was checked, in the items that threads share: rows, or panels of rows. One of three
+// things multiplies them:
+//   the kernel of the weights' layout, rows of blocks or panels
+//   PackedRows: a batch and native blocks, packed some panels at a time on the way
+//   tiles: any large batch on an ISA that has them, a job of the pool by itself (by_tiles)
 class Items {
  public:
   Status prepare(const KernelTable& kernels, const ActivationsView& x, const Product& product) {
     const WeightView& weights = *product.weights;
     QK_TRY(check_linear(kernels, x, product));
     const FormatInfo& info = format_at(weights.format).info;
-    const auto m_class = static_cast<int>(x.m == 1 ? MClass::kVector : MClass::kMatrix);
-    const auto kernel_of = [&](Layout layout) -> const LinearKernel& {
-      return kernels.formats
-          ->linear[static_cast<int>(layout)][weights.format][static_cast<int>(x.act)][m_class];
-    };
     weights_ = &weights;
-    kernel_ = &kernel_of(weights.layout);
+    kernel_ = &kernels.linear_kernel(weights.layout, weights.format, x.act, x.m);
     args_ = {.weights = weights.data,
              .row_stride = weights.row_stride * kernel_->panel_rows,
              .n = weights.n,
@@ -41,12 +41,12 @@ class Items {
              .out = product.out,
              .out_stride = product.out_stride};
     rows_ = kernel_->panel_rows;
-    by_panels_ = weights.layout == Layout::kNative && x.m >= kPackedBatch &&
-                 !format_at(weights.format).is_float;
-    if (by_panels_) {
-      const LinearKernel& packed = kernel_of(Layout::kPanels);
-      packed_rows_ = PackedRows(weights, packed);
-      rows_ = packed.panel_rows;
+    if (weights.layout == Layout::kNative && x.m >= kPackedBatch &&
+        !format_at(weights.format).is_float) {
+      const LinearKernel& panels =
+          kernels.linear_kernel(Layout::kPanels, weights.format, x.act, x.m);
+      packed_rows_.emplace(weights, panels);
+      rows_ = panels.panel_rows;
     }
     return {};
   }
@@ -56,8 +56,8 @@ class Items {
 
   // The fewest items that are worth a thread, of rows k deep, where there are batch rows.
   int64_t grain(int64_t k) const {
-    const int64_t columns = args_.m < kGrainWork ? args_.m : kGrainWork;
-    return ceil_div(kGrainWork, k * columns * rows_);
+    const int64_t batch = args_.m < kGrainWork ? args_.m : kGrainWork;
+    return ceil_div(kGrainWork, k * batch * rows_);
   }
 
   // The whole product by tiles, where that is possible and pays.
@@ -67,9 +67,9 @@ class Items {
   }
 
   void run(int64_t begin, int64_t end) const {
-    if (!by_panels_) {
+    if (!packed_rows_) {
       kernel_->run(args_, begin, end);
-    } else if (!packed_rows_(args_, begin, end)) {
+    } else if (!(*packed_rows_)(args_, begin, end)) {  // no memory for a panel
       const int64_t last = end * rows_ < args_.n ? end * rows_ : args_.n;
       kernel_->run(args_, begin * rows_, last);
     }
@@ -79,9 +79,8 @@ class Items {
   const WeightView* weights_ = nullptr;
   const LinearKernel* kernel_ = nullptr;
   LinearArgs args_{};
-  PackedRows packed_rows_;
-  int64_t rows_ = 1;
-  bool by_panels_ = false;
+  std::optional<PackedRows> packed_rows_;
+  int64_t rows_ = 1;  // of an item
 };
 
 }  // namespace
@@ -133,9 +132,8 @@ Status linear(const Parallel& parallel, const KernelTable& kernels, const Activa
 Status gated(const Parallel& parallel, const KernelTable& kernels, const ActivationsView& x,
              const Product& gate, const Product& up) {
   if (gate.weights->n != up.weights->n) {
-    return Status::value_error("the gate has n=%lld rows, up has %lld",
-                               static_cast<long long>(gate.weights->n),
-                               static_cast<long long>(up.weights->n));
+    return Status::value_error("the gate has n=%lld rows, up has %lld", ll(gate.weights->n),
+                               ll(up.weights->n));
   }
   Items gates;
   Items ups;

@@ -43,12 +43,12 @@ constexpr int kMostBytes = 4 * kUnit;
 template <class T, int kRows>
 void pack_run(const uint8_t* const (&rows)[kRows], int64_t at, int64_t count, uint8_t* panel) {
   constexpr int64_t kBytes = sizeof(T);
-  constexpr int64_t kAtOnce = kTurnedBytes / kBytes;
-  int64_t turned = 0;
-  for (; turned + kAtOnce <= count; turned += kAtOnce) {
-    turn_rows<T>(rows, at + turned * kBytes, panel + turned * kBytes * kRows);
+  constexpr int64_t kAtOnce = kTransposedBytes / kBytes;
+  int64_t transposed = 0;
+  for (; transposed + kAtOnce <= count; transposed += kAtOnce) {
+    transpose_rows<T>(rows, at + transposed * kBytes, panel + transposed * kBytes * kRows);
   }
-  for (int64_t i = turned; i < count; ++i) {
+  for (int64_t i = transposed; i < count; ++i) {
     for (int r = 0; r < kRows; ++r) {
       std::memcpy(panel + (i * kRows + r) * kBytes, rows[r] + at + i * kBytes, kBytes);
     }
@@ -58,12 +58,12 @@ void pack_run(const uint8_t* const (&rows)[kRows], int64_t at, int64_t count, ui
 template <class T, int kRows>
 void unpack_run(const uint8_t* panel, int64_t count, uint8_t* const (&rows)[kRows], int64_t at) {
   constexpr int64_t kBytes = sizeof(T);
-  constexpr int64_t kAtOnce = kTurnedBytes / kBytes;
-  int64_t turned = 0;
-  for (; turned + kAtOnce <= count; turned += kAtOnce) {
-    turn_back<T>(panel + turned * kBytes * kRows, rows, at + turned * kBytes);
+  constexpr int64_t kAtOnce = kTransposedBytes / kBytes;
+  int64_t transposed = 0;
+  for (; transposed + kAtOnce <= count; transposed += kAtOnce) {
+    transpose_back<T>(panel + transposed * kBytes * kRows, rows, at + transposed * kBytes);
   }
-  for (int64_t i = turned; i < count; ++i) {
+  for (int64_t i = transposed; i < count; ++i) {
     for (int r = 0; r < kRows; ++r) {
       std::memcpy(rows[r] + at + i * kBytes, panel + (i * kRows + r) * kBytes, kBytes);
     }
@@ -195,14 +195,14 @@ void with_rows(int rows, Body body) {
 }  // namespace
 
 int panel_rows(const KernelTable& kernels, int format) {
-  return kernels.formats->linear[static_cast<int>(Layout::kPanels)][format][0][0].panel_rows;
+  return kernels.linear_kernel(Layout::kPanels, format, Act::kInt16, 1).panel_rows;
 }
 
 Status packed_bytes(int64_t n, int64_t row_bytes, int panel_rows, int64_t* out) {
   int64_t rows;
   if (!checked_round_up(n, panel_rows, &rows) || !checked_mul(rows, row_bytes, out)) {
-    return Status::value_error("%lld rows of %lld bytes pass 2^63 bytes when packed",
-                               static_cast<long long>(n), static_cast<long long>(row_bytes));
+    return Status::value_error("%lld rows of %lld bytes pass 2^63 bytes when packed", ll(n),
+                               ll(row_bytes));
   }
   return {};
 }

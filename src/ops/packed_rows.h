@@ -11,7 +11,6 @@ inline constexpr int64_t kPackedBatch = 16;
 
 class PackedRows {
  public:
-  PackedRows() = default;
   PackedRows(const WeightView& weights, const LinearKernel& kernel);
 
   // Panels [begin, end) of what `args` describes in native rows, packed some at a time into scratch

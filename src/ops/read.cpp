@@ -35,16 +35,16 @@ QK_INLINE uint64_t sum_words(const uint8_t* data, int64_t size) {
   return sum;
 }
 
-// Four vectors V a step, spread over kStreams equal parts of the piece; what is left over at its
+// Four vectors V a step, spread over kStreams equal streams of the piece; what is left over at its
 // end goes word by word.
 template <class V, int kStreams, bool kPrefetch>
 QK_INLINE uint64_t sum_streams(const uint8_t* data, int64_t size) {
   constexpr int64_t kBytes = sizeof(V);
   constexpr int kLoads = kAccumulators / kStreams;
   constexpr int64_t kStep = kLoads * kBytes;
-  const int64_t part = size / kStreams / kStep * kStep;
+  const int64_t stream_bytes = size / kStreams / kStep * kStep;
   V sums[kAccumulators] = {};
-  for (int64_t at = 0; at < part; at += kStep) {
+  for (int64_t at = 0; at < stream_bytes; at += kStep) {
     if constexpr (kPrefetch) {
       for (int64_t line = 0; line < kStep; line += kLine) {
         __builtin_prefetch(data + at + line + kAhead);
@@ -53,12 +53,13 @@ QK_INLINE uint64_t sum_streams(const uint8_t* data, int64_t size) {
     QK_UNROLL(4)
     for (int i = 0; i < kAccumulators; ++i) {
       V words;
-      __builtin_memcpy(&words, data + i / kLoads * part + at + i % kLoads * kBytes, sizeof(V));
+      __builtin_memcpy(&words, data + i / kLoads * stream_bytes + at + i % kLoads * kBytes,
+                       sizeof(V));
       sums[i] += words;
     }
   }
   const V total = sums[0] + sums[1] + sums[2] + sums[3];
-  uint64_t sum = sum_words(data + kStreams * part, size - kStreams * part);
+  uint64_t sum = sum_words(data + kStreams * stream_bytes, size - kStreams * stream_bytes);
   for (size_t i = 0; i < sizeof(V) / sizeof(uint64_t); ++i) sum += total[i];
   return sum;
 }

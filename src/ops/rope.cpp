@@ -14,6 +14,8 @@
 namespace qk {
 namespace {
 
+constexpr const char* kKinds[] = {"interleaved", "neox"};  // in the order of RopeKind
+
 Status check_positive(const char* what, double value) {
   if (std::isfinite(value) && value > 0.0) return {};
   return Status::value_error("%s=%g is not a finite number above 0", what, value);
@@ -21,10 +23,11 @@ Status check_positive(const char* what, double value) {
 
 }  // namespace
 
+const char* rope_kind_name(RopeKind kind) { return kKinds[static_cast<int>(kind)]; }
+
 Status parse_rope_kind(const char* name, RopeKind* out) {
-  constexpr const char* kNames[] = {"interleaved", "neox"};  // in the order of RopeKind
   for (int i = 0; i < 2; ++i) {
-    if (std::strcmp(name, kNames[i]) != 0) continue;
+    if (std::strcmp(name, kKinds[i]) != 0) continue;
     *out = static_cast<RopeKind>(i);
     return {};
   }
@@ -39,7 +42,7 @@ Status check_rope(const Rope& rope, const ArrayView& x) {
   }
   const int64_t head_dim = x.shape[x.ndim - 1];
   if (head_dim < 2 || head_dim > kMaxHeadDim || head_dim % 2 != 0) {
-    return Status::value_error("x has heads of %lld values; RoPE turns pairs, of 2 to %d values",
+    return Status::value_error("x has heads of %lld values; RoPE rotates pairs, of 2 to %d values",
                                ll(head_dim), kMaxHeadDim);
   }
   if (dims_product(x, x.ndim) < 0) {
@@ -95,15 +98,15 @@ void rope_rows(const Parallel& parallel, const Rope& rope, const ArrayView& x,
   double frequencies[kMaxHeadDim / 2];
   rope_frequencies(rope, head_dim, frequencies);
   auto body = [&](int64_t begin, int64_t end) {
-    float turns[kMaxHeadDim];
+    float sincos[kMaxHeadDim];
     float row[kMaxHeadDim];
     for (int64_t token = begin; token < end; ++token) {
       const int64_t position = consecutive ? positions[0] + token : positions[token];
-      rope_turns(frequencies, head_dim / 2, position, turns);
+      rope_sincos(frequencies, head_dim / 2, position, sincos);
       for (int64_t head = 0; head < heads; ++head) {
         const int64_t at = head * tokens + token;
         load_floats(row_address(x, at), x.strides[last], x.type, head_dim, row);
-        rotate(rope.kind, head_dim, turns, 1, row);
+        rotate(rope.kind, head_dim, sincos, 1, row);
         store_floats(row, head_dim, row_address(out, at), out.strides[last], out.type);
       }
     }
@@ -120,15 +123,15 @@ void rope_frequencies(const Rope& rope, int64_t head_dim, double* frequencies) {
   }
 }
 
-void rope_turns(const double* frequencies, int64_t pairs, int64_t position, float* turns) {
+void rope_sincos(const double* frequencies, int64_t pairs, int64_t position, float* sincos) {
   for (int64_t i = 0; i < pairs; ++i) {
     const double angle = static_cast<double>(position) * frequencies[i];
-    turns[2 * i] = static_cast<float>(std::cos(angle));
-    turns[2 * i + 1] = static_cast<float>(std::sin(angle));
+    sincos[2 * i] = static_cast<float>(std::cos(angle));
+    sincos[2 * i + 1] = static_cast<float>(std::sin(angle));
   }
 }
 
-void rotate(RopeKind kind, int64_t head_dim, const float* turns, int64_t heads, float* x) {
+void rotate(RopeKind kind, int64_t head_dim, const float* sincos, int64_t heads, float* x) {
   const int64_t step = kind == RopeKind::kInterleaved ? 2 : 1;
   const int64_t apart = kind == RopeKind::kInterleaved ? 1 : head_dim / 2;
   for (int64_t head = 0; head < heads; ++head) {
@@ -136,8 +139,8 @@ void rotate(RopeKind kind, int64_t head_dim, const float* turns, int64_t heads, 
     for (int64_t i = 0; i < head_dim / 2; ++i) {
       const float a = first[i * step];
       const float b = first[i * step + apart];
-      first[i * step] = a * turns[2 * i] - b * turns[2 * i + 1];
-      first[i * step + apart] = a * turns[2 * i + 1] + b * turns[2 * i];
+      first[i * step] = a * sincos[2 * i] - b * sincos[2 * i + 1];
+      first[i * step + apart] = a * sincos[2 * i + 1] + b * sincos[2 * i];
     }
   }
 }

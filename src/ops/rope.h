@@ -1,4 +1,4 @@
-// Rotary position embedding: pairs of a head's values turned by angles that grow with the position.
+// Rotary position embedding: pairs of a head's values rotated by angles that grow with the position.
 #pragma once
 
 #include <cstdint>
@@ -25,10 +25,11 @@ struct Rope {
 void rope_frequencies(const Rope& rope, int64_t head_dim, double* frequencies);
 
 // Writes cosine and sine of each pair's angle at a position, in turn: 2 * pairs floats.
-void rope_turns(const double* frequencies, int64_t pairs, int64_t position, float* turns);
+void rope_sincos(const double* frequencies, int64_t pairs, int64_t position, float* sincos);
 
 // The kind of a name: "interleaved" or "neox".
 Status parse_rope_kind(const char* name, RopeKind* out);
+const char* rope_kind_name(RopeKind kind);
 
 // ValueError where a position's angle is past the doubles. Positions as for rope_rows.
 Status check_angles(const Rope& rope, const ArrayView& x, const int64_t* positions,
@@ -46,7 +47,7 @@ Status read_factors(const ArrayView& factors, int64_t head_dim, float* out);
 void rope_rows(const Parallel& parallel, const Rope& rope, const ArrayView& x,
                const int64_t* positions, bool consecutive, const ArrayView& out);
 
-// Turns `heads` heads that lie one after another, in place.
-void rotate(RopeKind kind, int64_t head_dim, const float* turns, int64_t heads, float* x);
+// Rotates `heads` heads that lie one after another, in place.
+void rotate(RopeKind kind, int64_t head_dim, const float* sincos, int64_t heads, float* x);
 
 }  // namespace qk

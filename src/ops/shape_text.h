@@ -4,10 +4,9 @@
 #include <cstdint>
 #include <cstdio>
 
-namespace qk {
+#include "core/status.h"
 
-// What "%lld" takes.
-inline long long ll(int64_t value) { return static_cast<long long>(value); }
+namespace qk {
 
 // "(2, 3)" as Python prints it.
 struct ShapeText {

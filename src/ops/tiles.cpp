@@ -100,7 +100,7 @@ class Batch {
     const int64_t depth = ceil_div(count, kTileDepth);
     std::fill(decoded + count, decoded + depth * kTileDepth, 0.0f);
     for (int64_t r = 0; r < rows; ++r) {
-      kernels_.formats->decode[weights_.format](blocks + r * stride, count, decoded);
+      kernels_.decode_kernel(weights_.format)(blocks + r * stride, count, decoded);
       tiles_.split_row(decoded, static_cast<int>(depth), static_cast<int>(r), strip);
     }
   }
@@ -129,7 +129,7 @@ class Batch {
 bool linear_by_tiles(const Parallel& parallel, const KernelTable& kernels,
                      const WeightView& weights, const ActivationsView& x, const LinearArgs& args,
                      const LinearKernel& kernel) {
-  const TileKernels* tiles = kernels.tiles[static_cast<int>(x.act)];
+  const TileKernels* tiles = kernels.tile_kernels(x.act);
   if (tiles == nullptr) return false;
   // As equal parts of the batch as whole slabs make.
   const int64_t parts = ceil_div(args.m, kMostBatch);

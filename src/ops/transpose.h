@@ -1,8 +1,8 @@
 // Elements of a panel's rows, [row][i], to the runs of a panel, [i][row], and back.
 //
-// Sixteen bytes of every row are turned at a time, in vectors that every 64-bit CPU has. Zipping
+// Sixteen bytes of every row are transposed at a time, in vectors that every 64-bit CPU has. Zipping
 // the first half of an array with the second rotates the bits of each element's index by one, the
-// highest to the lowest place: as many zips as a row's number has bits turn [row][i] to [i][row].
+// highest to the lowest place: as many zips as a row's number has bits bring [row][i] to [i][row].
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,12 @@
 
 namespace qk {
 
-inline constexpr int kTurnedBytes = 16;  // of a row, at a time
+inline constexpr int kTransposedBytes = 16;  // of a row, at a time
 
 template <class T>
-struct Turned {
-  using Vector __attribute__((vector_size(kTurnedBytes))) = T;
-  static constexpr int kLanes = kTurnedBytes / sizeof(T);
+struct Transposed {
+  using Vector __attribute__((vector_size(kTransposedBytes))) = T;
+  static constexpr int kLanes = kTransposedBytes / sizeof(T);
 
   // a[kFirst], b[kFirst], a[kFirst + 1], b[kFirst + 1], ...
   template <int kFirst>
@@ -41,19 +41,21 @@ struct Turned {
 
 // The sixteen bytes at `at` of each of kRows rows to a panel.
 template <class T, int kRows>
-QK_INLINE void turn_rows(const uint8_t* const (&rows)[kRows], int64_t at, uint8_t* panel) {
-  typename Turned<T>::Vector v[kRows];
-  for (int r = 0; r < kRows; ++r) std::memcpy(&v[r], rows[r] + at, kTurnedBytes);
-  for (int bit = 1; bit < kRows; bit *= 2) Turned<T>::zip_halves(v);
-  for (int r = 0; r < kRows; ++r) std::memcpy(panel + r * kTurnedBytes, &v[r], kTurnedBytes);
+QK_INLINE void transpose_rows(const uint8_t* const (&rows)[kRows], int64_t at, uint8_t* panel) {
+  typename Transposed<T>::Vector v[kRows];
+  for (int r = 0; r < kRows; ++r) std::memcpy(&v[r], rows[r] + at, kTransposedBytes);
+  for (int bit = 1; bit < kRows; bit *= 2) Transposed<T>::zip_halves(v);
+  for (int r = 0; r < kRows; ++r)
+    std::memcpy(panel + r * kTransposedBytes, &v[r], kTransposedBytes);
 }
 
 template <class T, int kRows>
-QK_INLINE void turn_back(const uint8_t* panel, uint8_t* const (&rows)[kRows], int64_t at) {
-  typename Turned<T>::Vector v[kRows];
-  for (int r = 0; r < kRows; ++r) std::memcpy(&v[r], panel + r * kTurnedBytes, kTurnedBytes);
-  for (int bit = 1; bit < Turned<T>::kLanes; bit *= 2) Turned<T>::zip_halves(v);
-  for (int r = 0; r < kRows; ++r) std::memcpy(rows[r] + at, &v[r], kTurnedBytes);
+QK_INLINE void transpose_back(const uint8_t* panel, uint8_t* const (&rows)[kRows], int64_t at) {
+  typename Transposed<T>::Vector v[kRows];
+  for (int r = 0; r < kRows; ++r)
+    std::memcpy(&v[r], panel + r * kTransposedBytes, kTransposedBytes);
+  for (int bit = 1; bit < Transposed<T>::kLanes; bit *= 2) Transposed<T>::zip_halves(v);
+  for (int r = 0; r < kRows; ++r) std::memcpy(rows[r] + at, &v[r], kTransposedBytes);
 }
 
 }  // namespace qk

@@ -10,20 +10,10 @@
 
 #include "core/half.h"
 #include "core/unaligned.h"
+#include "quantize/quantize_table.h"
 
-namespace qk {
-
-// Writes `blocks` blocks that stand for as many weights x, all of them finite but where the format
-// keeps others. `importance` is null or has what each weight's squared error is multiplied by,
-// above 0 and at most 1. False where a block cannot hold its weights, which would decode to
-// infinities.
-using QuantizeFn = bool (*)(const float* x, const float* importance, int64_t blocks, uint8_t* out);
-
-struct Quantizer {
-  QuantizeFn run = nullptr;
-  bool takes_importance = false;
-  bool keeps_nonfinite = false;  // a NaN or an infinity has a code of its own
-};
+namespace qk::QK_ISA {
+namespace {
 
 template <class F, class Isa>
 inline constexpr Quantizer kQuantizer{};
@@ -65,4 +55,5 @@ bool search_together(const float* x, const float* importance, int64_t blocks, ui
   return fits;
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

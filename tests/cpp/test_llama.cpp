@@ -15,6 +15,7 @@
 #include "dispatch/dispatch.h"
 #include "formats/registry.h"
 #include "kernel_data.h"
+#include "llama/architecture.h"
 #include "llama/model.h"
 #include "llama/sampler.h"
 
@@ -59,6 +60,7 @@ struct SmallModel {
                       Act act = Act::kInt16)
       : gains(160, 1.0f) {
     llama::Config config;
+    QK_CHECK_OK(llama::find_architecture("llama", &config.architecture));
     config.layers = 2;
     config.width = 96;
     config.hidden = 160;
@@ -67,10 +69,10 @@ struct SmallModel {
     config.head_dim = 16;
     llama::Weights weights;
     weights.embedding = weights.head = matrix("q8_0", kVocabulary, config.width);
-    weights.output_norm = gains.data();
+    weights.output_norm = {gains.data(), 96};
     for (int i = 0; i < config.layers; ++i) {
       llama::Layer layer;
-      layer.attention_norm = layer.ffn_norm = gains.data();
+      layer.attention_norm = layer.ffn_norm = {gains.data(), 96};
       layer.q = matrix("q4_1", config.q_width(), config.width);
       layer.k = matrix("q4_1", config.kv_width(), config.width);
       layer.v = matrix("q4_1", config.kv_width(), config.width);
@@ -212,6 +214,8 @@ QK_TEST(sizes_that_do_not_fit_together_are_refused) {
   const auto make = [&] {
     return Model::make(current_kernels(), config, {}, {.context = 8}, &model);
   };
+  QK_CHECK_FAILS(make(), Code::kValue, "no architecture is given");
+  QK_REQUIRE_OK(llama::find_architecture("llama", &config.architecture));
   QK_CHECK_FAILS(make(), Code::kValue, "layers is 0");
   config.layers = config.width = config.hidden = 1;
   config.heads = 3;

@@ -16,7 +16,7 @@ import numpy as np
 
 from qkernels._base.extras import require
 from qkernels._base.files import replacing
-from qkernels.llama.config import LlamaConfig
+from qkernels.llama.config import ARCHITECTURES, LlamaConfig
 from qkernels.llama.tensors import EMBEDDING, OUTPUT, ROPE_FACTORS
 
 if TYPE_CHECKING:
@@ -37,9 +37,8 @@ CONFIG = LlamaConfig(
 )
 # qwen3's heads are together wider than its tokens, as in most of the real ones.
 CONFIGS = {
-    "llama": CONFIG,
-    "qwen2": replace(CONFIG, architecture="qwen2", rope="neox", qkv_bias=True),
-    "qwen3": replace(CONFIG, architecture="qwen3", rope="neox", qk_norm=True, head_dim=96),
+    name: replace(CONFIG, architecture=name, head_dim=96 if name == "qwen3" else 64)
+    for name in ARCHITECTURES
 }
 SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 # Words of more than one byte get tokens, so that merges matter. `Ġ` is a space in byte spelling.
@@ -96,14 +95,16 @@ def random_llama(
         tokens = _write_tokenizer(writer)
         if chat_template is not None:
             writer.add_chat_template(chat_template)
-        matrices = {EMBEDDING: (len(tokens), config.width), **config.matrix_shapes()}
-        if not tied:
-            matrices[OUTPUT] = matrices[EMBEDDING]
+        shapes = config.tensors(len(tokens))
+        if tied:
+            del shapes[OUTPUT]
+        shapes.pop(ROPE_FACTORS, None)
         rng = np.random.default_rng(seed)
-        for name, (n, k) in matrices.items():
-            _write_matrix(writer, name, n, k, embedding_fmt if name == EMBEDDING else fmt, rng)
-        for name, length in config.vector_lengths().items():
-            _write_vector(writer, name, length, rng)
+        for name, shape in sorted(shapes.items(), key=lambda tensor: -len(tensor[1])):
+            if len(shape) == 2:
+                _write_matrix(writer, name, shape, embedding_fmt if name == EMBEDDING else fmt, rng)
+            else:
+                _write_vector(writer, name, shape, rng)
         if rope_factors:
             factors = np.linspace(1, 8, config.head_dim // 2, dtype=np.float32)
             writer.add_tensor(ROPE_FACTORS, factors)
@@ -159,12 +160,13 @@ def _write_tokenizer(writer: GGUFWriter) -> list[str]:
 
 
 def _write_matrix(
-    writer: GGUFWriter, name: str, n: int, k: int, fmt: str, rng: np.random.Generator
+    writer: GGUFWriter, name: str, shape: tuple[int, ...], fmt: str, rng: np.random.Generator
 ) -> None:
     """Weights with which a product keeps the size of its input, so that no layer drowns another."""
     from gguf import GGML_QUANT_SIZES, quantize
     from gguf import GGMLQuantizationType as Format
 
+    n, k = shape
     kind = Format[fmt.upper()]
     block, _ = GGML_QUANT_SIZES[kind]
     if fmt in K_QUANTS:
@@ -177,8 +179,10 @@ def _write_matrix(
         writer.add_uint32(f"qkernels.k.{name}", k)
 
 
-def _write_vector(writer: GGUFWriter, name: str, length: int, rng: np.random.Generator) -> None:
-    noise = 0.1 * rng.standard_normal(length, dtype=np.float32)
+def _write_vector(
+    writer: GGUFWriter, name: str, shape: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    noise = 0.1 * rng.standard_normal(shape, dtype=np.float32)
     values = noise if name.endswith(".bias") else 1 + noise
     writer.add_tensor(name, values.astype(np.float32))
 

@@ -109,7 +109,7 @@ class ChatTemplate:
         return _run(
             self._source,
             {
-                "messages": plain_messages(messages),
+                "messages": checked_messages(messages),
                 "add_generation_prompt": bool(add_generation_prompt),
                 "tools": None,
                 "documents": None,
@@ -125,7 +125,7 @@ def _run(source: str, names: dict[str, Any] | None) -> str:
         raise ValueError(f"{KEY} {error}") from None
 
 
-def plain_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+def checked_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """The messages as new dicts of plain Python objects, checked.
 
     Raises:
@@ -147,16 +147,16 @@ def plain_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
                 f"messages[{index}]['content'] is text, a list or a dict, not"
                 f" {type(content).__name__}"
             )
-        plain: dict[str, Any] = _plain(message, f"messages[{index}]", 0)
-        if not isinstance(plain["role"], str):
-            raise TypeError(f"messages[{index}]['role'] is text, not {shown(plain['role'])}")
-        found.append(plain)
+        checked: dict[str, Any] = _checked_value(message, f"messages[{index}]", 0)
+        if not isinstance(checked["role"], str):
+            raise TypeError(f"messages[{index}]['role'] is text, not {shown(checked['role'])}")
+        found.append(checked)
     if not found:
         raise ValueError("there are no messages")
     return found
 
 
-def _plain(value: Any, where: str, depth: int) -> Any:
+def _checked_value(value: Any, where: str, depth: int) -> Any:
     """A value made of str, int, float, bool, None, list and dict alone."""
     if depth > _DEEPEST:
         raise ValueError(f"{where} is nested more than {_DEEPEST} deep")
@@ -166,11 +166,11 @@ def _plain(value: Any, where: str, depth: int) -> Any:
         return value
     if isinstance(value, Mapping):
         return {
-            _plain(k, where, depth + 1): _plain(v, f"{where}[{k!r}]", depth + 1)
+            _checked_value(k, where, depth + 1): _checked_value(v, f"{where}[{k!r}]", depth + 1)
             for k, v in value.items()
         }
     if isinstance(value, (list, tuple)):
-        return [_plain(item, where, depth + 1) for item in value]
+        return [_checked_value(item, where, depth + 1) for item in value]
     if isinstance(value, (int, float)):  # an enumeration's, or NumPy's float64
         return int(value) if isinstance(value, int) else float(value)
     raise TypeError(f"{where} holds {type(value).__name__}, which a template cannot take")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from itertools import groupby
 
+from qkernels import _core
 from qkernels.files.parts import refuse_part
 from qkernels.llama.inputs import shown
 
-Rope = Literal["interleaved", "neox"]
+# How each architecture's RoPE forms pairs, and the tensors that they have: the core's table.
+ARCHITECTURES: dict[str, str] = _core.architectures()
+TENSORS = tuple(_core.model_tensors())
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,9 @@ class LlamaConfig:
     value projection `kv_heads` of them: query head h reads key head h // (heads // kv_heads).
 
     Attributes:
-        architecture: "llama", "qwen2" or "qwen3", as in `general.architecture`.
-        rope: which values of a head RoPE turns together: "interleaved" 2i and 2i + 1, "neox" i and
-            i + head_dim / 2.
+        architecture: "llama", "qwen2" or "qwen3", as in `general.architecture`; which tensors a
+            model has, and how its RoPE forms pairs, depends on it alone.
         rope_scale: positions are divided by it before RoPE.
-        qkv_bias: whether the query, key and value projections add a bias.
-        qk_norm: whether each head of queries and keys is normalised before RoPE.
         context: how many tokens the model was made for.
     """
 
@@ -40,10 +40,7 @@ class LlamaConfig:
     context: int
     rms_epsilon: float
     rope_base: float
-    rope: Rope = "interleaved"
     rope_scale: float = 1.0
-    qkv_bias: bool = False
-    qk_norm: bool = False
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, object]) -> LlamaConfig:
@@ -71,14 +68,13 @@ class LlamaConfig:
         """As `from_metadata`, which leaves it to the caller to warn of what goes to `notes`."""
         refuse_part(metadata)
         architecture = metadata.get("general.architecture")
-        if not isinstance(architecture, str) or architecture not in _VARIANTS:
-            supported = ", ".join(map(repr, _VARIANTS))
+        if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
+            supported = ", ".join(map(repr, ARCHITECTURES))
             raise ValueError(f"general.architecture is {architecture!r}, supported are {supported}")
         keys = _Keys(metadata, architecture)
         _refuse_other_attention(keys)
         keys.refuse_other_values(_ONLY)
         heads, kv_heads, head_dim = _heads(keys)
-        rope, qkv_bias, qk_norm = _VARIANTS[architecture]
         context = keys.count("context_length")
         _pass_over_window(keys, context, notes)
         return cls(
@@ -93,52 +89,58 @@ class LlamaConfig:
             rms_epsilon=keys.positive("attention.layer_norm_rms_epsilon", or_zero=True),
             # GGUF lets a file omit the base; Llama 2 was trained with this one.
             rope_base=keys.positive("rope.freq_base", default=10000.0),
-            rope=rope,
             rope_scale=_rope_scale(keys),
-            qkv_bias=qkv_bias,
-            qk_norm=qk_norm,
         )
 
-    def matrix_shapes(self) -> dict[str, tuple[int, int]]:
-        """Name and shape (n, k) of every matrix of the layers, in the order of their use."""
-        q_width, kv_width = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        shapes = {
-            "attn_q": (q_width, self.width),
-            "attn_k": (kv_width, self.width),
-            "attn_v": (kv_width, self.width),
-            "attn_output": (self.width, q_width),
-            "ffn_gate": (self.hidden, self.width),
-            "ffn_up": (self.hidden, self.width),
-            "ffn_down": (self.width, self.hidden),
-        }
+    @property
+    def rope(self) -> str:
+        """Which values of a head RoPE rotates together.
+
+        "interleaved" 2i and 2i + 1, "neox" i and i + head_dim / 2.
+        """
+        return ARCHITECTURES[self.architecture]
+
+    def tensors(self, vocabulary: int) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor that such a model may have, in the order of their use.
+
+        Args:
+            vocabulary: the number of tokens that there are embeddings for.
+
+        Returns:
+            (n, k) of a matrix, (n,) of a vector.
+        """
+        sizes = self._sizes(vocabulary)
+        own = [tensor for tensor in TENSORS if self.architecture in tensor.architectures]
+        shapes: dict[str, tuple[int, ...]] = {}
+        for of_layers, group in groupby(own, lambda tensor: tensor.of_layers):
+            tensors = list(group)
+            for layer in range(self.layers if of_layers else 1):
+                for tensor in tensors:
+                    name = tensor.name.format(layer=layer)
+                    shapes[name] = tuple(sizes[size] for size in tensor.shape)
+        return shapes
+
+    def layer_names(self, layer: int) -> dict[str, str]:
+        """The names of a layer's tensors, by their roles."""
         return {
-            f"blk.{layer}.{name}.weight": shape
-            for layer in range(self.layers)
-            for name, shape in shapes.items()
+            tensor.role: tensor.name.format(layer=layer)
+            for tensor in TENSORS
+            if tensor.of_layers and self.architecture in tensor.architectures
         }
 
-    def vector_lengths(self) -> dict[str, int]:
-        """Name and length of every vector: the gains of the norms, and the biases."""
-        q_width, kv_width = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        lengths = {"attn_norm.weight": self.width, "ffn_norm.weight": self.width}
-        if self.qkv_bias:
-            lengths |= {"attn_q.bias": q_width, "attn_k.bias": kv_width, "attn_v.bias": kv_width}
-        if self.qk_norm:
-            lengths |= {"attn_q_norm.weight": self.head_dim, "attn_k_norm.weight": self.head_dim}
-        layers = {
-            f"blk.{layer}.{name}": length
-            for layer in range(self.layers)
-            for name, length in lengths.items()
+    def _sizes(self, vocabulary: int) -> dict[str, int]:
+        """What the shapes of the table are made of."""
+        return {
+            "vocabulary": vocabulary,
+            "width": self.width,
+            "hidden": self.hidden,
+            "head_dim": self.head_dim,
+            "rope_pairs": self.head_dim // 2,
+            "q_width": self.heads * self.head_dim,
+            "kv_width": self.kv_heads * self.head_dim,
         }
-        return {**layers, "output_norm.weight": self.width}
 
 
-# By architecture: (rope, qkv_bias, qk_norm).
-_VARIANTS: dict[str, tuple[Rope, bool, bool]] = {
-    "llama": ("interleaved", False, False),
-    "qwen2": ("neox", True, False),
-    "qwen3": ("neox", False, True),
-}
 # Keys that would change the forward pass, and the only values of them that do not.
 _ONLY: dict[str, float] = {
     "expert_count": 0,

@@ -16,6 +16,7 @@ from qkernels.llama import chat
 from qkernels.llama.config import LlamaConfig
 from qkernels.llama.inputs import Text, count_of, ids_of
 from qkernels.llama.loading import Loaded
+from qkernels.llama.lock import SequenceLock
 from qkernels.llama.options import (
     Sampling,
     checked_cache,
@@ -29,7 +30,6 @@ from qkernels.llama.session import REPEAT_LAST, Session
 from qkernels.llama.stats import Stats
 from qkernels.llama.stop import before_stop
 from qkernels.llama.tokenizer import Tokenizer
-from qkernels.llama.turns import Turns
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -107,7 +107,7 @@ class Model:
         self._templates = loaded.templates
         self._session: Session | None = Session(core)
         self._template: chat.ChatTemplate | None = None
-        self._turns = Turns()
+        self._lock = SequenceLock()
         self.stats = self._new_stats()
 
     @property
@@ -132,7 +132,7 @@ class Model:
         """
         session = self._opened()
         ids = self._checked(ids_of(tokens, "tokens"))
-        with self._turns.hold():
+        with self._lock.hold():
             pieces, _ = session.read(ids, "all")
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
@@ -288,7 +288,7 @@ class Model:
         sampler: _core.Sampler,
         stops: list[str],
     ) -> Iterator[str]:
-        with self._turns.hold():
+        with self._lock.hold():
             self.stats = stats = self._new_stats()
             if max_tokens == 0:
                 return

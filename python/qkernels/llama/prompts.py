@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from qkernels.llama.chat import ChatTemplate, Message, plain_messages
+from qkernels.llama.chat import ChatTemplate, Message, checked_messages
 from qkernels.llama.inputs import Text, ids_of, is_text, shown, text_of
 from qkernels.llama.tokenizer import Tokenizer
 
@@ -76,10 +76,10 @@ def chat_ids(
     if parse_special:
         ids = tokenizer.encode(template.render(messages), bos=False, eos=False)
     else:
-        plain = plain_messages(messages)
-        written = json.dumps(plain, ensure_ascii=False)
+        checked = checked_messages(messages)
+        written = json.dumps(checked, ensure_ascii=False)
         mark = next((chr(c) for c in _MARKS if chr(c) not in written), chr(_MARKS[0]))
-        guarded: Any = [_guarded(message, tokenizer, mark) for message in plain]
+        guarded: Any = [_guarded(message, tokenizer, mark) for message in checked]
         ids = tokenizer._encode_guarded(template.render(guarded), mark)
     wanted = tokenizer.add_bos if bos is None else bos
     if not wanted or tokenizer.bos_id is None:

@@ -8,7 +8,7 @@ One layer adds to x what attention and then the feed-forward network make of its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 import qkernels as qk
 from qkernels.llama.config import LlamaConfig
 from qkernels.llama.inputs import ids_of
-from qkernels.llama.tensors import EMBEDDING, ROPE_FACTORS, as_matrix, collect
+from qkernels.llama.tensors import EMBEDDING, NAMES, ROPE_FACTORS, as_matrix, collect
 
 Array = NDArray[Any]
+Names = Mapping[str, str]  # of a layer's tensors, by their roles
 
 
 class Reference:
@@ -97,10 +98,11 @@ class Reference:
         with np.errstate(over="ignore", invalid="ignore"):
             x = self._embed(tokens)
             for layer in range(self.config.layers):
-                x = x + self._attention(layer, self._norm(x, f"blk.{layer}.attn_norm.weight"))
-                x = x + self._feed_forward(layer, self._norm(x, f"blk.{layer}.ffn_norm.weight"))
+                w = self.config.layer_names(layer)
+                x = x + self._attention(layer, w, self._norm(x, w["attention_norm"]))
+                x = x + self._feed_forward(w, self._norm(x, w["ffn_norm"]))
             self.position += len(tokens)
-            return self._product(self._norm(x, "output_norm.weight"), self._tensors.head)
+            return self._product(self._norm(x, NAMES["output_norm"]), self._tensors.head)
 
     def greedy(
         self, prompt: Sequence[int], max_tokens: int, stop: Collection[int] = ()
@@ -123,16 +125,15 @@ class Reference:
             yield token
             tokens = [token]
 
-    def _attention(self, layer: int, x: Array) -> Array:
+    def _attention(self, layer: int, w: Names, x: Array) -> Array:
         """What each token gathers from itself and those before it: (m, width) to (m, width)."""
         c = self.config
-        m, block = len(x), f"blk.{layer}.attn"
-        q = self._projection(x, f"{block}_q").reshape(m, c.heads, c.head_dim)
-        k = self._projection(x, f"{block}_k").reshape(m, c.kv_heads, c.head_dim)
-        v = self._projection(x, f"{block}_v").reshape(m, c.kv_heads, c.head_dim)
-        if c.qk_norm:
-            q = self._norm(q, f"{block}_q_norm.weight")
-            k = self._norm(k, f"{block}_k_norm.weight")
+        m = len(x)
+        q = self._projection(x, w["q"], w.get("q_bias")).reshape(m, c.heads, c.head_dim)
+        k = self._projection(x, w["k"], w.get("k_bias")).reshape(m, c.kv_heads, c.head_dim)
+        v = self._projection(x, w["v"], w.get("v_bias")).reshape(m, c.kv_heads, c.head_dim)
+        if "q_norm" in w:
+            q, k = self._norm(q, w["q_norm"]), self._norm(k, w["k_norm"])
         keys = self._keys[layer] = np.concatenate([self._keys[layer], self._rotate(k)])
         values = self._values[layer] = np.concatenate([self._values[layer], v])
 
@@ -144,15 +145,14 @@ class Reference:
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         scores /= scores.sum(axis=-1, keepdims=True)
         mixed = np.einsum("hgmt,thd->mhgd", scores, values).reshape(m, -1)
-        return self._product(mixed, f"{block}_output.weight")
+        return self._product(mixed, w["output"])
 
-    def _feed_forward(self, layer: int, x: Array) -> Array:
+    def _feed_forward(self, w: Names, x: Array) -> Array:
         """SwiGLU: (silu(x @ gate.T) * (x @ up.T)) @ down.T, (m, width) to (m, width)."""
-        gate = self._product(x, f"blk.{layer}.ffn_gate.weight")
-        up = self._product(x, f"blk.{layer}.ffn_up.weight")
+        gate, up = self._product(x, w["gate"]), self._product(x, w["up"])
         # silu(g) = g * sigmoid(g); this form of the sigmoid does not overflow.
         silu = gate * (self._dtype(0.5) * (1 + np.tanh(self._dtype(0.5) * gate)))
-        return self._product(silu * up, f"blk.{layer}.ffn_down.weight")
+        return self._product(silu * up, w["down"])
 
     def _norm(self, x: Array, name: str) -> Array:
         """RMSNorm: scale vectors along the last axis to a mean square of 1, then by the gains."""
@@ -162,7 +162,7 @@ class Reference:
         return normed
 
     def _rotate(self, x: Array) -> Array:
-        """RoPE: turn pair i of each head by position * frequency i; x is (m, heads, head_dim)."""
+        """RoPE: rotate pair i of each head by position * frequency i; x is (m, heads, head_dim)."""
         positions = np.arange(self.position, self.position + len(x))
         angles = positions[:, None, None] * self._frequencies
         cos, sin = np.cos(angles).astype(self._dtype), np.sin(angles).astype(self._dtype)
@@ -170,19 +170,19 @@ class Reference:
         neox = self.config.rope == "neox"
         first = slice(0, half) if neox else slice(0, None, 2)
         second = slice(half, None) if neox else slice(1, None, 2)
-        turned = np.empty_like(x)
-        turned[..., first] = x[..., first] * cos - x[..., second] * sin
-        turned[..., second] = x[..., first] * sin + x[..., second] * cos
-        return turned
+        rotated = np.empty_like(x)
+        rotated[..., first] = x[..., first] * cos - x[..., second] * sin
+        rotated[..., second] = x[..., first] * sin + x[..., second] * cos
+        return rotated
 
     def _embed(self, tokens: Sequence[int]) -> Array:
         rows: Array = qk.get_rows(self._blocks(EMBEDDING), tokens)
         return rows.astype(self._dtype)
 
-    def _projection(self, x: Array, name: str) -> Array:
+    def _projection(self, x: Array, name: str, bias: str | None) -> Array:
         """A product and, where the model has one, its bias: (m, width) to (m, n)."""
-        y = self._product(x, f"{name}.weight")
-        return y + self._tensors.vectors[f"{name}.bias"] if self.config.qkv_bias else y
+        y = self._product(x, name)
+        return y if bias is None else y + self._tensors.vectors[bias]
 
     def _product(self, x: Array, name: str) -> Array:
         """x @ w.T: (m, k) to (m, n)."""

@@ -9,17 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import qkernels as qk
-from qkernels.llama.config import LlamaConfig
+from qkernels.llama.config import TENSORS, LlamaConfig
 
-EMBEDDING = "token_embd.weight"
-OUTPUT = "output.weight"
-ROPE_FACTORS = "rope_freqs.weight"
+# By role: the names of what a model has one of.
+NAMES = {tensor.role: tensor.name for tensor in TENSORS if not tensor.of_layers}
+EMBEDDING, OUTPUT, ROPE_FACTORS = NAMES["embedding"], NAMES["head"], NAMES["rope_factors"]
+_OPTIONAL = {tensor.name for tensor in TENSORS if tensor.optional}
 
 Matrix = qk.QTensor | qk.PackedTensor
 _FLOATS = {"float32": "f32", "float16": "f16"}
-# Architectures whose RoPE llama.cpp divides by factors of the file; in the others nobody knows what
-# such a tensor is for.
-_WITH_ROPE_FACTORS = ("llama",)
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Tensors:
     Attributes:
         matrices: (n, k), by name, the embedding and the head among them.
         vectors: float32, by name: gains of norms, biases, and `rope_freqs.weight` where the file
-            has it: head_dim / 2 values that the frequencies of RoPE are divided by.
+            has it, whose values the frequencies of RoPE are divided by.
         head: the name of the matrix that makes logits: the embedding where the two are tied.
     """
 
@@ -65,19 +63,15 @@ def collect(file: qk.GGUFFile, config: LlamaConfig) -> Tensors:
     embedding = as_matrix(file.get(EMBEDDING))
     if not isinstance(embedding, Matrix) or not embedding.shape[0]:
         raise ValueError(f"{EMBEDDING} is missing or is no matrix with rows")
-    vocabulary = int(embedding.shape[0])
-    shapes = {EMBEDDING: (vocabulary, config.width), **config.matrix_shapes()}
-    head = OUTPUT if OUTPUT in file else EMBEDDING
-    shapes[head] = (vocabulary, config.width)
-    lengths = config.vector_lengths()
-    if ROPE_FACTORS in file and config.architecture in _WITH_ROPE_FACTORS:
-        lengths[ROPE_FACTORS] = config.head_dim // 2
-    matrices = {name: _matrix(file, name, shape) for name, shape in shapes.items()}
-    vectors = {name: _vector(file, name, length) for name, length in lengths.items()}
-    if unknown := sorted(set(file) - set(shapes) - set(lengths)):
+    known = config.tensors(int(embedding.shape[0]))
+    shapes = {n: shape for n, shape in known.items() if n in file or n not in _OPTIONAL}
+    # Matrices first: those are what a file for another model lacks or has in other shapes.
+    matrices = {n: _matrix(file, n, shape) for n, shape in shapes.items() if len(shape) == 2}
+    vectors = {n: _vector(file, n, *shape) for n, shape in shapes.items() if len(shape) == 1}
+    if unknown := sorted(set(file) - set(shapes)):
         raise ValueError(f"tensor {unknown[0]} is not part of a plain {config.architecture} model")
     _check_factors(vectors.get(ROPE_FACTORS))
-    return Tensors(matrices, vectors, head)
+    return Tensors(matrices, vectors, OUTPUT if OUTPUT in matrices else EMBEDDING)
 
 
 def as_matrix(tensor: Any) -> Any:
@@ -93,7 +87,7 @@ def as_matrix(tensor: Any) -> Any:
     return tensor
 
 
-def _matrix(file: qk.GGUFFile, name: str, shape: tuple[int, int]) -> Matrix:
+def _matrix(file: qk.GGUFFile, name: str, shape: tuple[int, ...]) -> Matrix:
     tensor = _look_up(file, name)
     found = tuple(tensor.shape)
     tensor = as_matrix(tensor)

@@ -254,9 +254,7 @@ def rope(
     places = integers(
         positions, "positions", lambda value: ValueError(f"a position of {value} passes 2^63")
     )
-    if not isinstance(kind, str):
-        raise TypeError(f"kind must be a str, not {type(kind).__name__}")
-    turn, stretch = to_float(base, "base"), to_float(scale, "scale")
+    angle_base, stretch = to_float(base, "base"), to_float(scale, "scale")
     count = thread_count(threads)
-    result: A = _core.rope(x, places, turn, kind, stretch, factors, out, count)
+    result: A = _core.rope(x, places, angle_base, kind, stretch, factors, out, count)
     return result

@@ -1,4 +1,4 @@
-"""Whose turn it is: one user of a model's sequence at a time."""
+"""The lock of a model's sequence, which one generation at a time holds."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Turns:
+class SequenceLock:
     """A lock that is held for a whole generation, by the thread that began it.
 
-    Another thread waits for its turn, and Ctrl-C interrupts the waiting. The thread that has the
-    turn gets an error instead of waiting for itself. A forked child waits for no thread of its
-    parent, which would never give it the turn.
+    Another thread waits for it, and Ctrl-C interrupts the waiting. The thread that holds it gets an
+    error instead of waiting for itself. A forked child waits for no thread of its parent, which
+    would never release it.
     """
 
     def __init__(self) -> None:
@@ -23,10 +23,10 @@ class Turns:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Have the turn inside a `with` block.
+        """Hold the lock inside a `with` block.
 
         Raises:
-            RuntimeError: this thread has it already.
+            RuntimeError: this thread holds it already.
         """
         if self._process != os.getpid():
             self._process = os.getpid()

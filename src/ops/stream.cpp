@@ -1,4 +1,4 @@
-#include "stream/stream.h"
+#include "ops/stream.h"
 
 #include <cstring>
 
@@ -51,8 +51,8 @@ Status check_order(const ArrayView& weights) {
     const bool fits = d == 0 ? stride >= bytes : stride == bytes;
     if (weights.shape[d] > 1 && !fits) {
       return Status::value_error(
-          "weights have a stride of %lld bytes in dimension %d; C order has %lld",
-          static_cast<long long>(stride), d, static_cast<long long>(bytes));
+          "weights have a stride of %lld bytes in dimension %d; C order has %lld", ll(stride), d,
+          ll(bytes));
     }
     if (!checked_mul(bytes, weights.shape[d], &bytes)) {
       return Status::value_error("weights have more than 2^63 bytes");
@@ -75,8 +75,7 @@ Status check_weights(const ArrayView& weights, StreamProduct* product) {
     return Status::value_error(
         "%s takes %d rows together, %d bytes of each in turn (0 for all); the weights' groups are "
         "of shape (%lld, %lld, %lld)",
-        traits.name, layout.rows, layout.bytes, static_cast<long long>(shape[2]),
-        static_cast<long long>(shape[3]), static_cast<long long>(shape[4]));
+        traits.name, layout.rows, layout.bytes, ll(shape[2]), ll(shape[3]), ll(shape[4]));
   }
   if (shape[0] < 1) return Status::value_error("weights hold 0 copies; expected at least 1");
   product->weights = static_cast<const uint8_t*>(weights.data);
@@ -115,21 +114,19 @@ Status check_stream(StreamKernel kernel, const ArrayView& weights, const ArrayVi
   if (x.ndim != 1) return Status::value_error("x has %d dimensions; expected 1", x.ndim);
   const int64_t k = x.shape[0];
   if (k < 1 || k > kMaxStreamDepth) {
-    return Status::value_error("k=%lld is outside 1..%lld, where int32 holds every sum",
-                               static_cast<long long>(k), static_cast<long long>(kMaxStreamDepth));
+    return Status::value_error("k=%lld is outside 1..%lld, where int32 holds every sum", ll(k),
+                               ll(kMaxStreamDepth));
   }
   if (prefetch < 0 || prefetch > kMaxPrefetch) {
-    return Status::value_error("prefetch=%lld is outside 0..%lld blocks of 16 bytes",
-                               static_cast<long long>(prefetch),
-                               static_cast<long long>(kMaxPrefetch));
+    return Status::value_error("prefetch=%lld is outside 0..%lld blocks of 16 bytes", ll(prefetch),
+                               ll(kMaxPrefetch));
   }
   product.ahead = prefetch * kStreamBlock;
   QK_TRY(check_weights(weights, &product));
   const int64_t padded = ceil_div(k, kStreamBlock) * kStreamBlock;
   if (product.depth != padded) {
-    return Status::value_error("x has k=%lld, padded to %lld; the weights have %lld columns",
-                               static_cast<long long>(k), static_cast<long long>(padded),
-                               static_cast<long long>(product.depth));
+    return Status::value_error("x has k=%lld, padded to %lld; the weights have %lld columns", ll(k),
+                               ll(padded), ll(product.depth));
   }
   *out = product;
   return {};
