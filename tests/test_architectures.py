@@ -14,10 +14,10 @@ import pytest
 import qkernels as qk
 from model_variants import Altered
 from qkernels import _core
+from qkernels.demo.random_model import random_llama
 from qkernels.llama import LlamaConfig, Reference
 from qkernels.llama.config import ARCHITECTURES, TENSORS
 from qkernels.llama.tensors import collect
-from qkernels.random_model import random_llama
 
 
 @pytest.fixture(params=ARCHITECTURES)

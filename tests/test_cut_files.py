@@ -99,7 +99,7 @@ def test_nothing_reads_a_file_that_was_cut_in_silence(tmp_path: Path) -> None:
 
 def test_a_model_whose_file_is_cut_raises(tmp_path: Path) -> None:
     code = """
-from qkernels.random_model import random_llama
+from qkernels.demo.random_model import random_llama
 model = qk.llama.Model(random_llama(sys.argv[1]), pack=False)
 print(len(model.logits([5, 6, 7])))
 os.truncate(sys.argv[1], 4096)

@@ -10,7 +10,7 @@ import pytest
 PROGRAM = """
 import os, signal, sys, threading, time, warnings
 import numpy as np, qkernels as qk
-from qkernels.random_model import random_llama
+from qkernels.demo.random_model import random_llama
 
 warnings.simplefilter("ignore")
 messages = [{"role": "user", "content": "x"}]

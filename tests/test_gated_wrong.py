@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,22 @@ def test_packed_gates_are_not_inflated() -> None:
         np.asarray(PACKED)
 
 
-def test_products_that_know_nothing_of_gates_refuse_them() -> None:
-    with pytest.raises(TypeError, match="GatedTensor"):
-        qk.gemv(PACKED, X)  # type: ignore[call-overload]
+def test_a_gated_matrix_has_a_product_with_one_vector_by_either_name() -> None:
+    bias = vector(4)
+    np.testing.assert_array_equal(
+        qk.gemv(PACKED, X, bias=bias), qk.gated_gemv(PACKED, X, bias=bias)
+    )
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: qk.gemm(PACKED, X[None]),  # type: ignore[call-overload]
+        lambda: qk.dequantize(PACKED),  # type: ignore[arg-type]
+        lambda: qk.get_rows(PACKED, 0),  # type: ignore[arg-type]
+        lambda: qk.rmsnorm_linear(X, X, PACKED),  # type: ignore[type-var]
+    ],
+)
+def test_what_needs_all_columns_refuses_gated_weights(call: Callable[[], Any]) -> None:
+    with pytest.raises(TypeError, match="GatedTensor|gated weights"):
+        call()

@@ -35,6 +35,6 @@ def test_the_readme_examples_run(
 def test_the_readme_says_the_two_commands() -> None:
     commands = re.findall(r"```sh\n(.*?)```", README.read_text(), re.DOTALL)[0].splitlines()
     assert commands == [
-        "python -m pip install . && qkernels demo",
+        'python -m pip install ".[cli]" && qkernels demo',
         'python -m pip install ".[test]" && python -m pytest',
     ]

@@ -14,7 +14,7 @@ from qkernels import _core
 HAMMER = """
 import gc, sys, threading, qkernels as qk
 from qkernels import _core
-from qkernels.random_model import random_llama
+from qkernels.demo.random_model import random_llama
 sys.setswitchinterval(1e-5)
 gc.set_threshold(1)
 

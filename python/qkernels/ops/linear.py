@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from qkernels._base.frameworks import Array
     from qkernels.cuda import CudaTensor
+    from qkernels.weights.gated import GatedTensor
     from qkernels.weights.packed import PackedTensor
     from qkernels.weights.product import Format
     from qkernels.weights.qtensor import QTensor
@@ -57,7 +58,7 @@ def _linear(
 
 @overload
 def gemv(
-    weights: QTensor | PackedTensor | Array,
+    weights: QTensor | PackedTensor | GatedTensor | Array,
     x: torch.Tensor,
     fmt: Format = None,
     *,
@@ -68,7 +69,7 @@ def gemv(
 ) -> torch.Tensor: ...
 @overload
 def gemv(
-    weights: QTensor | PackedTensor | Array,
+    weights: QTensor | PackedTensor | GatedTensor | Array,
     x: NDArray | _core.Activations,
     fmt: Format = None,
     *,
@@ -89,7 +90,7 @@ def gemv(
     threads: None = None,
 ) -> Any: ...
 def gemv(
-    weights: QTensor | PackedTensor | CudaTensor | Array,
+    weights: QTensor | PackedTensor | GatedTensor | CudaTensor | Array,
     x: Any,
     fmt: Format = None,
     *,
@@ -102,7 +103,8 @@ def gemv(
 
     Args:
         weights: a QTensor or PackedTensor of shape (n, k), or raw uint8 blocks (n, row_bytes) with
-            `fmt`. A CudaTensor takes arrays on its device: see `qkernels.cuda.gemv`.
+            `fmt`. A CudaTensor takes arrays on its device: see `qkernels.cuda.gemv`; a GatedTensor
+            leaves columns out: see `gated_gemv`.
         x: shape (k,), of real numbers, with any strides: a NumPy array, a CPU torch tensor,
             numbers in a list, or `Activations`. float32, float16 and bfloat16 are read where they
             lie; other dtypes are converted to float32 first, as by `astype`.
