@@ -171,5 +171,5 @@ def test_a_gated_matrix_has_a_product_with_one_vector_by_either_name() -> None:
     ],
 )
 def test_what_needs_all_columns_refuses_gated_weights(call: Callable[[], Any]) -> None:
-    with pytest.raises(TypeError, match="GatedTensor|gated weights"):
+    with pytest.raises(TypeError, match=r"GatedTensor|gated weights"):
         call()

@@ -198,7 +198,8 @@ class QTensor(WeightsBase):
 
         Args:
             gates: which blocks of columns to leave out (docs/gates.md): trained gates, or bool
-                (ceil(k / block_k),), True for what is kept. `gemv` and `gated_gemv` take the result.
+                (ceil(k / block_k),), True for what is kept. `gemv` and `gated_gemv` take the
+                result.
             block_k: columns of a block of such a mask, a multiple of the format's own block; 1
                 when None. Gates that were trained bring it.
             threads: 1 to 256, instead of the default.
