@@ -281,7 +281,7 @@ class Llama:
     """
     A model, its cache of keys and values, and its workspace.
     """
-    def __init__(self, config: dict[str, typing.Any], tensors: dict[str, typing.Any], cache: str, context: typing.SupportsIndex, act: typing.Any, threads: typing.SupportsIndex) -> None:
+    def __init__(self, config: dict[str, typing.Any], tensors: dict[str, typing.Any], cache: typing.Any, context: typing.SupportsIndex, act: typing.Any, threads: typing.SupportsIndex) -> None:
         ...
     def __reduce__(self) -> typing.Any:
         ...
@@ -289,7 +289,7 @@ class Llama:
         """
         The bytes of keys and values before a position.
         """
-    def forward(self, tokens: collections.abc.Sequence[typing.SupportsIndex], logits: str) -> typing.Any:
+    def forward(self, tokens: collections.abc.Sequence[typing.SupportsIndex], logits: typing.Any) -> typing.Any:
         """
         Appends tokens; the logits of the 'last' or of 'all' of them, or 'none'.
         """

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "check.h"
+#include "dispatch/dispatch.h"
 #include "kernel_data.h"
 #include "ops/stream.h"
 
