@@ -7,6 +7,8 @@ import pytest
 
 from axes import ACTS, FORMATS, ISAS, STAND_INS
 from qkernels import _core
+from unsanitized import leave_out
+from weights import SANITIZED
 
 pytest_plugins = ["emulated_cuda", "fixtures_model", "worst_errors"]
 
@@ -36,6 +38,12 @@ def few_objects() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under sanitizers, only what they may see something new in."""
+    if SANITIZED and (left_out := leave_out(items)):
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.hookimpl(wrapper=True)

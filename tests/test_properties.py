@@ -167,7 +167,7 @@ def is_view(w: qk.QTensor, index: Any) -> bool:
     start, stop, step = columns.indices(w.shape[1])
     block, _ = block_of(w.fmt)
     whole = start % block == 0 and (stop % block == 0 or stop == w.shape[1])
-    return whole and step == 1 and start < stop
+    return bool(whole and step == 1 and start < stop)
 
 
 @bounded(200)
