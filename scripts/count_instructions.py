@@ -39,7 +39,9 @@ JUMP = re.compile(r"j\w+")
 TARGET = re.compile(r"^([0-9a-f]+)(?: <.*>)?$")
 ENDS = {"jmp", "ret", "ud2"}
 PADDING = re.compile(r"nop\w*|data16|cs|xchg")
-KINFO = re.compile(r'FormatInfo kInfo\{"(\w+)", -?\d+, (\d+), \d+\}')
+KINFO = re.compile(
+    r'FormatInfo kInfo\{(?:\.name = )?"(\w+)"(?:, -?\d+, |[^}]*?\.block = )(\d+)', re.DOTALL
+)
 PRODUCT = re.compile(
     r"(?:product_vector<[^<]*::)?(RowProduct|PanelProduct)<qk::(\w+), qk::(\w+)::.*::Isa,"
     r" \(qk::Act\)(\d)>(?:::run<1>| >\()"
@@ -183,14 +185,19 @@ def table(text: str, act: str, block_sizes: Mapping[str, int]) -> Iterator[list[
         yield [fmt, *cells]
 
 
+def block_sizes() -> dict[str, int]:
+    """The weights of a block of each format, as its header has them."""
+    headers = "".join(path.read_text(encoding="utf-8") for path in sorted(FORMATS.glob("*.h")))
+    return {fmt: int(block) for fmt, block in KINFO.findall(headers)}
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="Count instructions per 256 weights.")
     parser.add_argument("objects", type=Path, nargs="+", help="each an ISA's table.cpp.o")
     parser.add_argument("--act", choices=ACTS, default="int16")
     options = parser.parse_args()
-    headers = "".join(path.read_text(encoding="utf-8") for path in sorted(FORMATS.glob("*.h")))
-    sizes = {fmt: int(block) for fmt, block in KINFO.findall(headers)}
+    sizes = block_sizes()
     texts = [subprocess.check_output((*OBJDUMP, path), text=True) for path in options.objects]
     for rows in zip(*(table(text, options.act, sizes) for text in texts), strict=True):
         print(f"{rows[0][0]:8}" + "".join(f"{cell:>20}" for row in rows for cell in row[1:]))

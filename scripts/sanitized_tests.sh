@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The C++ tests and the whole Python suite under AddressSanitizer and UndefinedBehaviorSanitizer.
+# The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer, and of the Python suite all
+# but what tests/unsanitized.py names.
 #
 #   scripts/sanitized_tests.sh [pytest's arguments]
 #

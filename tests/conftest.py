@@ -5,16 +5,15 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-import qkernels as qk
+from axes import ACTS, FORMATS, ISAS, STAND_INS
 from qkernels import _core
+from unsanitized import leave_out
 from weights import SANITIZED
 
 pytest_plugins = ["emulated_cuda", "fixtures_model", "worst_errors"]
 
-ACTS = ["int16", "float32", "int8"]
 
-
-@pytest.fixture(params=qk.formats())
+@pytest.fixture(params=FORMATS)
 def fmt(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -22,13 +21,6 @@ def fmt(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=ACTS)
 def act(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-# What runs in place of an ISA on machines that lack it; where both run, tests/cpp has both.
-STAND_INS = {"avxvnni_evex": "avxvnni", "amx_emulated": "amx_bf16"}
-ISAS = [i for i in _core.isas(for_tests=True) if STAND_INS.get(i) not in qk.isas()]
-if SANITIZED:  # tests/cpp walks through all of them; what Python adds is the same for each
-    ISAS = sorted({ISAS[0], ISAS[-1]}, key=ISAS.index)
 
 
 @pytest.fixture(params=ISAS)
@@ -46,6 +38,12 @@ def few_objects() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under sanitizers, only what they may see something new in."""
+    if SANITIZED and (left_out := leave_out(items)):
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.hookimpl(wrapper=True)

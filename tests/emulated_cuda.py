@@ -17,8 +17,12 @@ import qkernels as qk
 from qkernels.cuda import _library, _scratch
 from weights import SANITIZED
 
-PRESET = "asan-ubsan" if SANITIZED else "cuda-emulated"
-BUILT = Path(__file__).parents[1] / "build" / PRESET / "tests/cuda/libqkernels_cuda_emulated.so"
+PRESETS = ["asan-ubsan"] if SANITIZED else ["cuda-emulated", "release"]
+PATHS = [
+    Path(__file__).parents[1] / "build" / preset / "tests/cuda/libqkernels_cuda_emulated.so"
+    for preset in PRESETS
+]
+BUILT = next((path for path in PATHS if path.exists()), PATHS[0])
 
 
 class Emulator:
@@ -65,7 +69,7 @@ def find_library() -> Path:
     """The emulated device's library; the test that asks is skipped without it."""
     path = Path(os.environ.get(_library.VARIABLE, BUILT))
     if not path.exists():
-        why = f"no emulated CUDA device at {path}: cmake --workflow --preset {PRESET} builds it"
+        why = f"no emulated CUDA device at {path}: cmake --workflow --preset {PRESETS[0]} builds it"
         if "QKERNELS_REQUIRE_CUDA" in os.environ:
             pytest.fail(why)
         pytest.skip(why)

@@ -1,5 +1,8 @@
 """The error bounds: every format, activation kind and ISA against float64.
 
+tests/cpp holds the same kernels to them, at every shape, with the formats' own decode() as the
+reference. Here what is decoded is the gguf package's, and the way in is Python's.
+
 Norms are taken over many outputs, by repeating small cases over draws of x: a single output may
 cancel, and then its relative error says nothing.
 """
@@ -13,14 +16,17 @@ import numpy as np
 import pytest
 
 import qkernels as qk
-from weights import SANITIZED, block_of, bound, dense, relative_error, tensor
+from axes import ACTS, FORMATS, ISAS, pairwise
+from weights import block_of, bound, dense, relative_error, tensor
 
-SHAPES_N = [3, 17] if SANITIZED else [1, 3, 16, 17, 129]
-SHAPES_K = [32, 288] if SANITIZED else [32, 256, 288, 576, 1280, 4352]
-BATCHES = [1, 5] if SANITIZED else [1, 2, 5, 33]
+# (n, k, m), for each way to draw x; all batches that neither a vector nor panels have are large.
+SHAPES = {
+    "gaussian": [(1, 4352, 1), (16, 256, 33), (129, 576, 3)],
+    "8 outliers of 20x": [(3, 288, 5), (17, 1280, 2), (129, 32, 33)],
+    "one of 1000x": [(17, 576, 33), (129, 288, 7), (16, 1280, 1)],
+}
 LARGEST_BATCH = 33  # of any test
 OUTPUTS = 512  # at least this many outputs a norm
-DRAWS = ["gaussian", "8 outliers of 20x", "one of 1000x"]
 
 NDArray = np.ndarray[Any, Any]
 
@@ -58,21 +64,19 @@ def error_of(fmt: str, n: int, k: int, m: int, draw: str, act: str) -> float:
     return relative_error(y, exact[:rows])
 
 
-@pytest.mark.parametrize("draw", DRAWS)
 def test_products_are_within_the_bound(
-    fmt: str, isa: str, act: str, draw: str, worst_error: Callable[..., None]
+    fmt: str, isa: str, act: str, worst_error: Callable[..., None]
 ) -> None:
     worst = 0.0
-    for n in SHAPES_N:
-        for k in SHAPES_K:
-            for m in BATCHES:
-                error = error_of(fmt, n, k, m, draw, act)
-                assert error < bound(act, fmt), f"n={n} k={k} m={m}: {error:.2e}"
-                worst = max(worst, error)
+    for draw, shapes in SHAPES.items():
+        for n, k, m in shapes:
+            error = error_of(fmt, n, k, m, draw, act)
+            assert error < bound(act, fmt), f"{draw}: n={n} k={k} m={m}: {error:.2e}"
+            worst = max(worst, error)
     worst_error(fmt, isa, act, worst)
 
 
-@pytest.mark.parametrize("k", [1, 31, 33, 100, 257, 1000])
+@pairwise(fmt=FORMATS, isa=ISAS, act=ACTS, k=[1, 31, 33, 100, 257, 1000])
 def test_k_need_not_be_a_multiple_of_the_block(fmt: str, isa: str, act: str, k: int) -> None:
     """Whatever the last block holds past k meets zeros, even the largest weights."""
     for m in (1, 5, 16):
@@ -99,11 +103,11 @@ def test_typical_int16_error_is_near_2e_5(fmt: str, isa: str) -> None:
         assert error_of(fmt, 129, 4352, m, "gaussian", "int16") < limit
 
 
-@pytest.mark.parametrize("scale", [1e-36, 1e-20, 1e20, 1e30])
-@pytest.mark.parametrize("m", [5, 17])
+@pairwise(fmt=FORMATS, isa=ISAS, act=ACTS, scale=[1e-39, 1e-36, 1e-20, 1e20, 1e30], m=[5, 17])
 def test_tiny_and_huge_x_keep_the_bound(fmt: str, isa: str, act: str, scale: float, m: int) -> None:
-    weights = tensor(fmt, 129, 288, seed=129 + 288)
-    x = (activations("gaussian", 288)[:m].astype(np.float64) * scale).astype(np.float32)
+    """Denormals too; and what a row's last block holds past k meets no infinity."""
+    weights = tensor(fmt, 129, 300, seed=129 + 300)
+    x = (activations("gaussian", 300)[:m].astype(np.float64) * scale).astype(np.float32)
     y = qk.gemm(weights, x, act=act)
     assert np.isfinite(y).all()
     ref = x.astype(np.float64) @ dense(weights).T
@@ -131,11 +135,9 @@ def test_zero_weights_leave_nothing_of_a_huge_x(
     np.testing.assert_allclose(y, 32e-3, rtol=bound(act, name))
 
 
-def test_denormal_x_gives_finite_products(fmt: str, isa: str, act: str) -> None:
-    weights = tensor(fmt, 16, 64)
-    x = np.full(64, 1e-45, np.float32)
-    assert np.isfinite(qk.gemv(weights, x, act=act)).all()
-    assert (qk.gemv(weights, np.zeros(64, np.float32), act=act) == 0).all()
+@pairwise(fmt=FORMATS, isa=ISAS, act=ACTS, m=[1, 5, 17])
+def test_zeros_give_zeros(fmt: str, isa: str, act: str, m: int) -> None:
+    assert (qk.gemm(tensor(fmt, 16, 64), np.zeros((m, 64), np.float32), act=act) == 0).all()
 
 
 @pytest.mark.model
@@ -148,7 +150,7 @@ def test_real_tensors_are_within_the_bound(isa: str, act: str, model_path: Path)
             assert isinstance(weights, qk.QTensor)
             weights = weights[:2048] if weights.shape[0] > 2048 else weights
             w = dense(weights).T
-            for draw in DRAWS:
+            for draw in SHAPES:
                 x = activations(draw, weights.shape[1])[:20]
                 error = relative_error(qk.gemm(weights, x, act=act), x.astype(np.float64) @ w)
                 assert error < bound(act, weights.fmt), f"{name} {draw}: {error:.2e}"

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import qkernels as qk
+from axes import ACTS, FORMATS, ISAS, pairwise
 from fused_reference import rms_norm, swiglu
 from weights import SANITIZED, bound, dense, random_weights, relative_error, tensor
 
@@ -57,7 +58,7 @@ def in_batches(call: Any, x: NDArray, m: int) -> NDArray:
                            for i in range(0, rows, m)])  # fmt: skip
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["native", "packed"])
+@pairwise(fmt=FORMATS, isa=ISAS, act=ACTS, packed=[False, True])
 def test_fused_operators_are_within_twice_the_bound(
     fmt: str, isa: str, act: str, packed: bool
 ) -> None:
@@ -100,8 +101,12 @@ def test_bias_and_residual_are_added(isa: str) -> None:
     np.testing.assert_array_equal(both, plain + (residual + BIAS))
 
 
-@pytest.mark.parametrize("eps", [0.0, 1e-6, 0.5])
-@pytest.mark.parametrize("scale", [1e-40, 1e-30, 1e-19, 1e-10, 1.0, 1e10, 1e19, 1e30, 3e37])
+@pairwise(
+    isa=ISAS,
+    act=ACTS,
+    scale=[1e-40, 1e-30, 1e-19, 1e-10, 1.0, 1e10, 1e19, 1e30, 3e37],
+    eps=[0.0, 1e-6, 0.5],
+)
 def test_the_norm_of_tiny_and_huge_rows_is_exact(
     isa: str, act: str, scale: float, eps: float
 ) -> None:
@@ -165,7 +170,7 @@ def test_threads_and_repetition_change_no_bit(isa: str, act: str) -> None:
             np.testing.assert_array_equal(y, expected)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pairwise(fmt=FORMATS, isa=ISAS, act=ACTS, bad=[np.nan, np.inf, -np.inf])
 def test_a_bad_batch_row_stays_in_its_row(fmt: str, isa: str, act: str, bad: float) -> None:
     gate, up, down = block(fmt)
     x = gaussian(4, K)

@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 import qkernels as qk
 from qkernels import _core
 from qkernels.llama import Model, Reference
-from weights import SANITIZED
 
 TEXT = Path(__file__).parent / "data" / "alice.txt"
-# Sanitizers make products ten times slower, and check each as well in one short window as in all.
-WINDOW = 96 if SANITIZED else 512
-WINDOWS = 1 if SANITIZED else 8
+WINDOW = 512
+WINDOWS = 8
 PROMPTS = [
     "The capital of France is",
     "Water boils at a temperature of",
@@ -148,10 +146,9 @@ def gap_of(scores: NDArray[np.float64]) -> float:
 def test_greedy_tokens_are_those_of_float64_but_where_its_choice_is_closer_than_the_error(
     model_path: Path, reference: Reference
 ) -> None:
-    prompts = PROMPTS[:2] if SANITIZED else PROMPTS
     differences = 0
     with Model(model_path, act="int16", cache_dtype="float32", max_context=128) as model:
-        for text in prompts:
+        for text in PROMPTS:
             prompt = model.tokenizer.encode(text)
             tokens = [*prompt, *greedy_tokens(model, prompt, 64)]
             reference.reset()
@@ -163,4 +160,4 @@ def test_greedy_tokens_are_those_of_float64_but_where_its_choice_is_closer_than_
                 differences += 1
                 largest_error = float(np.abs(got[position] - exact[position]).max())
                 assert gap_of(exact[position]) < 2 * largest_error, (text, position)
-    print(f"{differences} of {64 * len(prompts)} tokens differ")
+    print(f"{differences} of {64 * len(PROMPTS)} tokens differ")

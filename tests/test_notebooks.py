@@ -14,13 +14,9 @@ from typing import Any
 import jupytext
 import pytest
 
-from weights import SANITIZED
-
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted((ROOT / "notebooks").glob("*.py"))
 each_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-# Sanitizers make them ten times slower, and the first one calls what the others do.
-TO_RUN = SCRIPTS[:1] if SANITIZED else SCRIPTS
 SECONDS = 300
 
 
@@ -77,7 +73,7 @@ def test_all_notebooks_run_within_five_minutes_together(model_path: Path, tmp_pa
     own |= {"JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"), "QKERNELS_MODEL": str(model_path)}
     begin = time.perf_counter()
     done = subprocess.run(
-        [*nbmake(tmp_path), *(str(path.with_suffix(".ipynb")) for path in TO_RUN)],
+        [*nbmake(tmp_path), *(str(path.with_suffix(".ipynb")) for path in SCRIPTS)],
         env=os.environ | own,
         capture_output=True,
         text=True,
@@ -86,7 +82,7 @@ def test_all_notebooks_run_within_five_minutes_together(model_path: Path, tmp_pa
     seconds = time.perf_counter() - begin
     print(f"{done.stdout}\n{done.stderr}\nall notebooks together: {seconds:.0f} s")
     assert done.returncode == 0
-    assert f"{len(TO_RUN)} passed" in done.stdout
+    assert f"{len(SCRIPTS)} passed" in done.stdout
 
 
 def nbmake(folder: Path) -> list[str]:

@@ -5,13 +5,9 @@ from pathlib import Path
 import pytest
 
 from qkernels.llama import Model, perplexity
-from weights import SANITIZED
 
 TEXT = Path(__file__).parent / "data" / "alice.txt"
-# Of Reference(file, "float64"), window by window; the text's beginning is for sanitizers, under
-# which the whole takes minutes.
-EXACT = 24.59919188
-BEGINNING, EXACT_OF_BEGINNING = 800, 27.18834262
+EXACT = 24.59919188  # of Reference(file, "float64"), window by window
 
 
 def test_the_text_is_plain() -> None:
@@ -26,7 +22,6 @@ def test_the_text_is_plain() -> None:
 def test_the_perplexity_is_that_of_float64(model_path: Path, act: str, bound: float) -> None:
     text = TEXT.read_text(encoding="utf-8")
     with Model(model_path, max_context=512, act=act) as model:
-        found = perplexity(model, text[:BEGINNING] if SANITIZED else text)
-    assert (found.tokens, found.windows) == ((200, 1) if SANITIZED else (5769, 12))
-    exact = EXACT_OF_BEGINNING if SANITIZED else EXACT
-    assert found.perplexity == pytest.approx(exact, rel=bound)
+        found = perplexity(model, text)
+    assert (found.tokens, found.windows) == (5769, 12)
+    assert found.perplexity == pytest.approx(EXACT, rel=bound)

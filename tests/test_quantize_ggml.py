@@ -11,7 +11,7 @@ import qkernels as qk
 from ggml_quantizers import by_ggml
 from qkernels.bench.peers import ggml_library
 from quantizer_table import seconds
-from weights import SANITIZED, reference
+from weights import reference
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 SEARCHED = ["q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs"]
 AS_GGML = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "tq1_0", "tq2_0", "mxfp4"]
 SEARCHED_BY_IMPORTANCE = [*SEARCHED, "q4_0", "q4_1", "q5_0", "q5_1"]
-N, K = (8, 512) if SANITIZED else (64, 1024)
+N, K = 64, 1024
 
 
 def squared_error(blocks: NDArray, fmt: str, weights: NDArray, imatrix: NDArray | None) -> float:
@@ -101,7 +101,6 @@ def test_what_the_gguf_package_defines_is_what_ggml_makes(fmt: str) -> None:
     )
 
 
-@pytest.mark.skipif(SANITIZED, reason="sanitizers take their time of qkernels alone")
 @pytest.mark.parametrize("fmt", SEARCHED)
 def test_a_search_takes_less_time_than_ggml_on_one_thread(fmt: str) -> None:
     """By how much, `scripts/quantizer_table.py` measures; here others share the processor."""

@@ -17,7 +17,6 @@ import jinja2
 import pytest
 
 from qkernels.llama import ChatTemplate, template_process, template_worker
-from weights import SANITIZED
 
 USER = {"role": "user", "content": "Hi"}
 DOUBLED = (
@@ -59,7 +58,6 @@ def refused(source: str) -> str:
     return message
 
 
-@pytest.mark.skipif(SANITIZED, reason="a sanitizer's own memory has no limit")
 @pytest.mark.parametrize("source", GREEDY.values(), ids=GREEDY)
 def test_a_template_that_fills_the_memory_is_refused(source: str) -> None:
     begin = monotonic()

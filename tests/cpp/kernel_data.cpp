@@ -88,15 +88,28 @@ RandomWeights::RandomWeights(Random& random, int format, int64_t n, int64_t k, i
   }
 }
 
-RandomActivations::RandomActivations(Random& random, int64_t m, int64_t k, int shift)
+RandomActivations::RandomActivations(Random& random, int64_t m, int64_t k, int shift,
+                                     Outliers outliers)
     : bytes(m * k * 4, shift), view(matrix_view(bytes, m, k)) {
   std::normal_distribution<float> gaussian;
   std::vector<float> row(static_cast<size_t>(k));
   for (int64_t j = 0; j < m; ++j) {
     for (float& value : row) value = gaussian(random);
-    for (int i = 0; i < kOutliers; ++i) row[random() % row.size()] = 20.0f * gaussian(random);
+    if (outliers == Outliers::kOne) {
+      row[random() % row.size()] = 1000.0f;
+    } else if (outliers == Outliers::kEight) {
+      for (int i = 0; i < kOutliers; ++i) row[random() % row.size()] = 20.0f * gaussian(random);
+    }
     std::memcpy(bytes.data() + j * k * 4, row.data(), row.size() * 4);
     values.insert(values.end(), row.begin(), row.end());
+  }
+}
+
+void RandomActivations::scale_by(double factor) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    const auto value = static_cast<float>(values[i] * factor);
+    std::memcpy(bytes.data() + i * 4, &value, 4);
+    values[i] = static_cast<double>(value);
   }
 }
 

@@ -35,9 +35,17 @@ struct RandomWeights {
   WeightView view;
 };
 
-// m rows of Gaussian float32 activations, up to eight values of a row 20 times larger.
+// Which values of a row of Gaussian activations are larger: none, up to eight of them 20 times, or
+// one that is 1000.
+enum class Outliers : uint8_t { kNone, kEight, kOne };
+
+// m rows of float32 activations.
 struct RandomActivations {
-  RandomActivations(Random& random, int64_t m, int64_t k, int shift);
+  RandomActivations(Random& random, int64_t m, int64_t k, int shift,
+                    Outliers outliers = Outliers::kEight);
+
+  // Multiplies every activation; `values` are what that is in float32.
+  void scale_by(double factor);
 
   Bytes bytes;
   std::vector<double> values;  // (m, k)

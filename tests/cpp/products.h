@@ -15,6 +15,7 @@
 #include "formats/registry.h"
 #include "kernel_data.h"
 #include "ops/activations.h"
+#include "ops/pack.h"
 #include "ops/shapes.h"
 
 namespace qk::test {
@@ -69,6 +70,18 @@ struct Packed {
   Bytes bytes;
   WeightView view;
 };
+
+// Calls body(weights) with weights as they are and in the kernel's panels.
+template <class Body>
+void for_each_layout(const KernelTable& kernels, const RandomWeights& weights, Body body) {
+  {
+    const Context context("native");
+    body(weights.view);
+  }
+  const Context context("packed");
+  const Packed packed(weights, panel_rows(kernels, weights.view.format));
+  body(packed.view);
+}
 
 // The largest relative error that products with such activations may have.
 double bound_of(Act act);

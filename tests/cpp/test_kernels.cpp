@@ -21,8 +21,10 @@ using test::bound_of;
 using test::Context;
 using test::Error;
 using test::for_each_kernel;
+using test::for_each_layout;
 using test::multiply;
 using test::one_by_one;
+using test::Outliers;
 using test::Product;
 using test::Random;
 using test::RandomActivations;
@@ -34,11 +36,15 @@ struct Shapes {
   std::vector<int64_t> m;
 };
 
-// Fewer when QK_TEST_FEW_SHAPES is set, where an emulator makes each of them slow.
-Shapes shapes_to_check() {
+// Where an emulator or a sanitizer makes each of them slow.
+bool few_shapes() {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing sets it
-  if (std::getenv("QK_TEST_FEW_SHAPES") != nullptr) return {{3, 17}, {1, 100, 256, 576}, {1, 5}};
-  return {{1, 3, 17}, {1, 32, 100, 256, 288, 576}, {1, 2, 5}};
+  return std::getenv("QK_TEST_FEW_SHAPES") != nullptr;
+}
+
+Shapes shapes_to_check() {
+  if (few_shapes()) return {{3, 17}, {1, 100, 256, 576}, {1, 5}};
+  return {{1, 3, 17}, {1, 31, 32, 33, 100, 256, 257, 576}, {1, 2, 5}};
 }
 
 // The error of one kernel and shape, which is checked against its bound.
@@ -46,7 +52,7 @@ double check_shape(Random& random, const KernelTable& kernels, int format, Act a
                    int64_t k, int64_t m) {
   const Context context("n=%d k=%d m=%d", static_cast<int>(n), static_cast<int>(k),
                         static_cast<int>(m));
-  constexpr int64_t kOutputs = 256;
+  constexpr int64_t kOutputs = 512;
   Error error;
   for (int shift = 0; error.outputs < kOutputs; shift = 1 - shift) {
     const RandomWeights weights(random, format, n, k, shift);
@@ -80,6 +86,47 @@ QK_TEST(every_kernel_is_within_the_bound_of_its_activations) {
   for (const auto& [kernel, errors] : worst) {
     std::printf("  %-24s %9.1e%9.1e%9.1e\n", kernel.c_str(), errors[0], errors[1], errors[2]);
   }
+}
+
+// From 3 rows on a kernel takes several at once, and from 16 on another way.
+QK_TEST(batches_of_3_to_15_are_within_the_bound_for_many_rows) {
+  Random random(2);
+  const int64_t n = few_shapes() ? 67 : 259;
+  for_each_kernel([&](const KernelTable& kernels, int format, Act act) {
+    const RandomWeights weights(random, format, n, 288, 1);
+    for (int64_t m = 3; m < 16; m += few_shapes() ? 6 : 1) {
+      const Context context("m=%d", static_cast<int>(m));
+      const RandomActivations x(random, m, 288, 0, Outliers::kNone);
+      const std::vector<double> exact = exact_product(weights, x);
+      for_each_layout(kernels, weights, [&](const WeightView& view) {
+        const Product product = multiply(Pool::shared().parallel(3), kernels, view, x.view, act);
+        QK_REQUIRE(product.status.ok() && product.is_complete());
+        Error error;
+        error.add(product, exact);
+        QK_CHECK(error.relative() < bound_of(act));
+      });
+    }
+  });
+}
+
+QK_TEST(one_value_of_a_thousand_keeps_the_bound) {
+  Random random(3);
+  for_each_kernel([&](const KernelTable& kernels, int format, Act act) {
+    const RandomWeights weights(random, format, 33, 576, 0);
+    for (const int64_t m : {1, 5, 17}) {
+      const Context context("m=%d", static_cast<int>(m));
+      for_each_layout(kernels, weights, [&](const WeightView& view) {
+        Error error;
+        for (int64_t row = 0; row < 34; row += m) {
+          const RandomActivations x(random, m, 576, 0, Outliers::kOne);
+          const Product product = multiply(Pool::shared().parallel(2), kernels, view, x.view, act);
+          QK_REQUIRE(product.status.ok() && product.is_complete());
+          error.add(product, exact_product(weights, x));
+        }
+        QK_CHECK(error.relative() < bound_of(act));
+      });
+    }
+  });
 }
 
 QK_TEST(a_bias_is_added_to_each_batch_row) {

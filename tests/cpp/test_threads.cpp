@@ -25,7 +25,7 @@ using test::RandomWeights;
 QK_TEST(threads_and_the_split_of_rows_do_not_change_a_bit) {
   Random random(2);
   for_each_kernel([&](const KernelTable& kernels, int format, Act act) {
-    for (const int64_t m : {1, 5}) {
+    for (const int64_t m : {1, 5, 19}) {
       const RandomWeights weights(random, format, 131, 288, 1);
       const RandomActivations x(random, m, 288, 0);
       const Product alone = multiply(one_by_one(), kernels, weights.view, x.view, act);
@@ -43,16 +43,18 @@ QK_TEST(a_slice_of_rows_gives_the_bits_of_the_whole) {
   Random random(3);
   for_each_kernel([&](const KernelTable& kernels, int format, Act act) {
     const RandomWeights weights(random, format, 9, 288, 0);
-    const RandomActivations x(random, 2, 288, 0);
-    const Product whole = multiply(one_by_one(), kernels, weights.view, x.view, act);
-    WeightView slice = weights.view;
-    slice.data += 2 * slice.row_stride;
-    slice.row_stride *= 3;
-    slice.n = 3;
-    const Product part = multiply(one_by_one(), kernels, slice, x.view, act);
-    for (int64_t j = 0; j < 2; ++j) {
-      for (int64_t i = 0; i < 3; ++i) {
-        QK_CHECK_EQ(bits_of_float(part.at(j, i)), bits_of_float(whole.at(j, 2 + 3 * i)));
+    for (const int64_t m : {2, 19}) {
+      const RandomActivations x(random, m, 288, 0);
+      const Product whole = multiply(one_by_one(), kernels, weights.view, x.view, act);
+      WeightView slice = weights.view;
+      slice.data += 2 * slice.row_stride;
+      slice.row_stride *= 3;
+      slice.n = 3;
+      const Product part = multiply(one_by_one(), kernels, slice, x.view, act);
+      for (int64_t j = 0; j < m; ++j) {
+        for (int64_t i = 0; i < 3; ++i) {
+          QK_CHECK_EQ(bits_of_float(part.at(j, i)), bits_of_float(whole.at(j, 2 + 3 * i)));
+        }
       }
     }
   });

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Installs the package for each interpreter from 3.10 to 3.13 that this machine has, in a virtual
+# environment of its own, and runs tests/smoke.py there. Prints a line for each, and for those that
+# are missing. Then, with the oldest of them, all that the package and its extras `cli` may be
+# installed with at the least, and tests of what uses that.
+#
+#   scripts/other_interpreters.sh
+#
+# Kernels do not see Python: with ccache, only the bindings are compiled for each.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# An interpreter of this version that can make environments: in the PATH, or pyenv's newest.
+find_python() {
+    local version=$1 candidate
+    local -a candidates=("$(command -v "python$version" || true)")
+    mapfile -t -O 1 candidates < <(
+        compgen -G "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version.*/bin/python$version" | sort -rV
+    )
+    for candidate in "${candidates[@]}"; do
+        # What pyenv puts into the PATH is there whether or not it has the interpreter.
+        [[ -n $candidate ]] && "$candidate" -c 'import ensurepip, venv' 2>/dev/null || continue
+        echo "$candidate"
+        return
+    done
+}
+
+# Tests of what the extras' packages are for: typer, rich, gguf, tokenizers, jinja2, platformdirs.
+readonly OLDEST_TESTS=(
+    tests/test_{chat,cli,extract,formats,gguf,inspect,models,qtensor,quantize_command}.py
+    tests/test_{special,tokenizer}.py
+)
+
+oldest=
+for version in 3.10 3.11 3.12 3.13; do
+    python=$(find_python "$version")
+    if [[ -z $python ]]; then
+        echo "python$version: not on this machine"
+        continue
+    fi
+    oldest=${oldest:-$python}
+    "$python" -m venv "$work/$version"
+    "$work/$version/bin/python" -m pip install .
+    echo "python$version: $("$work/$version/bin/python" tests/smoke.py)"
+done
+
+if [[ -z $oldest ]]; then
+    echo "no interpreter from 3.10 to 3.13"
+    exit 1
+fi
+python scripts/requirements.py --oldest cli >"$work/oldest.txt"
+"$oldest" -m venv "$work/oldest"
+"$work/oldest/bin/python" -m pip install -r "$work/oldest.txt" . \
+    pytest pytest-timeout pytest-xdist hypothesis ml-dtypes
+"$work/oldest/bin/python" tests/smoke.py
+"$work/oldest/bin/python" -m pytest -q "${OLDEST_TESTS[@]}"

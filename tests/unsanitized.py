@@ -1,0 +1,34 @@
+"""Which tests scripts/sanitized_tests.sh leaves out, and why sanitizers would see nothing new.
+
+A test that stands nowhere here runs under them.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+# Python alone, other programs, or commands over functions that tests of their own call.
+ABOVE_THE_CORE = (
+    "bench", "bench_calls", "bench_gates", "bench_llama", "bench_method", "bench_report",
+    "bench_requantised", "chat", "cli", "cli_llama", "count_instructions", "cuda_check",
+    "cuda_disassembly", "cuda_trace", "demo", "extract", "gates", "gates_cli", "gates_steps",
+    "ggml_rules", "inspect", "inspect_docs", "instructions", "models", "notebooks",
+    "performance_tables", "prompts", "quantize_command", "quantize_file", "quantize_llama_cpp",
+    "quantize_refusals", "quantize_types", "readme", "reference", "requirements", "room",
+    "special", "stream_command", "stream_instructions", "structure", "stubs", "template_limits",
+    "tokenizer", "vocabularies", "whole_files",
+)  # fmt: skip
+# Numbers: tests/cpp has the same kernels do the same work there, or one that is smaller.
+NUMBERS = (
+    "bitwise", "bounds", "llama_exact", "llama_k_quants", "nonfinite", "perplexity",
+    "quantize_ggml",
+)  # fmt: skip
+
+_FILES = {f"test_{name}.py" for name in (*ABOVE_THE_CORE, *NUMBERS)}
+
+
+def leave_out(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Takes those tests out of `items`, and returns them."""
+    left_out = [item for item in items if item.path.name in _FILES]
+    items[:] = [item for item in items if item.path.name not in _FILES]
+    return left_out
