@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes the reader and the kernels, both at once, for the given time, and prints executions and
-# findings. Fails on a finding; the input that shows it stays under build/fuzz/<target>/.
+# Fuzzes the reader, the kernels, the quantisers and the packing for CUDA, two at once, each for the
+# given time, and prints executions and findings. Fails on a finding; the input that shows it stays under build/fuzz/<target>/.
 #
 #   scripts/fuzz.sh MINUTES
 #
@@ -16,9 +16,9 @@ build=build/fuzz
 seconds=$(awk -v minutes="$1" 'BEGIN { s = int(minutes * 60); print (s > 0 ? s : 1) }')
 
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DQK_PYTHON=OFF -DQK_WERROR=ON -DQK_FUZZ=ON \
-    "-DQK_ONLY_ISAS=scalar;avx2;avx512vnni;amx_emulated;neon;neon_dotprod" \
+    "-DQK_ONLY_ISAS=$(scripts/isas_to_sanitize.sh)" \
     -DCMAKE_CXX_COMPILER="${CXX:-clang++-16}" >/dev/null
-cmake --build "$build" --target fuzz_reader fuzz_kernels
+cmake --build "$build" --target fuzz_reader fuzz_kernels fuzz_quantize fuzz_cuda_pack
 python3 tests/fuzz/make_seeds.py "$build"
 
 export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1
@@ -45,9 +45,15 @@ fuzz() {
     fi
 }
 
-fuzz reader -max_len=4096 -dict=tests/fuzz/gguf.dict &
-reader=$!
-failed=0
-fuzz kernels -max_len=2048 -len_control=0 || failed=1 # short inputs would choose short rows only
-wait $reader || failed=1
-exit $failed
+# Without -len_control: short inputs would choose short rows only.
+status=0
+(
+    fuzz reader -max_len=4096 -dict=tests/fuzz/gguf.dict || status=1
+    fuzz quantize -max_len=1024 -len_control=0 || status=1
+    exit $status
+) &
+others=$!
+fuzz kernels -max_len=2048 -len_control=0 || status=1
+fuzz cuda_pack -max_len=1024 -len_control=0 || status=1
+wait $others || status=1
+exit $status

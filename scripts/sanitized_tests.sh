@@ -11,7 +11,9 @@ cd "$(dirname "$0")/.."
 
 pybind11_ROOT=$(python -m pybind11 --cmakedir)
 export pybind11_ROOT
-cmake --workflow --preset asan-ubsan
+cmake --preset asan-ubsan "-DQK_ONLY_ISAS=$(scripts/isas_to_sanitize.sh)"
+cmake --build --preset asan-ubsan
+ctest --preset asan-ubsan
 
 # The package as it would be installed, with the extension just built.
 package=$PWD/build/asan-ubsan/python/qkernels

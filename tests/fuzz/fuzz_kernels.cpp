@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <cstring>
 #include <fuzzer/FuzzedDataProvider.h>
-#include <random>
 #include <vector>
 
 #include "core/array.h"
@@ -21,6 +20,7 @@
 #include "finding.h"
 #include "formats/registry.h"
 #include "guarded.h"
+#include "inputs.h"
 #include "ops/activations.h"
 #include "ops/decode.h"
 #include "ops/linear.h"
@@ -33,8 +33,8 @@ namespace {
 
 constexpr int64_t kMostRows = 24;
 constexpr int64_t kMostDepth = 1100;
-constexpr int64_t kMostBatch = 5;
-constexpr int64_t kGap = 2;                   // floats between the batch rows of a result
+constexpr int64_t kMostBatch = 40;  // batches of 16 and more take other ways than smaller ones
+constexpr int64_t kGap = 2;         // floats between the batch rows of a result
 constexpr uint32_t kUnwritten = 0x7f9eadbeu;  // a signalling NaN: arithmetic makes quiet ones only
 
 struct Case {
@@ -49,28 +49,12 @@ struct Arenas {
   Guarded unpacked{kMostRows * kMostDepth * 5};
   Guarded x{kMostBatch * kMostDepth * 4 + 8};
   Guarded activations{kMostBatch * kMostDepth * 16};
-  Guarded out{kMostRows * kMostDepth * 4};
+  Guarded out{kMostRows * kMostDepth * 4};  // of a decoding, or of a product, which is smaller
 };
 
 Arenas& arenas() {
   static Arenas all;
   return all;
-}
-
-void fill(FuzzedDataProvider& input, uint8_t* data, int64_t size) {
-  std::minstd_rand random(input.ConsumeIntegral<uint32_t>());
-  const bool constant = input.ConsumeBool();
-  const auto byte = input.ConsumeIntegral<uint8_t>();
-  for (int64_t i = 0; i < size; ++i) data[i] = constant ? byte : static_cast<uint8_t>(random());
-}
-
-// Over what fill() left, bytes of the input, wherever it says.
-void overwrite(FuzzedDataProvider& input, uint8_t* data, int64_t size) {
-  const auto given = input.ConsumeBytes<uint8_t>(input.ConsumeIntegralInRange<size_t>(0, 400));
-  const auto start = input.ConsumeIntegralInRange<int64_t>(0, size - 1);
-  for (size_t i = 0; i < given.size(); ++i) {
-    data[(start + static_cast<int64_t>(i)) % size] = given[i];
-  }
 }
 
 WeightView make_weights(FuzzedDataProvider& input) {
@@ -90,24 +74,13 @@ WeightView make_weights(FuzzedDataProvider& input) {
   return weights;
 }
 
-// A batch row of values: any bits, or numbers around one magnitude, many of them ties or zeros.
-void fill_row(FuzzedDataProvider& input, std::vector<float>& row) {
-  std::minstd_rand random(input.ConsumeIntegral<uint32_t>());
-  const auto kind = input.ConsumeIntegralInRange<int>(0, 3);
-  const auto exponent = input.ConsumeIntegralInRange<int>(-149, 127);
-  const auto sparsity = input.ConsumeIntegralInRange<uint32_t>(1, 40);
-  for (float& value : row) {
-    const auto bits = static_cast<uint32_t>(random() * 3u);
-    const float unit = static_cast<float>(static_cast<int32_t>(bits)) * 0x1p-31f;
-    switch (kind) {
-      case 0: value = float_of_bits(bits); break;
-      case 1: value = unit; break;
-      case 2: value = std::ldexp(unit, exponent); break;
-      default: value = std::ldexp(std::nearbyint(unit * 64.0f), exponent - 6); break;
-    }
-    if (random() % sparsity != 0 && sparsity > 20) value = 0.0f;
+// Few of the inputs have many batch rows, which cost as much as many inputs.
+int64_t batch_rows(FuzzedDataProvider& input) {
+  switch (input.ConsumeIntegralInRange<int>(0, 15)) {
+    case 0: return input.ConsumeIntegralInRange<int64_t>(16, kMostBatch);
+    case 1: return input.ConsumeIntegralInRange<int64_t>(6, 15);
+    default: return input.ConsumeIntegralInRange<int64_t>(1, 5);
   }
-  overwrite(input, reinterpret_cast<uint8_t*>(row.data()), static_cast<int64_t>(row.size()) * 4);
 }
 
 ArrayView make_x(FuzzedDataProvider& input, int64_t k) {
@@ -116,7 +89,7 @@ ArrayView make_x(FuzzedDataProvider& input, int64_t k) {
                                    ScalarType::kBF16};
   x.type = input.PickValueInArray(kTypes);
   x.ndim = 2;
-  x.shape[0] = input.ConsumeIntegralInRange<int64_t>(1, kMostBatch);
+  x.shape[0] = batch_rows(input);
   x.shape[1] = k;
   const int64_t element = element_size(x.type);
   const int64_t size = x.shape[0] * k * element;

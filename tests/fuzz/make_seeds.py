@@ -1,6 +1,6 @@
-"""Write seed corpora: the files of the reader's tests, and any bytes for the kernels.
+"""Write seed corpora: the files of the reader's tests, and any bytes for the other targets.
 
-python tests/fuzz/make_seeds.py DIRECTORY    writes DIRECTORY/reader/seeds and .../kernels/seeds
+python tests/fuzz/make_seeds.py DIRECTORY    writes DIRECTORY/reader/seeds, .../kernels/seeds ...
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gguf_wrong_head import WRONG_HEADS
 from gguf_wrong_tensors import FAULTY_TENSORS, WRONG_TENSORS
 
 MOST_BYTES = 4096  # longer files only slow the target down
-KERNEL_SEEDS, KERNEL_BYTES = 256, 700  # as much as an input of fuzz_kernels can use, or more
+ANY_SEEDS, ANY_BYTES = 256, 700  # as much as an input can use, or more
 
 
 def write(directory: Path, seeds: list[bytes]) -> None:
@@ -32,12 +32,13 @@ def reader_seeds() -> list[bytes]:
     return [raw for raw in files if len(raw) <= MOST_BYTES]
 
 
-def kernel_seeds() -> list[bytes]:
+def any_seeds() -> list[bytes]:
     source = random.Random(0)
-    return [source.randbytes(KERNEL_BYTES) for _ in range(KERNEL_SEEDS)]
+    return [source.randbytes(ANY_BYTES) for _ in range(ANY_SEEDS)]
 
 
 if __name__ == "__main__":
     root = Path(sys.argv[1])
     write(root / "reader" / "seeds", reader_seeds())
-    write(root / "kernels" / "seeds", kernel_seeds())
+    for name in ("kernels", "quantize", "cuda_pack"):
+        write(root / name / "seeds", any_seeds())
