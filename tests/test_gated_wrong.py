@@ -167,7 +167,7 @@ def test_a_gated_matrix_has_a_product_with_one_vector_by_either_name() -> None:
         lambda: qk.gemm(PACKED, X[None]),  # type: ignore[call-overload]
         lambda: qk.dequantize(PACKED),  # type: ignore[arg-type]
         lambda: qk.get_rows(PACKED, 0),  # type: ignore[arg-type]
-        lambda: qk.rmsnorm_linear(X, X, PACKED),  # type: ignore[type-var]
+        lambda: qk.rmsnorm_linear(X, X, PACKED),  # type: ignore[arg-type]
     ],
 )
 def test_what_needs_all_columns_refuses_gated_weights(call: Callable[[], Any]) -> None:
