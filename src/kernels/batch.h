@@ -4,8 +4,8 @@
 //   kAct                      the activations that it reads
 //   kBatchRows                batch rows that it multiplies at once: 1, or 4 or more
 //   run<C>(args, row, batch)  row against batch.count <= C batch rows from batch.first on
-// kBatchRows is as many as the ISA has registers for sums, or 1 where it has no vectors; C is 1, 4 or
-// kBatchRows.
+// kBatchRows is as many as the ISA has registers for sums, or 1 where it has no vectors; C is 1, 4
+// or kBatchRows.
 #pragma once
 
 #include "kernels/activation_unit.h"
