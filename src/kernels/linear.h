@@ -54,19 +54,18 @@ QK_INLINE typename I::F8 add_mins(const PerGroup<I, F::kMinGroup>& min, const An
 }
 
 // body(step) for the steps of a unit; those of a whole one are unrolled, with a constant step each.
-template <class I, class Body>
+template <class I, bool kWhole, class Body>
 QK_INLINE void for_steps(int steps, Body body) {
-  constexpr int kSteps = kUnit / I::kStep;
-  if (steps == kSteps) {
+  if constexpr (kWhole) {
     QK_UNROLL(8)
-    for (int step = 0; step < kSteps; ++step) body(step);
+    for (int step = 0; step < kUnit / I::kStep; ++step) body(step);
   } else {
     for (int step = 0; step < steps; ++step) body(step);
   }
 }
 
 // Quantised weights, integer activations.
-template <class F, class I, Act A, int kBatchRows>
+template <class F, class I, Act A, bool kWhole, int kBatchRows>
 QK_INLINE void add_unit_integer(const typename F::Block* weights, int steps,
                                 const Unit<A>* const (&x)[kBatchRows],
                                 RowSums<I, kBatchRows>& sums) {
@@ -82,7 +81,7 @@ QK_INLINE void add_unit_integer(const typename F::Block* weights, int steps,
     }
     if constexpr (F::kHasMin) sums.mins[j] = add_mins<F, I>(min, *x[j], sums.mins[j]);
   }
-  for_steps<I>(steps, [&](int step) __attribute__((always_inline)) {
+  for_steps<I, kWhole>(steps, [&](int step) __attribute__((always_inline)) {
     const typename I::Quants quants = F::template quants<I>(weights, step);
     for (int j = 0; j < kBatchRows; ++j) {
       const typename I::Ints dot = integer_dot<F, I, A>(quants, *x[j], step);
@@ -93,7 +92,7 @@ QK_INLINE void add_unit_integer(const typename F::Block* weights, int steps,
 }
 
 // Quantised weights, float activations.
-template <class F, class I, int kBatchRows>
+template <class F, class I, bool kWhole, int kBatchRows>
 QK_INLINE void add_unit_float(const typename F::Block* weights, int steps,
                               const FloatUnit* const (&x)[kBatchRows],
                               RowSums<I, kBatchRows>& sums) {
@@ -109,7 +108,7 @@ QK_INLINE void add_unit_float(const typename F::Block* weights, int steps,
   // Two chains of sums, so that additions do not wait for one another.
   typename I::Floats second[kBatchRows];
   for (int j = 0; j < kBatchRows; ++j) second[j] = I::zero();
-  for_steps<I>(steps, [&](int step) __attribute__((always_inline)) {
+  for_steps<I, kWhole>(steps, [&](int step) __attribute__((always_inline)) {
     const typename I::Quants quants = F::template quants<I>(weights, step);
     for (int v = 0; v < kVectors; ++v) {
       const int at = step * I::kStep + v * I::kLanes;
@@ -147,24 +146,26 @@ QK_INLINE void add_unit_float_weights(const typename F::Block* weights, int step
   }
 }
 
-// One unit; `weights` holds a whole one, of which the first `count` weights matter.
-template <class F, class I, Act A, int kBatchRows>
+// One unit; `weights` holds a whole one, of which the first `count` weights matter: all of them, or
+// those of a last one.
+template <class F, class I, Act A, bool kWhole, int kBatchRows>
 QK_INLINE void add_unit(const typename F::Block* weights, int count,
                         const Unit<A>* const (&x)[kBatchRows], RowSums<I, kBatchRows>& sums) {
   if constexpr (F::kFloat) {
     constexpr int kGrain = 4 * I::kLanes;
     add_unit_float_weights<F, I, kBatchRows>(weights, (count + kGrain - 1) / kGrain * 4, x, sums);
   } else if constexpr (A == Act::kFloat32) {
-    add_unit_float<F, I, kBatchRows>(weights, (count + I::kStep - 1) / I::kStep, x, sums);
+    add_unit_float<F, I, kWhole>(weights, (count + I::kStep - 1) / I::kStep, x, sums);
   } else {
-    add_unit_integer<F, I, A, kBatchRows>(weights, (count + I::kStep - 1) / I::kStep, x, sums);
+    add_unit_integer<F, I, A, kWhole>(weights, (count + I::kStep - 1) / I::kStep, x, sums);
   }
 }
 
 // What a row takes (kernels/batch.h).
 template <class F, class I, Act A>
 struct RowProduct {
-  static constexpr int kBatchRows = 4;
+  static constexpr Act kAct = A;
+  static constexpr int kBatchRows = I::kIsVector ? 4 : 1;
 
   template <int C>
   static void run(const LinearArgs& args, int64_t row, BatchRows batch) {
@@ -177,7 +178,7 @@ struct RowProduct {
     sums.clear();
     const int64_t whole = args.blocks / kBlocks;
     for (int64_t u = 0; u < whole; ++u) {
-      add_unit<F, I, A, C>(weights + u * kBlocks, kUnit, x, sums);
+      add_unit<F, I, A, true>(weights + u * kBlocks, kUnit, x, sums);
       for (int j = 0; j < C; ++j) ++x[j];
     }
     // A last unit that the row fills in part is completed with blocks of zeros: nothing past the
@@ -186,7 +187,7 @@ struct RowProduct {
       typename F::Block last[kBlocks] = {};
       __builtin_memcpy(last, weights + whole * kBlocks,
                        sizeof(last[0]) * static_cast<size_t>(rest));
-      add_unit<F, I, A, C>(last, rest * F::kInfo.block, x, sums);
+      add_unit<F, I, A, false>(last, rest * F::kInfo.block, x, sums);
     }
     for (int j = 0; j < batch.count; ++j) {
       const int64_t batch_row = batch.first + j;
