@@ -61,7 +61,7 @@ BLOCKS = {  # quantised types by id: (name, weights, bytes) of a block
     39: ("mxfp4", 32, 17),
     40: ("nvfp4", 64, 36),
 }
-REMOVED, UNKNOWN, NEVER_READ = 31, 777, 41  # q4_0_4_4, no type at all, q1_0
+REMOVED, UNKNOWN, NEVER_READ = 31, 777, 139  # q4_0_4_4, no type at all, iq4_k of ik_llama.cpp
 
 
 def u32(value: int) -> bytes:

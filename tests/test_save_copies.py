@@ -58,7 +58,7 @@ def test_tensors_of_types_that_are_not_read_are_copied_bit_for_bit(
 ) -> None:
     tensors = [
         Tensor("odd", (3, 5), UNKNOWN, bytes(range(7))),
-        Tensor("other", (128, 2), NEVER_READ, bytes(range(36))),
+        Tensor("other", (256, 2), NEVER_READ, 2 * bytes(range(144))),
         f32(),
         Tensor("last", (7,), UNKNOWN, bytes(range(64))),
     ]
