@@ -14,13 +14,14 @@ Branches that are not always taken count in full. For x86; needs objdump.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-FORMATS = Path(__file__).parent.parent / "src/formats"
+FORMATS = Path(__file__).parent.parent / "docs" / "site" / "formats.json"
 OBJDUMP = ("objdump", "-dC", "--no-show-raw-insn")
 UNIT = 256
 ACTS = {"int16": 0, "int8": 2}
@@ -39,7 +40,6 @@ JUMP = re.compile(r"j\w+")
 TARGET = re.compile(r"^([0-9a-f]+)(?: <.*>)?$")
 ENDS = {"jmp", "ret", "ud2"}
 PADDING = re.compile(r"nop\w*|data16|cs|xchg")
-KINFO = re.compile(r'FormatInfo kInfo\{"(\w+)", -?\d+, (\d+), \d+\}')
 PRODUCT = re.compile(
     r"(?:product_vector<[^<]*::)?(RowProduct|PanelProduct)<qk::(\w+), qk::(\w+)::.*::Isa,"
     r" \(qk::Act\)(\d)>(?:::run<1>| >\()"
@@ -189,8 +189,7 @@ def main() -> None:
     parser.add_argument("objects", type=Path, nargs="+", help="each an ISA's table.cpp.o")
     parser.add_argument("--act", choices=ACTS, default="int16")
     options = parser.parse_args()
-    headers = "".join(path.read_text(encoding="utf-8") for path in sorted(FORMATS.glob("*.h")))
-    sizes = {fmt: int(block) for fmt, block in KINFO.findall(headers)}
+    sizes = {fmt: facts["block"] for fmt, facts in json.loads(FORMATS.read_text()).items()}
     texts = [subprocess.check_output((*OBJDUMP, path), text=True) for path in options.objects]
     for rows in zip(*(table(text, options.act, sizes) for text in texts), strict=True):
         print(f"{rows[0][0]:8}" + "".join(f"{cell:>20}" for row in rows for cell in row[1:]))

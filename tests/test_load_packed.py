@@ -18,7 +18,7 @@ from qkernels import _core, _packing
 from weights import random_weights
 
 N, K = 40, 512
-KINDS = {_core.format_info(fmt)[1]: fmt for fmt in qk.formats() if fmt != "q8_ks"}
+KINDS = {kind: fmt for fmt in qk.formats() if (kind := _core.format_info(fmt).gguf_id) is not None}
 
 
 class Terminal(io.StringIO):

@@ -39,7 +39,8 @@ def test_a_copy_keeps_dtype_and_rank_and_bytes(tmp_path: Path, way: str, pack: b
     rng = np.random.default_rng(0)
     tensors = []
     for fmt, type_id in TYPES.items():
-        _, _, block, nbytes = qk._core.format_info(fmt)
+        info = qk._core.format_info(fmt)
+        block, nbytes = info.block, info.block_bytes
         for ne in RANKS:
             size = int(np.prod(ne)) // block * nbytes
             tensors.append(Tensor(f"{fmt}.{len(ne)}", ne, type_id, rng.bytes(size)))
