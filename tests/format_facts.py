@@ -126,6 +126,12 @@ def _q8_ks(blocks: NDArray) -> NDArray:
     return shifted
 
 
+def _q1_0(blocks: NDArray) -> NDArray:
+    bits = (blocks[:, 2:, None] >> list(range(8)) & 1).reshape(-1, 128)
+    weights: NDArray = _half_at(blocks, 0) * (2 * bits - 1).astype("f4")
+    return weights
+
+
 # fmt: off
 FACTS: dict[str, Facts] = {
     "f32": Facts(0, 1, 4, made="gguf", ends=(-FLOAT, FLOAT), load_share=0.50),
@@ -235,6 +241,11 @@ FACTS: dict[str, Facts] = {
         23, 256, 136, unit_scales=((0, ONE), (2, HIGH_OF_33 * 2), (4, LOW_OF_33 * 4)),
         integers=IQ4,
         made="search", ends=(-32 * 127 * HALF, 32 * 127 * HALF), cuda_ceiling=4.0, load_share=0.30,
+    ),
+    "q1_0": Facts(  # the mean magnitude, and a sign each
+        41, 128, 18, integers=(-1, 1), decode=_q1_0,
+        made="ggml", ends=(-128 * HALF, 128 * HALF), most_sum=128 * HALF, steps=1, moved=1,
+        cuda_ceiling=2.0, many_registers=True, load_share=0.11,
     ),
     "tq1_0": Facts(
         34, 256, 54, unit_scales=((52, ONE),), integers=range(-1, 2), panel_bytes=66,

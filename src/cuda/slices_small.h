@@ -1,9 +1,11 @@
-// Slices of the formats with blocks of 32: 16 bytes of nibbles are a block, 16 of bytes are half.
+// Slices of the formats with small blocks: 16 bytes of nibbles or signs are a block, 16 of bytes are
+// half.
 #pragma once
 
 #include <cstdint>
 
 #include "cuda/slices_default.h"
+#include "formats/q1_0.h"
 #include "formats/q4_0.h"
 #include "formats/q4_1.h"
 #include "formats/q5_0.h"
@@ -142,5 +144,32 @@ template <Layout L>
 struct Slices<Q8_0, L> : HalfBlockOfBytes<Q8_0, 2, L> {};
 template <Layout L>
 struct Slices<Q8_1, L> : HalfBlockOfBytes<Q8_1, 4, L> {};
+
+// A block of signs: word w of the quants has weights 32 w .. 32 w + 31, a bit each.
+template <Layout L>
+struct Slices<Q1_0, L> : SliceShape<Q1_0, 128, 4, 2, 16> {
+  static constexpr Field kFields[2] = {{0, 2, 1}, {2, 16, 0}};
+  static constexpr bool kScaled = false;
+  struct Held {
+    uint32_t d;
+    uint32_t qs[4];
+  };
+
+  static QK_DEVICE int base(int) { return 0; }
+  template <class At>
+  static QK_DEVICE void load(const At& at, int, Held& held) {
+    at.template words<1, 4>(0, held.qs);
+    held.d = at.template half<0>(0);
+  }
+  // Twice a bit, and one less in each byte: 0x7f + 2 carries nowhere.
+  static QK_DEVICE void quads(const Held& held, int, int i, uint32_t (&out)[4]) {
+    const uint32_t bits = held.qs[i / 2] >> (16 * (i % 2));
+    QK_UNROLL_ALL
+    for (int q = 0; q < 4; ++q) {
+      out[q] = ((spread_bits(bits, q, 1) & 0x02020202u) + 0x7f7f7f7fu) ^ 0x80808080u;
+    }
+  }
+  static QK_DEVICE float d(const Held& held) { return half_of(held.d); }
+};
 
 }  // namespace qk::cuda
