@@ -132,6 +132,12 @@ def _q1_0(blocks: NDArray) -> NDArray:
     return weights
 
 
+def _q2_0(blocks: NDArray) -> NDArray:
+    codes = (blocks[:, 2:, None] >> [0, 2, 4, 6] & 3).reshape(-1, 64)
+    weights: NDArray = _half_at(blocks, 0) * (codes - 1).astype("f4")
+    return weights
+
+
 # fmt: off
 FACTS: dict[str, Facts] = {
     "f32": Facts(0, 1, 4, made="gguf", ends=(-FLOAT, FLOAT), load_share=0.50),
@@ -246,6 +252,10 @@ FACTS: dict[str, Facts] = {
         41, 128, 18, integers=(-1, 1), decode=_q1_0,
         made="ggml", ends=(-128 * HALF, 128 * HALF), most_sum=128 * HALF, steps=1, moved=1,
         cuda_ceiling=2.0, many_registers=True, load_share=0.11,
+    ),
+    "q2_0": Facts(
+        42, 64, 18, integers=range(-1, 3), decode=_q2_0, made="ggml", moved=1 / 2,
+        cuda_ceiling=2.0, many_registers=True, load_share=None,
     ),
     "tq1_0": Facts(
         34, 256, 54, unit_scales=((52, ONE),), integers=range(-1, 2), panel_bytes=66,

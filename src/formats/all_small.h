@@ -3,6 +3,7 @@
 
 #include "formats/format.h"
 #include "formats/q1_0.h"
+#include "formats/q2_0.h"
 #include "formats/q4_0.h"
 #include "formats/q4_1.h"
 #include "formats/q5_0.h"
@@ -15,6 +16,7 @@ namespace qk {
 // clang-format off
 using SmallFormats = FormatList<
     Q1_0,
+    Q2_0,
     Q4_0,
     Q4_1,
     Q5_0,

@@ -38,6 +38,7 @@ inline constexpr LoadShare kLoadShares[] = {
     {"iq4_nl", 0.11},
     {"iq4_xs", 0.3},
     {"q1_0", 0.11},
+    {"q2_0", -1},
     {"tq1_0", -1},
     {"tq2_0", 0.08},
     {"mxfp4", 0.058},
