@@ -44,7 +44,7 @@ def _integers() -> str:
     return " ".join(f"{', '.join(names)}: {text}." for text, names in formats.items())
 
 
-EXTRACT_EXAMPLE = f"The integers. {_integers()}\n\n" + (
+EXTRACT_EXAMPLE = (
     "Example: qkernels extract model.gguf --tensor blk.0.attn_q.weight --rows 0:64"
     " --out q.npz --with-scales"
 )
@@ -132,7 +132,7 @@ def extract(
     (q.npy, q.scales.npy, q.mins.npy): scale * integer + min is the weight, and a
     scale is for as many integers of a row as the command says.
 
-    What the integers of each format are is said below. Float tensors have none.
+    What the integers are, by format. {integers} Float tensors have none.
 
     Nothing is left of OUT unless all of it was written. Ends with 0, with 1 and
     one line about what is wrong, or with 130 after Ctrl-C.
@@ -157,6 +157,9 @@ def extract(
             typer.echo(to_json(asdict(found)))
         else:
             typer.echo(_sentences(found))
+
+
+extract.__doc__ = (extract.__doc__ or "").replace("{integers}", _integers())
 
 
 def _sentences(found: Extracted) -> str:
