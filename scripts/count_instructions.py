@@ -1,6 +1,6 @@
 """Count the instructions that kernels spend on 256 weights.
 
-    python scripts/count_instructions.py build/.../qk_kernels_avx2.dir/kernels/table.cpp.o ...
+    python scripts/count_instructions.py build/.../qk_kernels_avx2.dir ...
 
 For each format a line: the instructions of the inner loop of a matrix-vector product, a row at a
 time and in panels, per 256 weights. The loop is found in the control-flow graph (natural loops, by
@@ -41,8 +41,8 @@ TARGET = re.compile(r"^([0-9a-f]+)(?: <.*>)?$")
 ENDS = {"jmp", "ret", "ud2"}
 PADDING = re.compile(r"nop\w*|data16|cs|xchg")
 PRODUCT = re.compile(
-    r"(?:product_vector<[^<]*::)?(RowProduct|PanelProduct)<qk::(\w+), qk::(\w+)::.*::Isa,"
-    r" \(qk::Act\)(\d)>(?:::run<1>| >\()"
+    r"(?<!product_matrix<)qk::\w+::\(anonymous namespace\)::(RowProduct|PanelProduct)<"
+    r"qk::(\w+), qk::(\w+)::.*::Isa, \(qk::Act\)(\d)>(?:::run<1>| >\()"
 )
 
 
@@ -183,14 +183,22 @@ def table(text: str, act: str, block_sizes: Mapping[str, int]) -> Iterator[list[
         yield [fmt, *cells]
 
 
+def disassembly(folder: Path) -> str:
+    """What objdump prints of the kernels for formats in an ISA's folder of objects."""
+    objects = sorted(folder.rglob("table_*.o"))
+    if not objects:
+        raise ValueError(f"{folder} holds no table_*.o")
+    return "".join(subprocess.check_output((*OBJDUMP, path), text=True) for path in objects)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="Count instructions per 256 weights.")
-    parser.add_argument("objects", type=Path, nargs="+", help="each an ISA's table.cpp.o")
+    parser.add_argument("isas", type=Path, nargs="+", help="each a folder of an ISA's objects")
     parser.add_argument("--act", choices=ACTS, default="int16")
     options = parser.parse_args()
     sizes = {fmt: facts["block"] for fmt, facts in json.loads(FORMATS.read_text()).items()}
-    texts = [subprocess.check_output((*OBJDUMP, path), text=True) for path in options.objects]
+    texts = [disassembly(folder) for folder in options.isas]
     for rows in zip(*(table(text, options.act, sizes) for text in texts), strict=True):
         print(f"{rows[0][0]:8}" + "".join(f"{cell:>20}" for row in rows for cell in row[1:]))
 

@@ -1,6 +1,7 @@
 """Fixtures that every claim is parametrised over: a new format or ISA is tested by existing."""
 
 import gc
+import platform
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -64,3 +65,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     named = [f"{i} ({instead[i]} instead)" if i in instead else i for i in lacking]
     if named:
         terminalreporter.write_line(f"ISAs that this CPU cannot run: {', '.join(named)}")
+    absent = sorted(set(STAND_INS) - set(_core.isas(all=True)))
+    if absent and platform.machine() in ("x86_64", "AMD64"):
+        names = ", ".join(absent)
+        terminalreporter.write_line(f"ISAs for tests that were not built (QK_TEST_ISAS): {names}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -114,17 +115,9 @@ def test_an_installation_has_warnings_and_developers_have_errors() -> None:
     assert base["cacheVariables"]["QK_WERROR"] == "ON"
 
 
-@needs_compiler
-@pytest.mark.parametrize(("release", "taken"), [("12.4", False), ("12.8", True)])
-def test_an_old_nvcc_is_left_out_and_refused_where_one_is_demanded(
-    tmp_path: Path, release: str, taken: bool
-) -> None:
-    nvcc = tmp_path / "bin/nvcc"
-    nvcc.parent.mkdir()
-    nvcc.write_text(f"#!/bin/sh\necho 'Cuda compilation tools, release {release}, V{release}.1'\n")
-    nvcc.chmod(0o755)
-    script = tmp_path / "CMakeLists.txt"
-    script.write_text(f"""cmake_minimum_required(VERSION 3.25)
+def _cuda_project(folder: Path, nvcc: Path) -> None:
+    """A project that includes cmake/cuda.cmake, for which `nvcc` is the compiler."""
+    (folder / "CMakeLists.txt").write_text(f"""cmake_minimum_required(VERSION 3.25)
 project(old LANGUAGES CXX)
 include({ROOT}/cmake/requirements.cmake)
 macro(check_language language) # the compiler is no compiler
@@ -133,12 +126,89 @@ endmacro()
 macro(enable_language language)
 endmacro()
 include({ROOT}/cmake/cuda.cmake)
-message(STATUS "has ${{qk_has_cuda}}")
+message(STATUS "has ${{qk_has_cuda}} for ${{QK_CUDA_CODE}}")
 """)
     # CheckLanguage would bring its own macro
-    (tmp_path / "CheckLanguage.cmake").write_text("")
+    (folder / "CheckLanguage.cmake").write_text("")
+
+
+def _program(path: Path, *lines: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(("#!/bin/sh", *lines)) + "\n")
+    path.chmod(0o755)
+    return path
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("capabilities", "options", "codes"),
+    [
+        ("", (), []),  # no device
+        ("7.0", (), []),  # one that is too old
+        ("9.0", (), ["sm_90"]),
+        ("8.7", (), ["sm_86"]),  # runs the code of a lower minor version
+        ("12.1 8.0 12.1", (), ["sm_80", "sm_120"]),
+        ("8.0", ("-DQK_CUDA_ARCHITECTURES=75;90",), ["sm_75", "sm_90"]),
+        ("", ("-DQK_CUDA_ARCHITECTURES=89",), ["sm_89"]),
+        ("9.0", ("-DQK_CUDA=OFF",), []),
+        ("", ("-DQK_CUDA=ON",), [f"sm_{a}" for a in (75, 80, 86, 89, 90, 100, 120)]),
+    ],
+)
+def test_cuda_is_built_for_the_devices_there_are_or_those_that_are_named(
+    tmp_path: Path, capabilities: str, options: tuple[str, ...], codes: list[str]
+) -> None:
+    nvcc = _program(tmp_path / "bin/nvcc", "echo 'Cuda compilation tools, release 13.0, V13.0.1'")
+    lines = [f"echo {capability}" for capability in capabilities.split()] or ["exit 9"]
+    _program(tmp_path / "bin/nvidia-smi", *lines)
+    _cuda_project(tmp_path, nvcc)
+    common = ("-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_MODULE_PATH={tmp_path}")
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    result = cmake(*common, *options, PATH=path)
+    assert result.returncode == 0, result.stderr
+    said = told(result.stdout)
+    assert f"has {'ON' if codes else 'OFF'} for" in said
+    assert re.findall(r"sm_\d+", said) == codes
+    left_out = "The CUDA kernels are left out: nvidia-smi lists no device that they run on."
+    assert (left_out in said) == (not codes and not options)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("options", "built"),
+    [
+        ((), False),
+        (("-DQK_TEST_ISAS=ON",), True),
+        (("-DQK_ONLY_ISAS=scalar;avx512vnni;amx_emulated;avxvnni_evex",), True),
+        (("-DQK_ONLY_ISAS=scalar",), False),
+    ],
+)
+def test_isas_for_tests_are_built_when_they_are_asked_for(
+    options: tuple[str, ...], built: bool
+) -> None:
+    """And the tests' own build asks for them."""
+    script = ROOT / "cmake/isa.cmake"
+    result = cmake(
+        *("-DCMAKE_SYSTEM_PROCESSOR=x86_64", *options, "--trace-expand", "-P", script),
+    )
+    assert result.returncode == 0, result.stderr
+    names = set(re.findall(r"list\(APPEND QK_ISAS (\w+) ?\)", result.stderr))
+    assert "scalar" in names
+    assert ({"amx_emulated", "avxvnni_evex"} <= names) == built
+    presets = json.loads((ROOT / "CMakePresets.json").read_text())["configurePresets"]
+    base = next(preset for preset in presets if preset["name"] == "base")
+    assert base["cacheVariables"]["QK_TEST_ISAS"] == "ON"
+
+
+@needs_compiler
+@pytest.mark.parametrize(("release", "taken"), [("12.4", False), ("12.8", True)])
+def test_an_old_nvcc_is_left_out_and_refused_where_one_is_demanded(
+    tmp_path: Path, release: str, taken: bool
+) -> None:
+    version = f"echo 'Cuda compilation tools, release {release}, V{release}.1'"
+    nvcc = _program(tmp_path / "bin/nvcc", version)
+    _cuda_project(tmp_path, nvcc)
     common = ("-S", tmp_path, f"-DCMAKE_MODULE_PATH={tmp_path}")
-    result = cmake(*common, "-B", tmp_path / "auto")
+    result = cmake(*common, "-B", tmp_path / "auto", "-DQK_CUDA_ARCHITECTURES=90")
     assert result.returncode == 0, result.stderr
     assert f"has {'ON' if taken else 'OFF'}" in result.stdout
     sentence = f"{nvcc} is of CUDA {release}, and 12.8 is needed."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -108,6 +109,27 @@ def test_a_circle_of_includes_is_found(tmp_path: Path) -> None:
 def test_an_unknown_directory_is_found(tmp_path: Path) -> None:
     _tree(tmp_path, {"core/a.h": "", "extras/b.h": '#include "core/a.h"\n'})
     assert check_includes.violations(tmp_path) == ["extras/b.h:1: the directory extras has no rule"]
+
+
+@needs_compiler
+@pytest.mark.parametrize("source", ["kernels/table.cpp", "kernels/table_small.cpp"])
+def test_a_missing_idiom_is_named_and_no_kernel_is_made_without_it(
+    tmp_path: Path, source: str
+) -> None:
+    (tmp_path / "lacking.h").write_text(
+        '#include "isa/scalar.h"\nnamespace qk::lacking { namespace {\n'
+        "struct Isa : scalar::Isa { static void nibbles_of_16() = delete; }; } }\n"
+    )
+    command = check_isa_symbols.kernel_commands()["scalar", source]
+    arguments = [*command.arguments, "-fsyntax-only", f"-I{tmp_path}"]
+    arguments = [a for a in arguments if not a.startswith("-DQK_ISA")]
+    arguments += ["-DQK_ISA=lacking", '-DQK_ISA_HEADER="lacking.h"']
+    result = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert "I::nibbles_of_16(p)" in result.stderr
+    errors = [line for line in result.stderr.splitlines() if " error: " in line]
+    assert len(errors) <= 2, errors  # the assertion, and the tables that ask for the same
+    assert "In instantiation of" not in result.stderr
 
 
 @needs_compiler

@@ -16,6 +16,7 @@
 #define QK_TABLE constexpr
 #define QK_OPAQUE(word) asm("" : "+r"(word))  // NOLINT(portability-no-assembler): an empty one
 #endif
+#define QK_NOINLINE __attribute__((noinline))
 #define QK_INLINED __attribute__((always_inline))  // the same, of a lambda
 #define QK_RESTRICT __restrict__
 #define QK_PRINTF(format_index, first_arg) __attribute__((format(printf, format_index, first_arg)))

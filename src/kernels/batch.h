@@ -1,9 +1,11 @@
 // The loops that products of every layout share: a range of rows against all batch rows.
 //
 // A Product is what one row, or one panel of rows, takes:
-//   kColumns                        batch rows that it multiplies at once, 4 or more
+//   kAct                            the activations that it reads
+//   kColumns                        batch rows that it multiplies at once: 1, or 4 or more
 //   run<C>(args, row, columns)      row against columns.count <= C batch rows from columns.first on
-// kColumns is as many as the ISA has registers for sums; C is 1, 4 or kColumns.
+// kColumns is as many as the ISA has registers for sums, or 1 where it has no vectors; C is 1, 4 or
+// kColumns.
 #pragma once
 
 #include "kernels/activation_unit.h"
@@ -27,9 +29,39 @@ QK_INLINE void first_units(const LinearArgs& args, Columns columns, const Unit<A
   }
 }
 
+// Never inlined, so that a product of one batch row is compiled once.
 template <class Product>
-void product_vector(const LinearArgs& args, int64_t begin, int64_t end) {
+QK_NOINLINE void product_vector(const LinearArgs& args, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row) Product::template run<1>(args, row, {0, 1});
+}
+
+// Some batch rows at once. Never inlined, so that each number of them has registers of its own.
+template <class Product, int C>
+QK_NOINLINE void product_at_once(const LinearArgs& args, int64_t row, Columns columns) {
+  Product::template run<C>(args, row, columns);
+}
+
+// One batch row of several.
+template <class Product>
+QK_INLINE LinearArgs column_of(const LinearArgs& args, int64_t column) {
+  LinearArgs one = args;
+  one.units += column * args.units_per_row * static_cast<int64_t>(sizeof(Unit<Product::kAct>));
+  one.row_scales += column;
+  one.m = 1;
+  if (args.bias != nullptr) one.bias += column * args.bias_stride;
+  one.out += column * args.out_stride;
+  return one;
+}
+
+// Some batch rows one after the other, for each row of weights.
+template <class Product>
+QK_INLINE void product_columns(const LinearArgs& args, int64_t begin, int64_t end,
+                               Columns columns) {
+  LinearArgs single[2];
+  for (int j = 0; j < columns.count; ++j) single[j] = column_of<Product>(args, columns.first + j);
+  for (int64_t row = begin; row < end; ++row) {
+    for (int j = 0; j < columns.count; ++j) product_vector<Product>(single[j], row, row + 1);
+  }
 }
 
 // Rows are taken as many at a time as stay in a core's cache while the batch passes by, and of the
@@ -46,15 +78,17 @@ void product_matrix(const LinearArgs& args, int64_t begin, int64_t end) {
     for (int64_t column = 0; column < args.m; column += kColumns) {
       const int64_t left = args.m - column;
       const Columns columns{column, left < kColumns ? static_cast<int>(left) : kColumns};
-      for (int64_t row = first; row < last; ++row) {
-        if (columns.count <= 2) {  // four at once take longer than one after the other
-          for (int j = 0; j < columns.count; ++j) {
-            Product::template run<1>(args, row, {columns.first + j, 1});
+      if (kColumns == 1 || columns.count <= 2) {  // four at once take longer than one by one
+        product_columns<Product>(args, first, last, columns);
+        continue;
+      }
+      if constexpr (kColumns > 1) {
+        for (int64_t row = first; row < last; ++row) {
+          if (columns.count <= 4) {
+            product_at_once<Product, 4>(args, row, columns);
+          } else {
+            product_at_once<Product, kColumns>(args, row, columns);
           }
-        } else if (columns.count <= 4) {
-          Product::template run<4>(args, row, columns);
-        } else {
-          Product::template run<kColumns>(args, row, columns);
         }
       }
     }

@@ -54,19 +54,18 @@ QK_INLINE typename I::F8 add_mins(const PerGroup<I, F::kMinGroup>& min, const An
 }
 
 // body(step) for the steps of a unit; those of a whole one are unrolled, with a constant step each.
-template <class I, class Body>
+template <class I, bool kWhole, class Body>
 QK_INLINE void for_steps(int steps, Body body) {
-  constexpr int kSteps = kUnit / I::kStep;
-  if (steps == kSteps) {
+  if constexpr (kWhole) {
     QK_UNROLL(8)
-    for (int step = 0; step < kSteps; ++step) body(step);
+    for (int step = 0; step < kUnit / I::kStep; ++step) body(step);
   } else {
     for (int step = 0; step < steps; ++step) body(step);
   }
 }
 
 // Quantised weights, integer activations.
-template <class F, class I, Act A, int kColumns>
+template <class F, class I, Act A, bool kWhole, int kColumns>
 QK_INLINE void add_unit_integer(const typename F::Block* weights, int steps,
                                 const Unit<A>* const (&x)[kColumns], RowSums<I, kColumns>& sums) {
   constexpr int kRepeat = kActivationGroup / F::kGroup;
@@ -81,7 +80,7 @@ QK_INLINE void add_unit_integer(const typename F::Block* weights, int steps,
     }
     if constexpr (F::kHasMin) sums.mins[j] = add_mins<F, I>(min, *x[j], sums.mins[j]);
   }
-  for_steps<I>(steps, [&](int step) __attribute__((always_inline)) {
+  for_steps<I, kWhole>(steps, [&](int step) __attribute__((always_inline)) {
     const typename I::Quants quants = F::template quants<I>(weights, step);
     for (int j = 0; j < kColumns; ++j) {
       const typename I::Ints dot = integer_dot<F, I, A>(quants, *x[j], step);
@@ -92,7 +91,7 @@ QK_INLINE void add_unit_integer(const typename F::Block* weights, int steps,
 }
 
 // Quantised weights, float activations.
-template <class F, class I, int kColumns>
+template <class F, class I, bool kWhole, int kColumns>
 QK_INLINE void add_unit_float(const typename F::Block* weights, int steps,
                               const FloatUnit* const (&x)[kColumns], RowSums<I, kColumns>& sums) {
   constexpr int kVectors = I::kStep / I::kLanes;
@@ -107,7 +106,7 @@ QK_INLINE void add_unit_float(const typename F::Block* weights, int steps,
   // Two chains of sums, so that additions do not wait for one another.
   typename I::Floats second[kColumns];
   for (int j = 0; j < kColumns; ++j) second[j] = I::zero();
-  for_steps<I>(steps, [&](int step) __attribute__((always_inline)) {
+  for_steps<I, kWhole>(steps, [&](int step) __attribute__((always_inline)) {
     const typename I::Quants quants = F::template quants<I>(weights, step);
     for (int v = 0; v < kVectors; ++v) {
       const int at = step * I::kStep + v * I::kLanes;
@@ -144,24 +143,26 @@ QK_INLINE void add_unit_plain(const typename F::Block* weights, int steps,
   }
 }
 
-// One unit; `weights` holds a whole one, of which the first `count` weights matter.
-template <class F, class I, Act A, int kColumns>
+// One unit; `weights` holds a whole one, of which the first `count` weights matter: all of them, or
+// those of a last one.
+template <class F, class I, Act A, bool kWhole, int kColumns>
 QK_INLINE void add_unit(const typename F::Block* weights, int count,
                         const Unit<A>* const (&x)[kColumns], RowSums<I, kColumns>& sums) {
   if constexpr (F::kFloat) {
     constexpr int kGrain = 4 * I::kLanes;
     add_unit_plain<F, I, kColumns>(weights, (count + kGrain - 1) / kGrain * 4, x, sums);
   } else if constexpr (A == Act::kFloat32) {
-    add_unit_float<F, I, kColumns>(weights, (count + I::kStep - 1) / I::kStep, x, sums);
+    add_unit_float<F, I, kWhole>(weights, (count + I::kStep - 1) / I::kStep, x, sums);
   } else {
-    add_unit_integer<F, I, A, kColumns>(weights, (count + I::kStep - 1) / I::kStep, x, sums);
+    add_unit_integer<F, I, A, kWhole>(weights, (count + I::kStep - 1) / I::kStep, x, sums);
   }
 }
 
 // What a row takes (kernels/batch.h).
 template <class F, class I, Act A>
 struct RowProduct {
-  static constexpr int kColumns = 4;
+  static constexpr Act kAct = A;
+  static constexpr int kColumns = I::kIsVector ? 4 : 1;
 
   template <int C>
   static void run(const LinearArgs& args, int64_t row, Columns columns) {
@@ -174,7 +175,7 @@ struct RowProduct {
     sums.clear();
     const int64_t whole = args.blocks / kBlocks;
     for (int64_t u = 0; u < whole; ++u) {
-      add_unit<F, I, A, C>(weights + u * kBlocks, kUnit, x, sums);
+      add_unit<F, I, A, true>(weights + u * kBlocks, kUnit, x, sums);
       for (int j = 0; j < C; ++j) ++x[j];
     }
     // A last unit that the row fills in part is completed with blocks of zeros: nothing past the
@@ -183,7 +184,7 @@ struct RowProduct {
       typename F::Block last[kBlocks] = {};
       __builtin_memcpy(last, weights + whole * kBlocks,
                        sizeof(last[0]) * static_cast<size_t>(rest));
-      add_unit<F, I, A, C>(last, rest * F::kInfo.block, x, sums);
+      add_unit<F, I, A, false>(last, rest * F::kInfo.block, x, sums);
     }
     for (int j = 0; j < columns.count; ++j) {
       const int64_t column = columns.first + j;

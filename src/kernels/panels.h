@@ -201,8 +201,10 @@ QK_INLINE void add_panel(const LinearArgs& args, const uint8_t* panel,
 // What a panel takes (kernels/batch.h).
 template <class F, class I, Act A>
 struct PanelProduct {
-  // int16 has two sums a batch row, and gains nothing from more of them.
-  static constexpr int kColumns = A == Act::kInt8 ? I::kPanelColumns : 4;
+  static constexpr Act kAct = A;
+  // int16 has two sums a batch row, and gains nothing from more than four of them.
+  static constexpr int kVectorColumns = A == Act::kInt8 ? I::kPanelColumns : 4;
+  static constexpr int kColumns = I::kIsVector ? kVectorColumns : 1;
 
   template <int C>
   static void run(const LinearArgs& args, int64_t panel, Columns columns) {
