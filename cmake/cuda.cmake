@@ -29,9 +29,9 @@ set(QK_CUDA_SOURCES
     elementwise.cu
     gemv_codes.cu
     gemv_float.cu
+    gemv_grids.cu
     gemv_k.cu
     gemv_small.cu
-    gemv_wide.cu
     launch.cpp
     packing.cpp
     qk_cuda.cpp

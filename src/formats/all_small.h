@@ -1,7 +1,9 @@
-// The list of formats, in part: blocks of 32 weights with a scale of their own.
+// The list of formats, in part: small blocks of weights with a scale of their own.
 #pragma once
 
 #include "formats/format.h"
+#include "formats/q1_0.h"
+#include "formats/q2_0.h"
 #include "formats/q4_0.h"
 #include "formats/q4_1.h"
 #include "formats/q5_0.h"
@@ -13,6 +15,8 @@ namespace qk {
 
 // clang-format off
 using SmallFormats = FormatList<
+    Q1_0,
+    Q2_0,
     Q4_0,
     Q4_1,
     Q5_0,

@@ -61,6 +61,19 @@ struct Isa : AvxCommon, Panels, ByteDots {
     __builtin_memcpy(&word, p, sizeof(word));
     return _mm256_and_si256(bytes_of_bits(word), _mm256_set1_epi8(1));
   }
+  // Every byte four times, each time with two bits of it left in place; these are looked up.
+  template <int kStride>
+  static QK_INLINE Quants crumbs_of_32(const uint8_t* p) {
+    int64_t bytes;
+    __builtin_memcpy(&bytes, p, sizeof(bytes));
+    const __m256i which = _mm256_setr_epi32(0, 0x01010101, 0x02020202, 0x03030303, 0x04040404,
+                                            0x05050505, 0x06060606, 0x07070707);
+    const __m256i four = _mm256_shuffle_epi8(_mm256_set1_epi64x(bytes), which);
+    const __m256i nibbles = _mm256_blend_epi16(four, _mm256_srli_epi16(four, 4), 0xaa);
+    const __m128i values = _mm_setr_epi8(0, 1, 2, 3, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0);
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values),
+                               _mm256_and_si256(nibbles, _mm256_set1_epi16(0x0c03)));
+  }
   static QK_INLINE Quants load_quants(const uint8_t* p) { return load_bytes(p); }
   template <class Row>
   static QK_INLINE Quants octets(Row row) {

@@ -67,6 +67,24 @@ struct Isa : AvxCommon, Panels, ByteDots {
     const __mmask64 set = first | static_cast<uint64_t>(second) << 32;
     return _mm512_maskz_set1_epi8(set, 1);
   }
+  // As avx2 does.
+  template <int kStride>
+  static QK_INLINE Quants crumbs_of_32(const uint8_t* p) {
+    int64_t first;
+    int64_t second;
+    __builtin_memcpy(&first, p, sizeof(first));
+    __builtin_memcpy(&second, p + kStride, sizeof(second));
+    const __m512i bytes = _mm512_broadcast_i32x4(_mm_set_epi64x(second, first));
+    const __m512i which =
+        _mm512_setr_epi32(0, 0x01010101, 0x02020202, 0x03030303, 0x04040404, 0x05050505, 0x06060606,
+                          0x07070707, 0x08080808, 0x09090909, 0x0a0a0a0a, 0x0b0b0b0b, 0x0c0c0c0c,
+                          0x0d0d0d0d, 0x0e0e0e0e, 0x0f0f0f0f);
+    const __m512i four = _mm512_shuffle_epi8(bytes, which);
+    const __m512i nibbles = _mm512_mask_srli_epi16(four, 0xaaaaaaaa, four, 4);
+    const __m128i values = _mm_setr_epi8(0, 1, 2, 3, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0);
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values),
+                               _mm512_and_si512(nibbles, _mm512_set1_epi16(0x0c03)));
+  }
   static QK_INLINE Quants load_quants(const uint8_t* p) { return _mm512_loadu_si512(p); }
   template <class Row>
   static QK_INLINE Quants octets(Row row) {

@@ -54,6 +54,8 @@ concept LoadsQuants = requires(const uint8_t* p, const int8_t* s, int step, type
   { I::bits_of_256(p, step) } -> std::same_as<typename I::Quants>;
   // Blocks of 32 bits, kStride bytes apart: 4 bytes, in order.
   { I::template bits_of_32<22>(p) } -> std::same_as<typename I::Quants>;
+  // Blocks of 32 pairs of bits, kStride bytes apart: 8 bytes, in order.
+  { I::template crumbs_of_32<8>(p) } -> std::same_as<typename I::Quants>;
   // kStep bytes as they are.
   { I::load_quants(p) } -> std::same_as<typename I::Quants>;
   // Blocks of 32 int8, kStride bytes apart, made unsigned by adding 128.

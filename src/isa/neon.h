@@ -56,6 +56,17 @@ struct Isa : Panels, ByteDots {
     const uint8x16_t one = vdupq_n_u8(1);
     return {{vandq_u8(bytes_of_bits(p[0], p[1]), one), vandq_u8(bytes_of_bits(p[2], p[3]), one)}};
   }
+  template <int kStride>
+  static QK_INLINE Quants crumbs_of_32(const uint8_t* p) {
+    const uint8x8_t bytes = vld1_u8(p);
+    const uint8x16_t which = vreinterpretq_u8_u32(uint32x4_t{0, 0x1010101, 0x2020202, 0x3030303});
+    const int8x16_t shifts = vreinterpretq_s8_u32(vdupq_n_u32(0xfafcfe00));  // 0, -2, -4, -6
+    const auto crumbs = [=](uint8x16_t of) {
+      const uint8x16_t four = vqtbl1q_u8(vcombine_u8(bytes, bytes), of);
+      return vandq_u8(vshlq_u8(four, shifts), vdupq_n_u8(3));
+    };
+    return {{crumbs(which), crumbs(vaddq_u8(which, vdupq_n_u8(4)))}};
+  }
   static QK_INLINE Quants load_quants(const uint8_t* p) {
     return {{vld1q_u8(p), vld1q_u8(p + 16)}};
   }

@@ -78,6 +78,12 @@ struct Isa : Eights, Panels, ByteDots {
     for (int i = 0; i < 32; ++i) q.v[i] = (p[i / 8] >> (i % 8)) & 1;
     return q;
   }
+  template <int kStride>
+  static QK_INLINE Quants crumbs_of_32(const uint8_t* p) {
+    Quants q;
+    for (int i = 0; i < 32; ++i) q.v[i] = (p[i / 4] >> (2 * (i % 4))) & 3;
+    return q;
+  }
   static QK_INLINE Quants load_quants(const uint8_t* p) {
     Quants q;
     __builtin_memcpy(q.v, p, sizeof(q.v));

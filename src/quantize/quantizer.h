@@ -1,5 +1,6 @@
-// What turns floats into the blocks of a format. One header a family of formats specialises
-// kQuantizer for each of its formats; quantize/quantize_table.cpp lists them, once an ISA.
+// What turns floats into the blocks of a format: the format's own encode(), or where there is a
+// header of quantisers for its family, what that specialises kQuantizer with.
+// quantize/quantize_table.cpp lists them, once an ISA.
 //
 // Nothing here asks an ISA for idioms: the code is the compiler's vectors (quantize/lanes.h), and
 // an ISA is the flags that it is compiled with. Functions whose address is taken have the ISA as a
@@ -14,9 +15,6 @@
 
 namespace qk::QK_ISA {
 namespace {
-
-template <class F, class Isa>
-inline constexpr Quantizer kQuantizer{};
 
 inline constexpr float kLargestHalf = 65504.0f;
 inline constexpr float kPastHalves = 65520.0f;  // rounds to infinity, and so does what is larger
@@ -39,6 +37,17 @@ bool quantize_each(const float* x, const float*, int64_t blocks, uint8_t* out) {
   for (int64_t i = 0; i < blocks; ++i) fits &= kEncode(x + i * F::kInfo.block, block[i]);
   return fits;
 }
+
+template <class F, class Isa>
+constexpr Quantizer own_quantizer() {
+  if constexpr (requires { &F::encode; }) {
+    return {&quantize_each<F, Isa, &F::encode>};
+  } else {
+    return {};
+  }
+}
+template <class F, class Isa>
+inline constexpr Quantizer kQuantizer = own_quantizer<F, Isa>();
 
 // The quantiser of a format of which `kEncode` makes kAtOnce blocks at a time, or what is left.
 template <class F, class Isa, int kAtOnce,

@@ -14,7 +14,6 @@ from fnmatch import fnmatchcase
 
 from qkernels import _core
 from qkernels.files.file_types import FILE_TYPES
-from qkernels.ops.quantize import can_quantize
 
 FLOATS = ("f32", "f16", "bf16")
 
@@ -69,7 +68,7 @@ def check_format(name: str) -> str:
     if not isinstance(name, str):
         raise TypeError(f"a format must be a str, not {type(name).__name__}")
     fmt = name.lower()
-    if fmt not in FILE_TYPES or not can_quantize(fmt):
+    if fmt not in FILE_TYPES:
         raise ValueError(f"{name!r} is none of {', '.join(sorted(FILE_TYPES))}")
     return fmt
 
@@ -193,4 +192,4 @@ def _fitting(wanted: str, k: int) -> Choice:
 
 def block_of(fmt: str) -> int:
     """Weights a block."""
-    return _core.format_info(fmt)[2]
+    return _core.format_info(fmt).block

@@ -39,7 +39,7 @@ def check_format(fmt: Format, weights_fmt: str) -> None:
     Raises:
         TypeError, ValueError: it is another one, or none at all.
     """
-    if fmt is not None and _core.format_info(fmt)[0] != weights_fmt:
+    if fmt is not None and _core.format_info(fmt).name != weights_fmt:
         raise ValueError(f"fmt={fmt!r} disagrees with the weights, which are {weights_fmt}")
 
 
