@@ -14,13 +14,14 @@ Branches that are not always taken count in full. For x86; needs objdump.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-FORMATS = Path(__file__).parent.parent / "src/formats"
+FORMATS = Path(__file__).parent.parent / "docs" / "site" / "formats.json"
 OBJDUMP = ("objdump", "-dC", "--no-show-raw-insn")
 UNIT = 256
 ACTS = {"int16": 0, "int8": 2}
@@ -39,11 +40,8 @@ JUMP = re.compile(r"j\w+")
 TARGET = re.compile(r"^([0-9a-f]+)(?: <.*>)?$")
 ENDS = {"jmp", "ret", "ud2"}
 PADDING = re.compile(r"nop\w*|data16|cs|xchg")
-KINFO = re.compile(
-    r'FormatInfo kInfo\{(?:\.name = )?"(\w+)"(?:, -?\d+, |[^}]*?\.block = )(\d+)', re.DOTALL
-)
 PRODUCT = re.compile(
-    r"(?:product_vector<qk::)?(RowProduct|PanelProduct)<qk::(\w+), qk::(\w+)::.*::Isa,"
+    r"(?:product_vector<[^<]*::)?(RowProduct|PanelProduct)<qk::(\w+), qk::(\w+)::.*::Isa,"
     r" \(qk::Act\)(\d)>(?:::run<1>| >\()"
 )
 
@@ -186,9 +184,8 @@ def table(text: str, act: str, block_sizes: Mapping[str, int]) -> Iterator[list[
 
 
 def block_sizes() -> dict[str, int]:
-    """The weights of a block of each format, as its header has them."""
-    headers = "".join(path.read_text(encoding="utf-8") for path in sorted(FORMATS.glob("*.h")))
-    return {fmt: int(block) for fmt, block in KINFO.findall(headers)}
+    """The weights of a block of each format."""
+    return {fmt: facts["block"] for fmt, facts in json.loads(FORMATS.read_text()).items()}
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from count_instructions import OBJDUMP, PADDING, Instruction, functions, loops, weights_of
 
 KERNELS = ("scalar", "dotprod", "dotprod4", "dotprod4i", "dotprod16i")  # as src/stream orders them
-STREAM = re.compile(r"qk::stream<qk::(\w+)::.*::Isa, \(qk::StreamKernel\)(\d)>")
+STREAM = re.compile(r"::stream<qk::(\w+)::.*::Isa, \(qk::StreamKernel\)(\d)>")
 
 
 class Loop(NamedTuple):

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from gguf import GGMLQuantizationType
 
 from qkernels import _core
 from qkernels.bench.peers import ggml_library
@@ -53,7 +52,8 @@ def by_ggml(weights: NDArray, fmt: str, imatrix: NDArray | None = None) -> NDArr
         uint8 (n, row_bytes).
     """
     n, k = weights.shape
-    _, type_id, block, nbytes = _core.format_info(fmt)
+    info = _core.format_info(fmt)
+    block, nbytes = info.block, info.block_bytes
     out = np.zeros((n, k // block * nbytes), np.uint8)  # sums of q8_k's zeros are not written
     if fmt in OF_ACTIVATIONS:
         row = getattr(library(), OF_ACTIVATIONS[fmt])
@@ -61,7 +61,7 @@ def by_ggml(weights: NDArray, fmt: str, imatrix: NDArray | None = None) -> NDArr
         return out
     factors = None if imatrix is None else imatrix.ctypes.data
     written = library().ggml_quantize_chunk(
-        int(GGMLQuantizationType(type_id)), weights.ctypes.data, out.ctypes.data, 0, n, k, factors
+        info.gguf_id, weights.ctypes.data, out.ctypes.data, 0, n, k, factors
     )
     if written != out.nbytes:
         raise RuntimeError(f"ggml wrote {written} bytes of {fmt}, not {out.nbytes}")

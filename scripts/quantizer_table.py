@@ -25,16 +25,19 @@ from typing import Any
 import numpy as np
 
 import qkernels as qk
-from ggml_quantizers import OF_ACTIVATIONS, by_ggml
+from ggml_quantizers import by_ggml
 from qkernels import _core, models
 
 NDArray = np.ndarray[Any, Any]
 
 FORMATS = [
-    *("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q8_1", "q8_k", "q2_k", "q3_k", "q4_k", "q5_k"),
-    *("q6_k", "iq4_nl", "iq4_xs", "tq1_0", "tq2_0", "mxfp4"),
+    fmt
+    for fmt in qk.formats()
+    if qk.can_quantize(fmt)
+    and not (info := _core.format_info(fmt)).is_float
+    and info.gguf_id is not None
 ]
-WITHOUT_IMPORTANCE = {"q8_0", "tq1_0", "tq2_0", "mxfp4", *OF_ACTIVATIONS}  # of both libraries
+WITHOUT_IMPORTANCE = {fmt for fmt in FORMATS if not qk.can_quantize(fmt, imatrix=True)}
 ROWS, DEPTH = 64, 1536
 LAYERS = (0, 12, 29)
 

@@ -29,17 +29,17 @@ RULES: dict[str, tuple[str, ...]] = {
     "formats": ("core",),
     "isa": ("core", "formats/format.h"),
     "kernels": ("core", "formats", "isa"),
-    "dispatch": ("core", "formats", "kernels/table.h"),
-    "ops": ("core", "formats", "dispatch", *_KERNEL_DATA),
-    "stream": ("core", "isa", "dispatch"),
-    "gguf": ("core", "formats"),
-    "quantize": ("core", "formats", "isa", "dispatch", "ops/shapes.h", "ops/shape_text.h"),
-    "cuda": ("core", "formats"),
-    "llama": ("core", "formats", "dispatch", "gguf", "ops", *_KERNEL_DATA),
-    "bind": (
-        *("core", "formats", "dispatch", "gguf", "cuda", "ops", "quantize", "llama", "stream"),
+    "stream": ("core", "isa"),
+    "quantize": ("core", "formats", "isa"),
+    "dispatch": ("core", "kernels/table.h"),
+    "ops": (
+        *("core", "formats", "stream/stream_table.h", "quantize/quantize_table.h"),
         *_KERNEL_DATA,
     ),
+    "gguf": ("core", "formats"),
+    "cuda": ("core", "formats"),
+    "llama": ("core", "ops", *_KERNEL_DATA),
+    "bind": ("core", "formats", "dispatch", "gguf", "ops", "llama", *_KERNEL_DATA),
 }
 GENERATED = {"dispatch/isa_list.inc"}  # written by CMake
 AN_ISA = "isa/"  # what a kernel's include of the macro QK_ISA_HEADER leads to
@@ -123,6 +123,19 @@ def violations(source: Path = SOURCE) -> list[str]:
     if cycle := _cycle(includes):
         problems.append("a circle of includes: " + " -> ".join(cycle))
     return problems
+
+
+def unused(source: Path = SOURCE) -> list[str]:
+    """The permissions that nothing below `source` makes use of; of the kernels' data, one is."""
+    includes, _ = read_includes(source)
+    used = {(include.file.split("/")[0], include.target) for include in includes}
+    return [
+        f"{directory} -> {rule}"
+        for directory, rules in RULES.items()
+        for rule in rules
+        if rule not in _KERNEL_DATA
+        and not any(d == directory and f"{t}/".startswith(f"{rule}/") for d, t in used)
+    ]
 
 
 def graph(source: Path = SOURCE) -> Counter[tuple[str, str]]:

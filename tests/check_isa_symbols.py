@@ -10,20 +10,24 @@ elsewhere is listed here.
 
 from __future__ import annotations
 
+import functools
+import json
 import os
-import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 
-_TABLE = re.compile(r"^_ZN2qk\d+kernels_\w+E$")
+# qk::<isa>::kernel_table
+_TABLE = re.compile(r"^_ZN2qk\d+\w+\d+kernel_tableE$")
 # What a kernel table is made of, which an ISA may take from another.
-_PART = re.compile(r"^_ZN2qk\d+(format|dense|stream|quantize)_kernels_\w+E$")
+_PART = re.compile(r"^_ZN2qk\d+\w+\d+(format|dense|stream|quantize)_kernelsE$")
 _ALLOWED = {"memcpy", "memset", "memmove", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
 _SANITIZER = re.compile(r"^(__asan|__odr_asan|__ubsan|__tsan|__sanitizer)_?")
 
@@ -67,89 +71,52 @@ def compiler() -> str | None:
     return next((c for c in ("g++", "clang++", "c++") if shutil.which(c)), None)
 
 
-class Isa(NamedTuple):
-    """How an ISA is compiled: its flags, and whose kernels for formats it has."""
-
-    flags: list[str]
-    base: str
+def can_compile() -> bool:
+    """Whether there is what `kernel_commands` and `compile_object` need."""
+    return compiler() is not None and shutil.which("cmake") is not None
 
 
-def known_isas(root: Path = ROOT) -> dict[str, Isa]:
-    """The ISAs of this machine's architecture, as cmake/isa.cmake says.
+class Command(NamedTuple):
+    """How the build compiles a source for an ISA."""
 
-    Reads what that file is made of, so that no CMake is needed: set, qk_isa, and if on the
-    architecture.
-    """
-    text = re.sub(r"#.*", "", (root / "cmake" / "isa.cmake").read_text())
-    text = re.sub(r"macro\(.*?endmacro\(\)", "", text, flags=re.DOTALL)
-    variables: dict[str, str] = {}
-    isas: dict[str, Isa] = {}
-    branches: list[bool | None] = []  # a level of if: its branch taken now, to come, or past (None)
-    for command, raw in re.findall(r"(\w+)\s*\(([^()]*)\)", text):
-        arguments = re.sub(r"\$\{(\w+)\}", lambda match: variables.get(match[1], ""), raw)
-        name, *values = arguments.split() or [""]
-        if command == "if":
-            branches.append(_is_this_machine(arguments))
-        elif command in {"elseif", "else"}:
-            wanted = command == "else" or _is_this_machine(arguments)
-            branches[-1] = wanted if branches[-1] is False else None
-        elif command == "endif":
-            branches.pop()
-        elif all(branches) and command == "set":
-            variables[name] = " ".join(values)
-        elif all(branches) and command == "qk_isa":
-            base = name
-            if values[:1] == ["BASE"]:
-                base = values[1]
-                values = [*isas[base].flags, *values[2:]]
-            isas[name] = Isa(values, base)
-    return isas
+    isa: str
+    source: Path
+    arguments: list[str]
 
 
-def _is_this_machine(condition: str) -> bool:
-    match = re.fullmatch(r'CMAKE_SYSTEM_PROCESSOR MATCHES "([^"]+)"', condition.strip())
-    assert match is not None, f"cmake/isa.cmake asks for more than the architecture: {condition}"
-    return re.search(match[1], platform.machine()) is not None
-
-
-def kernel_sources(*, has_base: bool, root: Path = ROOT) -> list[str]:
-    """The sources that src/CMakeLists.txt compiles once an ISA."""
-    text = (root / "src" / "CMakeLists.txt").read_text()
-    name = "tile_sources" if has_base else "kernel_sources"
-    match = re.search(rf"set\({name}\s([^)]*)\)", text)
-    assert match is not None, f"src/CMakeLists.txt has no {name}"
-    return match.group(1).split()
+@functools.cache
+def kernel_commands() -> dict[tuple[str, str], Command]:
+    """What a configured build compiles once an ISA, by ISA and source below src/."""
+    with tempfile.TemporaryDirectory() as build:
+        options = ["-DQK_PYTHON=OFF", "-DQK_CUDA=OFF", "-DCMAKE_CXX_COMPILER_LAUNCHER="]
+        if shutil.which("ninja"):
+            options.append("-GNinja")
+        configure = ["cmake", "-S", str(ROOT), "-B", build, *options]
+        subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
+        entries = json.loads((Path(build) / "compile_commands.json").read_text())
+    commands = {}
+    for entry in entries:
+        if isa := re.search(r"/qk_kernels_(\w+)\.dir/", entry["command"]):
+            source = Path(entry["file"])
+            name = source.relative_to(ROOT / "src").as_posix()
+            commands[isa[1], name] = Command(isa[1], source, shlex.split(entry["command"]))
+    return commands
 
 
 def compile_object(
-    root: Path, source: str, name: str, isa: Isa, out: Path, optimisation: str = "-O0"
+    command: Command, out: Path, optimisation: str = "-O0", source: Path | None = None
 ) -> Path:
-    """Compiles one kernel source of the tree `root` for one ISA.
+    """Compiles one kernel source, or `source` instead of it, into `out`.
 
     As the build does, but not optimised: a function that others could link is then not hidden by
     having been inlined everywhere.
     """
-    cxx = compiler()
-    assert cxx is not None, "no C++ compiler: set CXX"
-    target = out / f"{name}_{Path(source).stem}.o"
-    command = [
-        *(
-            cxx,
-            "-std=c++20",
-            optimisation,
-            "-fPIC",
-            "-fvisibility=hidden",
-            "-fvisibility-inlines-hidden",
-        ),
-        *("-fno-exceptions", "-fno-rtti", "-ffp-contract=off", *isa.flags),
-        *(f"-I{root / 'src'}", f"-DQK_ISA={name}", f'-DQK_ISA_HEADER="isa/{name}.h"'),
-        *(f"-DQK_KERNEL_TABLE=kernels_{name}", f"-DQK_FORMAT_KERNELS=format_kernels_{isa.base}"),
-        f"-DQK_DENSE_TABLE=dense_kernels_{isa.base}",
-        f"-DQK_STREAM_TABLE=stream_kernels_{isa.base}",
-        f"-DQK_QUANTIZE_TABLE=quantize_kernels_{isa.base}",
-        *("-c", str(root / "src" / source), "-o", str(target)),
-    ]
-    subprocess.run(command, check=True)
+    source = source or command.source
+    target = out / f"{command.isa}_{source.stem}.o"
+    arguments = [a for a in command.arguments if not re.fullmatch(r"-O\d", a)]
+    arguments[arguments.index("-o") + 1] = str(target)
+    arguments[arguments.index("-c") + 1] = str(source)
+    subprocess.run([*arguments, optimisation], check=True)
     return target
 
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from format_facts import FACTS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -35,33 +37,11 @@ F32, F16, BF16, F64 = 0, 1, 30, 28
 I8, I16, I32, I64 = 24, 25, 26, 27
 Q4_0, Q4_1, Q8_0, Q4_K = 2, 3, 8, 12
 BLOCKS = {  # quantised types by id: (name, weights, bytes) of a block
-    2: ("q4_0", 32, 18),
-    3: ("q4_1", 32, 20),
-    6: ("q5_0", 32, 22),
-    7: ("q5_1", 32, 24),
-    8: ("q8_0", 32, 34),
-    9: ("q8_1", 32, 36),
-    10: ("q2_k", 256, 84),
-    11: ("q3_k", 256, 110),
-    12: ("q4_k", 256, 144),
-    13: ("q5_k", 256, 176),
-    14: ("q6_k", 256, 210),
-    15: ("q8_k", 256, 292),
-    16: ("iq2_xxs", 256, 66),
-    17: ("iq2_xs", 256, 74),
-    18: ("iq3_xxs", 256, 98),
-    19: ("iq1_s", 256, 50),
-    20: ("iq4_nl", 32, 18),
-    21: ("iq3_s", 256, 110),
-    22: ("iq2_s", 256, 82),
-    23: ("iq4_xs", 256, 136),
-    29: ("iq1_m", 256, 56),
-    34: ("tq1_0", 256, 54),
-    35: ("tq2_0", 256, 66),
-    39: ("mxfp4", 32, 17),
-    40: ("nvfp4", 64, 36),
+    facts.gguf_id: (fmt, facts.block, facts.nbytes)
+    for fmt, facts in FACTS.items()
+    if not facts.is_float and facts.gguf_id is not None
 }
-REMOVED, UNKNOWN, NEVER_READ = 31, 777, 41  # q4_0_4_4, no type at all, q1_0
+REMOVED, UNKNOWN, NEVER_READ = 31, 777, 139  # q4_0_4_4, no type at all, iq4_k of ik_llama.cpp
 
 
 def u32(value: int) -> bytes:

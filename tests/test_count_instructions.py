@@ -7,7 +7,9 @@ import pytest
 import count_instructions as count
 
 NAME = (
-    "void qk::product_vector<qk::{}<qk::{}, qk::avx512vnni::(anonymous namespace)::Isa,"
+    "void qk::avx512vnni::(anonymous namespace)::product_vector<"
+    "qk::avx512vnni::(anonymous namespace)::{}<"
+    "qk::{}, qk::avx512vnni::(anonymous namespace)::Isa,"
     " (qk::Act)0> >(qk::LinearArgs const&, long, long)"
 )
 

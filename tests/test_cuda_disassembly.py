@@ -19,50 +19,16 @@ import pytest
 import cuda_disassembly
 import qkernels
 from cuda_disassembly import Code, Gemv, Usage
+from format_facts import FACTS
 
 LIBRARY = Path(qkernels.__file__).parent / "_cuda.so"
 ARCH = "sm_90"
 
-# Instructions of the inner loop for each weight. int16 may take one more, or one and a half where
-# weights have two or three bits.
-CEILINGS = {
-    "q4_0": 2.5,
-    "q8_0": 2.5,
-    "q4_k": 2.5,
-    "q5_k": 3.5,
-    "q6_k": 4.0,
-    "q3_k": 3.3,
-    "q2_k": 2.6,
-}
-MORE_FOR_INT16 = {"q2_k": 1.5, "q3_k": 1.5}
-# The others, as they are packed: what they take, rounded up.
-OTHERS = {
-    "q4_1": 1.5,
-    "q5_0": 3.0,
-    "q5_1": 2.5,
-    "q8_1": 2.0,
-    "q8_k": 2.0,
-    "q8_ks": 2.5,
-    "iq4_nl": 4.0,
-    "iq4_xs": 4.0,
-    "mxfp4": 4.0,
-    "nvfp4": 4.5,
-    "tq1_0": 2.0,
-    "tq2_0": 2.0,
-    "iq1_s": 4.25,
-    "iq1_m": 4.25,
-    "iq2_xxs": 4.25,
-    "iq2_xs": 4.25,
-    "iq2_s": 4.25,
-    "iq3_xxs": 4.25,
-    "iq3_s": 4.0,
-}
 # Registers that leave room for the blocks of 128 threads that kernels are planned for: six of them,
 # three or two on a multiprocessor with 65536, and four or two of those that take many: slices of 64
 # weights, and blocks that decode() reads.
 MOST_REGISTERS = {1: 80, 4: 168, 8: 255}
 MOST_OF_MANY = {1: 128, 4: 255, 8: 255}
-SLICES_OF_64 = {"q2_k", "q3_k", "tq1_0", "tq2_0"}
 
 # A package that is put together for sanitizers has no kernels for a device.
 _REQUIRED = "QKERNELS_REQUIRE_CUDA" in os.environ and "QKERNELS_SANITIZED" not in os.environ
@@ -131,7 +97,7 @@ def test_weights_are_loaded_128_bits_at_a_time(products: dict[Gemv, Code]) -> No
         wide = cuda_disassembly.loads(code.texts)["LDG.E.128.CONSTANT"]
         assert wide >= (4 if gemv.layout == "native" else 2), gemv  # of two rows
         seen.add(gemv.format)
-    assert seen >= set(CEILINGS)
+    assert seen >= {fmt for fmt, facts in FACTS.items() if facts.native_ceiling}
 
 
 def test_nothing_is_spilled_and_nothing_lies_on_a_stack(usages: dict[str, Usage]) -> None:
@@ -143,7 +109,7 @@ def test_registers_leave_room_for_the_planned_blocks(usages: dict[str, Usage]) -
         gemv = Gemv.of(name)
         if gemv is not None:
             grid = gemv.format.startswith(("iq1", "iq2", "iq3")) and gemv.layout == "native"
-            takes_many = grid or gemv.format in SLICES_OF_64
+            takes_many = grid or FACTS[gemv.format].many_registers
             most = MOST_OF_MANY if takes_many else MOST_REGISTERS
             assert usage.registers <= most[gemv.columns], name
         else:
@@ -155,13 +121,10 @@ def test_instructions_a_weight_stay_below_their_ceilings(products: dict[Gemv, Co
     for gemv, code in products.items():
         if gemv.columns != 1 or gemv.act == "float32":
             continue
-        if gemv.format in CEILINGS:
-            ceiling = CEILINGS[gemv.format]
-            ceiling += MORE_FOR_INT16.get(gemv.format, 1.0) if gemv.act == "int16" else 0.0
-        elif gemv.layout == "packed":
-            ceiling = OTHERS[gemv.format] + (0.5 if gemv.act == "int16" else 0.0)
-        else:
-            continue  # what packing is there to avoid
+        facts = FACTS[gemv.format]
+        if facts.cuda_ceiling is None or not (gemv.layout == "packed" or facts.native_ceiling):
+            continue  # what slices of its own, and packing, are there to avoid
+        ceiling = facts.cuda_ceiling + (facts.more_for_int16 if gemv.act == "int16" else 0.0)
         each = cuda_disassembly.instructions_per_weight(code.inner_loop(), gemv.act)
         if each > ceiling:
             too_many[gemv] = (each, ceiling)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from typer.testing import CliRunner
 import qkernels as qk
 from gguf_contents import matrix_of
 from gguf_files import F32, Q4_K, Q8_0, Tensor, f32, image
+from qkernels import _core
 from qkernels.cli import app
+from qkernels.cli_tools import extract as extract_command
 from qkernels.extract import extract, parse_rows
 from qkernels.whole_files import whole_files
 from weights import random_weights
@@ -237,7 +240,9 @@ def test_progress_is_told_of_every_byte(path: Path, tmp_path: Path) -> None:
 SLOWLY = """
 import sys, time
 from qkernels import extract
+from qkernels import _core
 from qkernels.cli import app
+from qkernels.cli_tools import extract as extract_command
 
 unhurried = extract.Selection._ints
 
@@ -280,6 +285,13 @@ def test_files_are_replaced_only_when_all_are_written(tmp_path: Path) -> None:
         assert not b.exists()
     assert (a.read_bytes(), b.read_bytes()) == (b"new", b"new")
     assert listing(tmp_path) == ["a", "b"]
+
+
+def test_the_help_says_what_the_integers_of_every_format_are() -> None:
+    said = " ".join(str(extract_command.__doc__).split())
+    for fmt in qk.formats():
+        integers = _core.format_info(fmt).integers
+        assert integers is None or re.search(rf"\b{fmt}\b[^:]*: {re.escape(integers)}\.", said)
 
 
 def test_rows_are_parsed_as_slices_are() -> None:

@@ -8,9 +8,7 @@ import pytest
 
 import qkernels as qk
 from gguf_expected import Array, Matrix, Unread
-from gguf_files import BLOCKS
 from gguf_unusual_files import UNUSUAL
-from weights import block_of
 
 
 def check(file: qk.GGUFFile, name: str, expected: Array | Matrix | Unread) -> None:
@@ -58,12 +56,3 @@ def test_all_of_an_unusual_file_comes_out(tmp_path: Path, mmap: bool, case: str)
             check(file, name, expected)
         assert repr(file).startswith("GGUFFile(")
         assert repr(file.metadata)
-
-
-def test_the_blocks_of_these_files_are_those_of_every_format(fmt: str) -> None:
-    known = {name: (weights, nbytes) for name, weights, nbytes in BLOCKS.values()}
-    if fmt in ("f32", "f16", "bf16", "q8_ks"):
-        assert fmt not in known
-    else:
-        assert known[fmt] == block_of(fmt)
-    assert set(known) <= set(qk.formats())

@@ -5,15 +5,16 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-import make_bit_maps
+import make_format_files as files
 import qkernels as qk
-from qkernels import _core
+from bit_maps import bit_map
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,19 +32,25 @@ def pages() -> ModuleType:
     return module  # type: ignore[no-any-return]
 
 
-def test_the_bit_map_is_that_of_the_code(fmt: str) -> None:
-    drawn = json.loads(make_bit_maps.TARGET.read_text())[fmt]
-    assert drawn == make_bit_maps.bit_map(fmt), "run python scripts/make_bit_maps.py"
+def test_the_facts_written_down_are_those_of_the_code(fmt: str) -> None:
+    drawn = json.loads(files.JSON.read_text())[fmt]
+    assert drawn == files.facts(fmt), "run python scripts/make_format_files.py"
 
 
-def test_bit_maps_are_of_all_formats() -> None:
-    assert list(json.loads(make_bit_maps.TARGET.read_text())) == qk.formats()
+def test_facts_are_written_down_of_all_formats() -> None:
+    assert list(json.loads(files.JSON.read_text())) == qk.formats()
 
 
-def test_a_header_says_what_the_code_has(fmt: str, pages: ModuleType) -> None:
-    header = pages.read_header(fmt)
-    found = (header.name, header.gguf_id, header.block, header.nbytes)
-    assert found == _core.format_info(fmt)
+TABLES = [(files.PAGE, files.page), (files.SHARES, files.load_shares)]
+
+
+@pytest.mark.parametrize(("path", "made"), TABLES, ids=["page", "shares"])
+def test_the_tables_written_down_are_those_of_the_code(path: Path, made: Callable[[], str]) -> None:
+    assert path.read_text() == made(), "run python scripts/make_format_files.py"
+
+
+def test_a_header_begins_with_its_name(fmt: str, pages: ModuleType) -> None:
+    header = pages.read_header(fmt, json.loads(files.JSON.read_text())[fmt])
     assert header.title.startswith(fmt.upper())
 
 
@@ -70,4 +77,4 @@ def test_the_page_has_a_section_and_two_drawings_for_each_format(pages: ModuleTy
     ],
 )
 def test_bits_are_counted_as_the_layouts_say(fmt: str, letter: str, count: int) -> None:
-    assert make_bit_maps.bit_map(fmt).count(letter) == count
+    assert bit_map(fmt).count(letter) == count

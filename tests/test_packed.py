@@ -9,15 +9,12 @@ import torch
 
 import qkernels as qk
 from axes import ACTS, FORMATS, ISAS, pairwise
+from format_facts import FACTS
 from qkernels import _core
 from weights import bound, dense, random_bytes, relative_error, tensor
 
 NDArray = np.ndarray[Any, Any]
 
-# The bytes of a block in panels, where those are not the file's.
-PANEL_BYTES = dict.fromkeys(("iq1_s", "iq2_xxs", "iq3_xxs", "iq3_s"), 138)
-PANEL_BYTES |= dict.fromkeys(("iq1_m", "iq2_xs", "iq2_s"), 146)
-PANEL_BYTES |= {"q3_k": 114, "q8_k": 260, "q8_ks": 276, "tq1_0": 66}
 SHAPES = [(1, 32), (3, 100), (16, 256), (17, 288), (64, 576), (129, 1280)]
 
 
@@ -52,7 +49,7 @@ def test_packed_products_are_within_the_bound(fmt: str, isa: str, act: str) -> N
 
 def as_unpacked(fmt: str, raw: NDArray) -> NDArray:
     """Rows of blocks as they come back: what decoding ignores is as a quantiser would write it."""
-    blocks = raw.reshape(-1, _core.format_info(fmt)[3]).copy()
+    blocks = raw.reshape(-1, _core.format_info(fmt).block_bytes).copy()
     if fmt == "q8_k":
         quants = blocks[:, 4:260].view(np.int8).reshape(-1, 16, 16)
         blocks[:, 260:] = quants.sum(axis=-1, dtype=np.int16).view(np.uint8).reshape(-1, 32)
@@ -66,15 +63,16 @@ def as_unpacked(fmt: str, raw: NDArray) -> NDArray:
 
 
 def test_unpacking_restores_every_byte_that_decoding_reads(fmt: str, isa: str) -> None:
-    block_bytes = _core.format_info(fmt)[3]
+    block_bytes = _core.format_info(fmt).block_bytes
     # The last of them has every row of every grid.
     for n, blocks in ((1, 1), (15, 3), (16, 2), (33, 5), (64, 64)):
         raw = random_bytes(fmt, n * blocks, seed=n).reshape(n, blocks * block_bytes)
-        weights = qk.QTensor(raw, fmt, (n, blocks * _core.format_info(fmt)[2]))
+        weights = qk.QTensor(raw, fmt, (n, blocks * _core.format_info(fmt).block))
         packed = weights.pack(threads=3)
         assert packed.shape == weights.shape
         assert packed.isa == isa
-        assert packed.nbytes == whole_panels(packed) * blocks * PANEL_BYTES.get(fmt, block_bytes)
+        panel_bytes = FACTS[fmt].panel_bytes or block_bytes
+        assert packed.nbytes == whole_panels(packed) * blocks * panel_bytes
         back = packed.unpack()
         np.testing.assert_array_equal(back.data, as_unpacked(fmt, raw))
         np.testing.assert_array_equal(
@@ -104,7 +102,7 @@ def test_packed_rows_decode_bit_for_bit_as_blocks(
 
 def test_any_bytes_decode_in_panels_as_in_blocks(fmt: str, isa: str) -> None:
     raw = random_bytes(fmt, 64 * 5, seed=9).reshape(64, -1)
-    weights = qk.QTensor(raw, fmt, (64, 5 * _core.format_info(fmt)[2]))
+    weights = qk.QTensor(raw, fmt, (64, 5 * _core.format_info(fmt).block))
     np.testing.assert_array_equal(qk.dequantize(weights.pack()), weights.dequantize())
 
 

@@ -20,6 +20,7 @@ from qkernels.cli import app
 from qkernels.imatrix import Imatrix
 from qkernels.quantize_types import FILE_TYPES
 from test_quantize_imatrix import legacy
+from weights import IN_GGUF
 
 NDArray = np.ndarray[Any, Any]
 N, K, NARROW = 6, 512, 96
@@ -82,7 +83,7 @@ def test_each_tensor_takes_the_format_that_llama_cpp_gives_it(path: Path, out: P
     }
 
 
-@pytest.mark.parametrize("fmt", sorted(FILE_TYPES))
+@pytest.mark.parametrize("fmt", sorted({*FILE_TYPES} & {*IN_GGUF}))
 def test_the_blocks_are_those_that_quantize_makes(path: Path, out: Path, fmt: str) -> None:
     assert invoke(path, out, "--type", fmt).exit_code == 0
     for tensor in gguf.GGUFReader(out).tensors:

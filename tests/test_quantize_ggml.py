@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import qkernels as qk
+from format_facts import FACTS, made
 from ggml_quantizers import by_ggml
 from qkernels.bench.peers import ggml_library
 from quantizer_table import seconds
@@ -22,8 +23,8 @@ pytestmark = pytest.mark.skipif(
     ggml_library.folder() is None, reason="needs llama-cpp-python, of the bench extra"
 )
 
-SEARCHED = ["q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs"]
-AS_GGML = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "tq1_0", "tq2_0", "mxfp4"]
+SEARCHED = made("search")
+AS_GGML = [fmt for fmt in made("gguf", "ggml") if not FACTS[fmt].is_float]
 SEARCHED_BY_IMPORTANCE = [*SEARCHED, "q4_0", "q4_1", "q5_0", "q5_1"]
 N, K = 64, 1024
 
@@ -86,19 +87,12 @@ def test_so_it_is_for_tensors_of_a_real_model(fmt: str, weighted: bool, model_pa
             assert_no_worse_than_ggml(weights, fmt, imatrix)
 
 
-@pytest.mark.parametrize("fmt", ["q8_1", "q8_k"])
+@pytest.mark.parametrize("fmt", AS_GGML)
 @pytest.mark.parametrize("name", SOURCES)
-def test_the_8_bit_forms_of_activations_are_those_of_ggml(fmt: str, name: str) -> None:
+def test_what_is_no_search_makes_the_bytes_of_ggml(fmt: str, name: str) -> None:
     weights = source(name)
     weights[0, :256] = 0
     np.testing.assert_array_equal(qk.quantize(weights, fmt).data, by_ggml(weights, fmt))
-
-
-@pytest.mark.parametrize("fmt", AS_GGML)
-def test_what_the_gguf_package_defines_is_what_ggml_makes(fmt: str) -> None:
-    np.testing.assert_array_equal(
-        qk.quantize(source("gaussian"), fmt).data, by_ggml(source("gaussian"), fmt)
-    )
 
 
 @pytest.mark.parametrize("fmt", SEARCHED)

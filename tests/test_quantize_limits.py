@@ -12,41 +12,16 @@ import numpy as np
 import pytest
 
 import qkernels as qk
+from format_facts import FACTS, FLOAT
 from qkernels import _core
 
 NDArray = np.ndarray[Any, Any]
 
 QUANTIZABLE = [fmt for fmt in qk.formats() if qk.can_quantize(fmt)]
 WEIGHTED = [fmt for fmt in QUANTIZABLE if _core.takes_importance(fmt)]
-HALF, LEAST_HALF, FLOAT = 65504.0, 2.0**-24, float(np.finfo(np.float32).max)
+LEAST_HALF = 2.0**-24
 K = 256
 
-# The least and the largest weight that a block of zeros and one weight can hold.
-ENDS = {
-    "f32": (-FLOAT, FLOAT),
-    "f16": (-HALF, HALF),
-    "bf16": (-3.3895314e38, 3.3895314e38),
-    "q4_0": (-8 * HALF, 8 * HALF),
-    "q4_1": (-HALF, 15 * HALF),
-    "q5_0": (-16 * HALF, 16 * HALF),
-    "q5_1": (-HALF, 31 * HALF),
-    "q8_0": (-127 * HALF, 127 * HALF),
-    "q8_1": (-HALF, HALF),  # its sum of weights is a half too
-    "q8_k": (-FLOAT, FLOAT),
-    "q8_ks": (-127 * 15 * HALF, 127 * 15 * HALF),
-    "q2_k": (-15 * HALF, 15 * 3 * HALF),
-    "q3_k": (-32 * 4 * HALF, 32 * 4 * HALF),
-    "q4_k": (-63 * HALF, 63 * 15 * HALF),
-    "q5_k": (-63 * HALF, 63 * 31 * HALF),
-    "q6_k": (-128 * 32 * HALF, 128 * 32 * HALF),
-    "iq4_nl": (-127 * HALF, 127 * HALF),
-    "iq4_xs": (-32 * 127 * HALF, 32 * 127 * HALF),
-    "tq1_0": (-HALF, HALF),
-    "tq2_0": (-HALF, HALF),
-    "mxfp4": (-FLOAT, FLOAT),
-}
-# How many steps there are from zero to the largest weight, where the last one may be missed.
-STEPS = {"q2_k": 3, "q3_k": 4, "q6_k": 32, "mxfp4": 3}
 PAIRS = [(fmt, way) for fmt in QUANTIZABLE for way in ("plain", "weighted")]
 PAIRS = [(fmt, way) for fmt, way in PAIRS if way == "plain" or fmt in WEIGHTED]
 
@@ -64,21 +39,21 @@ def decoded(weights: NDArray, fmt: str, way: str) -> NDArray:
 @pytest.mark.parametrize("share", [0.8, 0.95, 0.999, 1.0])
 @pytest.mark.parametrize("end", [0, 1], ids=["least", "largest"])
 def test_what_a_block_can_hold_is_held(fmt: str, way: str, share: float, end: int) -> None:
-    value = share * ENDS[fmt][end]
+    value = share * FACTS[fmt].ends[end]
     one = np.zeros((2, K), np.float32)
     one[1, 37] = value
     got = decoded(one, fmt, way)
     assert np.isfinite(got).all()
-    assert got[1, 37] == pytest.approx(value, rel=1 / STEPS.get(fmt, 64))
+    assert got[1, 37] == pytest.approx(value, rel=1 / FACTS[fmt].steps)
 
 
 @pytest.mark.parametrize(("fmt", "way"), PAIRS)
 @pytest.mark.parametrize("end", [0, 1], ids=["least", "largest"])
 def test_what_no_block_holds_is_refused_by_its_place(fmt: str, way: str, end: int) -> None:
     value = np.float32(
-        1.3 * ENDS[fmt][end] if abs(ENDS[fmt][end]) < 1e38 else 3.4e38 * (2 * end - 1)
+        1.3 * FACTS[fmt].ends[end] if abs(FACTS[fmt].ends[end]) < 1e38 else 3.4e38 * (2 * end - 1)
     )
-    if abs(ENDS[fmt][end]) == FLOAT:
+    if abs(FACTS[fmt].ends[end]) == FLOAT:
         assert np.isfinite(decoded(np.full((2, K), value), fmt, way)).all()
         return
     weights = np.random.default_rng(1).standard_normal((9, K)).astype(np.float32)
@@ -140,7 +115,7 @@ def rows_of_every_size(count: int) -> NDArray:
 def test_finite_weights_never_become_infinite_nor_are_refused_for_nothing(
     fmt: str, way: str
 ) -> None:
-    least, most = ENDS[fmt]
+    least, most = FACTS[fmt].ends
     refused = 0
     for row in rows_of_every_size(400):
         low, high = min(0.0, float(row.min())), max(0.0, float(row.max()))
@@ -151,7 +126,7 @@ def test_finite_weights_never_become_infinite_nor_are_refused_for_nothing(
             assert (
                 low < least
                 or high - (low if least != -most else 0.0) > most
-                or (fmt == "q8_1" and np.abs(row).sum() > HALF)
+                or np.abs(row).sum() > (FACTS[fmt].most_sum or np.inf)
                 or fmt == "q8_ks"
             )
             continue

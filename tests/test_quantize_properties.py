@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import qkernels as qk
+from format_facts import FACTS, made
 from gguf_contents import matrix_of
-from qkernels import _core
 from test_properties import bounded
 from weights import SANITIZED
 
@@ -22,17 +22,9 @@ NDArray = np.ndarray[Any, Any]
 EXAMPLES = 20 if SANITIZED else 120
 FLOATS = ("f32", "f16", "bf16")
 BLOCKS = [fmt for fmt in qk.formats() if qk.can_quantize(fmt) and fmt not in FLOATS]
-SEARCHED = sorted(  # with and without importance
-    {fmt for fmt in BLOCKS if _core.takes_importance(fmt)} - {"q4_0", "q4_1", "q5_0", "q5_1"}
-)
-WITHOUT_MIN = sorted({*BLOCKS} - {"q4_1", "q5_1", "q2_k", "q4_k", "q5_k", "q8_ks"})
-# The largest difference from a weight in units of the superblock's largest weight: half a step
-# between quants, or where the largest is clipped that of the clipped one.
-STEPS = {
-    **{"q4_0": 1 / 8, "q5_0": 1 / 16, "q4_1": 1 / 15, "q5_1": 1 / 31, "tq1_0": 1 / 2},
-    **{"tq2_0": 1 / 2, "q8_0": 0.5 / 127, "q8_1": 0.5 / 127, "q8_k": 0.5 / 127, "q8_ks": 1 / 127},
-    "mxfp4": 1 / 4,
-}
+SEARCHED = made("search")
+WITHOUT_MIN = [fmt for fmt in BLOCKS if not FACTS[fmt].has_min]
+STEPS = {fmt: facts.moved for fmt, facts in FACTS.items() if facts.moved is not None}
 ROUNDING = 2.0**-9  # of scales and mins to halves, each at most 2^-11 of a range of 2
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import gguf
 import numpy as np
 import pytest
 import torch
 
 import qkernels as qk
+from format_facts import FACTS, with_unit_scales
 from qkernels import _core
 from qkernels.raw_ints import raw_scales
-from unit_scales import with_unit_scales
 from weights import SANITIZED, dense, is_float, random_bytes, random_weights, reference, tensor
 
 NDArray = np.ndarray[Any, Any]
@@ -20,60 +19,31 @@ NDArray = np.ndarray[Any, Any]
 QUANTISED = [fmt for fmt in qk.formats() if not is_float(fmt)]
 FLOATS = [fmt for fmt in qk.formats() if is_float(fmt)]
 
-# Of formats with mins: what is taken off a quant to make it an integer.
-CENTRES = {"q4_1": 8, "q5_1": 16, "q2_k": 2, "q4_k": 8, "q5_k": 16, "q8_ks": 0}
-
-FOUR_BIT_FLOATS = {0, 1, 2, 3, 4, 6, 8, 12}  # twice 0, 0.5, 1, 1.5, 2, 3, 4, 6
-
-
-def both(*magnitudes: int) -> set[int]:
-    return {sign * m for m in magnitudes for sign in (1, -1)}
-
-
-INTEGERS: dict[str, set[int]] = {
-    **{key: set(range(-128, 128)) for key in ("q8_0", "q8_1", "q8_k", "q8_ks")},
-    **{key: set(range(-8, 8)) for key in ("q4_0", "q4_1", "q4_k")},
-    **{key: set(range(-16, 16)) for key in ("q5_0", "q5_1", "q5_k")},
-    "q2_k": set(range(-2, 2)),
-    "q3_k": set(range(-4, 4)),
-    "q6_k": set(range(-32, 32)),
-    **dict.fromkeys(("iq1_s", "iq1_m"), both(1, 7, 9)),
-    **dict.fromkeys(("iq2_xxs", "iq2_xs", "iq2_s"), both(8, 25, 43)),
-    "iq3_xxs": both(4, 12, 20, 28, 36, 44, 52, 62),
-    "iq3_s": both(*range(1, 16, 2)),
-    **{key: set(map(int, gguf.quants.IQ4_NL.kvalues)) for key in ("iq4_nl", "iq4_xs")},
-    "tq1_0": {-1, 0, 1},
-    "tq2_0": {-1, 0, 1, 2},
-    **dict.fromkeys(("mxfp4", "nvfp4"), both(*FOUR_BIT_FLOATS)),
-}
+WITH_MIN = [fmt for fmt in QUANTISED if FACTS[fmt].has_min]
 
 
 def ints_of(weights: qk.QTensor) -> NDArray:
     return np.asarray(weights.raw_ints())
 
 
-def test_every_quantised_format_has_integers_that_are_written_down_here() -> None:
-    assert set(INTEGERS) == set(QUANTISED)
-
-
 @pytest.mark.parametrize("fmt", QUANTISED)
 def test_integers_are_the_documented_ones(fmt: str) -> None:
     raw = random_bytes(fmt, 256 if SANITIZED else 2048, seed=3)
-    k = len(raw) * _core.format_info(fmt)[2]
+    k = len(raw) * _core.format_info(fmt).block
     found = ints_of(qk.QTensor(raw.reshape(1, -1), fmt, (1, k)))
     assert found.dtype == np.int8
-    assert set(map(int, np.unique(found))) == INTEGERS[fmt]
+    assert set(map(int, np.unique(found))) == set(FACTS[fmt].integers)
 
 
 @pytest.mark.parametrize("fmt", QUANTISED)
 def test_integers_are_what_the_gguf_package_decodes_where_scales_are_one(fmt: str) -> None:
     raw = random_bytes(fmt, 64, seed=4)
-    expected = reference(with_unit_scales(raw, fmt), fmt) - CENTRES.get(fmt, 0)
+    expected = reference(with_unit_scales(raw, fmt), fmt) - FACTS[fmt].centre
     found = ints_of(qk.QTensor(raw, fmt, expected.shape))
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("fmt", [fmt for fmt in QUANTISED if fmt not in CENTRES])
+@pytest.mark.parametrize("fmt", [fmt for fmt in QUANTISED if fmt not in WITH_MIN])
 def test_without_mins_scale_times_integer_is_the_weight_to_the_bit(fmt: str) -> None:
     weights = tensor(fmt, 5, 1000)
     raw = weights.raw_ints(with_scales=True)
@@ -81,7 +51,7 @@ def test_without_mins_scale_times_integer_is_the_weight_to_the_bit(fmt: str) -> 
     np.testing.assert_array_equal(raw.dequantize(), dense(weights))
 
 
-@pytest.mark.parametrize("fmt", CENTRES)
+@pytest.mark.parametrize("fmt", WITH_MIN)
 def test_with_mins_the_weight_comes_back_to_the_rounding_of_float32(fmt: str) -> None:
     weights = tensor(fmt, 5, 1000)
     raw = weights.raw_ints(with_scales=True)
@@ -92,7 +62,7 @@ def test_with_mins_the_weight_comes_back_to_the_rounding_of_float32(fmt: str) ->
     ints = np.asarray(raw.ints, np.float64)
     decoded = dense(weights)
     # Decoding rounds scale * quant and then the sum; the min beside integers is rounded once.
-    terms = np.abs(scales * (ints + CENTRES[fmt])) + np.abs(decoded) + np.abs(mins)
+    terms = np.abs(scales * (ints + FACTS[fmt].centre)) + np.abs(decoded) + np.abs(mins)
     half_an_ulp = np.finfo(np.float32).eps / 2
     assert np.all(np.abs(scales * ints + mins - decoded) <= 1.0001 * half_an_ulp * terms)
     # One's own float32 product and sum are two roundings more.

@@ -12,7 +12,7 @@ import torch
 
 import qkernels as qk
 from gguf_contents import array_of, matrix_of
-from weights import gguf_type, random_weights, tensor
+from weights import IN_GGUF, gguf_type, random_weights, tensor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 NDArray = np.ndarray[Any, Any]
 
 IN_FILES = [fmt for fmt in qk.formats() if fmt != "q8_ks"]
-# The gguf package has another size for these than ggml.
-READ_BY_GGUF = sorted(set(IN_FILES) - {"q8_1"})
+# The gguf package has another size for q8_1 than ggml.
+READ_BY_GGUF = sorted({*IN_GGUF} - {"q8_1"})
 
 
 @pytest.mark.parametrize("fmt", IN_FILES)

@@ -39,7 +39,8 @@ def test_a_copy_keeps_dtype_and_rank_and_bytes(tmp_path: Path, way: str, pack: b
     rng = np.random.default_rng(0)
     tensors = []
     for fmt, type_id in TYPES.items():
-        _, _, block, nbytes = qk._core.format_info(fmt)
+        info = qk._core.format_info(fmt)
+        block, nbytes = info.block, info.block_bytes
         for ne in RANKS:
             size = int(np.prod(ne)) // block * nbytes
             tensors.append(Tensor(f"{fmt}.{len(ne)}", ne, type_id, rng.bytes(size)))
@@ -58,7 +59,7 @@ def test_tensors_of_types_that_are_not_read_are_copied_bit_for_bit(
 ) -> None:
     tensors = [
         Tensor("odd", (3, 5), UNKNOWN, bytes(range(7))),
-        Tensor("other", (128, 2), NEVER_READ, bytes(range(36))),
+        Tensor("other", (256, 2), NEVER_READ, 2 * bytes(range(144))),
         f32(),
         Tensor("last", (7,), UNKNOWN, bytes(range(64))),
     ]

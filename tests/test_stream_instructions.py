@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from check_isa_symbols import ROOT, compile_object, compiler, known_isas
+from check_isa_symbols import can_compile, compile_object, kernel_commands
 from count_stream_instructions import KERNELS, Loop, kernels_of
 
 pytestmark = [
@@ -15,8 +15,8 @@ pytestmark = [
         platform.machine() not in ("x86_64", "AMD64"), reason="reads x86 instructions"
     ),
     pytest.mark.skipif(
-        compiler() is None or shutil.which("objdump") is None,
-        reason="no C++ compiler and objdump in the PATH",
+        not can_compile() or shutil.which("objdump") is None,
+        reason="no C++ compiler, cmake and objdump in the PATH",
     ),
 ]
 
@@ -34,9 +34,8 @@ def kernels(
 ) -> tuple[str, dict[str, dict[bool, Loop]]]:
     """An ISA, and its kernels' inner loops by whether they prefetch."""
     isa = str(request.param)
-    source = "stream/stream_table.cpp"
-    out = tmp_path_factory.mktemp(isa)
-    compiled = compile_object(ROOT, source, isa, known_isas()[isa], out, "-O3")
+    command = kernel_commands()[isa, "stream/stream_table.cpp"]
+    compiled = compile_object(command, tmp_path_factory.mktemp(isa), "-O3")
     return isa, {kernel: found for (_, kernel), found in kernels_of(compiled).items()}
 
 

@@ -14,11 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 needs_compiler = pytest.mark.skipif(
-    check_isa_symbols.compiler() is None or shutil.which("nm") is None,
-    reason="no C++ compiler and nm in the PATH",
+    not check_isa_symbols.can_compile() or shutil.which("nm") is None,
+    reason="no C++ compiler, cmake and nm in the PATH",
 )
-
-FAKE = check_isa_symbols.Isa(flags=[], base="fake")
 
 
 def _tree(root: Path, files: dict[str, str]) -> Path:
@@ -38,6 +36,10 @@ def test_every_directory_of_the_sources_has_a_rule() -> None:
     assert directories <= set(check_includes.RULES)
 
 
+def test_no_include_is_allowed_that_there_is_none_of() -> None:
+    assert check_includes.unused() == []
+
+
 @pytest.mark.parametrize(
     ("file", "target"),
     [
@@ -52,7 +54,12 @@ def test_every_directory_of_the_sources_has_a_rule() -> None:
         ("ops/a.cpp", "kernels/linear.h"),
         ("ops/a.cpp", "llama/model.h"),
         ("gguf/a.cpp", "ops/linear.h"),
-        ("quantize/a.cpp", "ops/linear.h"),
+        ("quantize/a.cpp", "ops/shapes.h"),
+        ("quantize/a.cpp", "dispatch/dispatch.h"),
+        ("stream/a.h", "kernels/table.h"),
+        ("ops/a.cpp", "dispatch/dispatch.h"),
+        ("ops/a.cpp", "quantize/quantizer.h"),
+        ("ops/a.cpp", "stream/kernels.h"),
         ("cuda/a.cpp", "kernels/table.h"),
         ("llama/a.cpp", "bind/bind.h"),
     ],
@@ -107,11 +114,9 @@ def test_an_unknown_directory_is_found(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_kernel_objects_define_their_table_and_nothing_else(tmp_path: Path) -> None:
     # Of the other ISAs, which take a minute to compile, .ci/run looks at the objects of its build.
-    isa = check_isa_symbols.known_isas()["scalar"]
-    for source in check_isa_symbols.kernel_sources(has_base=False):
-        made = check_isa_symbols.compile_object(
-            check_isa_symbols.ROOT, source, "scalar", isa, tmp_path
-        )
+    commands = check_isa_symbols.kernel_commands()
+    for command in (c for (isa, _), c in commands.items() if isa == "scalar"):
+        made = check_isa_symbols.compile_object(command, tmp_path)
         assert check_isa_symbols.violations(made) == []
 
 
@@ -135,22 +140,26 @@ _PLANTED = {
 }
 
 
+def _compile(source: Path, out: Path) -> Path:
+    """A source as if it were one of scalar's kernels."""
+    command = check_isa_symbols.kernel_commands()["scalar", "kernels/table.cpp"]
+    return check_isa_symbols.compile_object(command, out, source=source)
+
+
 @needs_compiler
 @pytest.mark.parametrize("kind", _PLANTED)
 def test_a_planted_symbol_is_found(tmp_path: Path, kind: str) -> None:
     text, symbol = _PLANTED[kind]
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "planted.cpp").write_text(
-        f"namespace qk {{ extern const int kernels_fake; const int kernels_fake = 1; }}\n{text}"
-    )
-    made = check_isa_symbols.compile_object(tmp_path, "planted.cpp", "fake", FAKE, tmp_path)
-    problems = check_isa_symbols.violations(made)
+    source = tmp_path / "planted.cpp"
+    table = "namespace qk::scalar { extern const int kernel_table; const int kernel_table = 1; }"
+    source.write_text(f"{table}\n{text}")
+    problems = check_isa_symbols.violations(_compile(source, tmp_path))
     assert any(symbol in problem for problem in problems), problems
 
 
 @needs_compiler
 def test_an_object_without_a_table_is_found(tmp_path: Path) -> None:
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "empty.cpp").write_text("")
-    made = check_isa_symbols.compile_object(tmp_path, "empty.cpp", "fake", FAKE, tmp_path)
+    source = tmp_path / "empty.cpp"
+    source.write_text("")
+    made = _compile(source, tmp_path)
     assert check_isa_symbols.violations(made) == [f"{made}: defines no kernel table"]

@@ -12,6 +12,7 @@ import gguf
 import numpy as np
 
 import qkernels as qk
+from format_facts import FACTS
 from qkernels import _core
 
 NDArray = np.ndarray[Any, Any]
@@ -20,8 +21,8 @@ NDArray = np.ndarray[Any, Any]
 # blocks: enough to run all the code, whose results are checked in full without them.
 SANITIZED = "QKERNELS_SANITIZED" in os.environ
 
-# What the gguf package does not decode, or has the wrong size of: (weights, bytes) of a block.
-OWN_BLOCKS = {"q8_1": (32, 36), "q8_k": (256, 292), "q8_ks": (256, 292)}
+# What the installed gguf package knows, and so reads and writes in files.
+IN_GGUF = [fmt for fmt in FACTS if fmt.upper() in gguf.GGMLQuantizationType.__members__]
 
 
 def gguf_type(fmt: str) -> gguf.GGMLQuantizationType:
@@ -29,37 +30,21 @@ def gguf_type(fmt: str) -> gguf.GGMLQuantizationType:
 
 
 def block_of(fmt: str) -> tuple[int, int]:
-    """(weights, bytes) of a block, as the gguf package has it wherever it is right."""
-    if fmt in OWN_BLOCKS:
-        return OWN_BLOCKS[fmt]
-    weights, nbytes = gguf.GGML_QUANT_SIZES[gguf_type(fmt)]
-    return int(weights), int(nbytes)
-
-
-def _own_reference(blocks: NDArray, fmt: str) -> NDArray:
-    """(count, weights) of (count, bytes) blocks of a format that gguf does not decode."""
-
-    def half(start: int) -> NDArray:
-        return np.ascontiguousarray(blocks[:, start : start + 2]).view(np.float16).astype("f4")
-
-    if fmt == "q8_1":
-        return np.asarray(half(0) * blocks[:, 4:].view(np.int8).astype("f4"))
-    if fmt == "q8_k":
-        d = np.ascontiguousarray(blocks[:, :4]).view("<f4")
-        return np.asarray(d * np.ascontiguousarray(blocks[:, 4:260]).view(np.int8).astype("f4"))
-    packed = blocks[:, 256:272]
-    scales = np.stack([packed & 15, packed >> 4], axis=-1).reshape(-1, 32).astype("f4")
-    quants = np.ascontiguousarray(blocks[:, :256]).view(np.int8).astype("f4")
-    return np.asarray((half(288) * scales).repeat(8, axis=1) * quants + half(290))
+    """(weights, bytes) of a block."""
+    return FACTS[fmt].block, FACTS[fmt].nbytes
 
 
 def reference(raw: NDArray, fmt: str) -> NDArray:
-    """The gguf package's float32 weights of uint8 (..., bytes); NaN payloads raise no warnings."""
+    """float32 weights of uint8 (..., bytes): the gguf package's, or by the definition's own code.
+
+    NaN payloads raise no warnings.
+    """
+    decode = FACTS[fmt].decode
     with np.errstate(all="ignore"):
-        if fmt not in OWN_BLOCKS:
+        if decode is None:
             return np.asarray(gguf.quants.dequantize(raw, gguf_type(fmt)), np.float32)
         blocks = np.ascontiguousarray(raw).reshape(-1, block_of(fmt)[1])
-        return _own_reference(blocks, fmt).reshape(*raw.shape[:-1], -1)
+        return decode(blocks).reshape(*raw.shape[:-1], -1)
 
 
 def random_bytes(fmt: str, count: int, seed: int) -> NDArray:
@@ -108,7 +93,7 @@ def dense(weights: qk.QTensor) -> NDArray:
 
 
 def is_float(fmt: str) -> bool:
-    return _core.format_info(fmt)[2] == 1
+    return _core.format_info(fmt).is_float
 
 
 def bound(act: str, fmt: str) -> float:

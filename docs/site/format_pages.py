@@ -1,7 +1,7 @@
-"""A hook of mkdocs: the formats' page, drawn from the headers in src/formats and the bit maps.
+"""A hook of mkdocs: the formats' page, drawn from the headers in src/formats and formats.json.
 
-`<!-- formats -->` on a page becomes a section for each format: its facts, what its header says of
-the block, and the block's bytes and bits as drawings. A format without a layout fails the build.
+`<!-- formats -->` on a page becomes a section for each format: what its header says of the block,
+and the block's bytes and bits as drawings. A format without a layout fails the build.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADERS = ROOT / "src" / "formats"
-BIT_MAPS = ROOT / "docs" / "site" / "bit_maps.json"
+FACTS = ROOT / "docs" / "site" / "formats.json"
 MARK = "<!-- formats -->"
 
 WIDTH = 960  # of a drawing, in its own units
@@ -47,13 +47,11 @@ class Header:
     """What a format's header says."""
 
     name: str
-    gguf_id: int
-    block: int
     nbytes: int
+    group: int | None
     title: str
     layout: str
     fields: list[Field] = field(default_factory=list)
-    constants: dict[str, str] = field(default_factory=dict)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -62,40 +60,24 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def formats_markdown() -> str:
-    """A table of all formats, and a section for each one."""
-    maps: dict[str, str] = json.loads(BIT_MAPS.read_text())
-    headers = [read_header(name) for name in maps]
-    lines = [
-        "| format | GGUF id | weights a block | bytes a block | bits a weight | share a scale |",
-        "|---|---|---|---|---|---|",
-    ]
-    for h in headers:
-        share = h.constants.get("kGroup", "")
-        gguf_id = str(h.gguf_id) if h.gguf_id >= 0 else "none"
-        bits = f"{8 * h.nbytes / h.block:g}"
-        lines.append(
-            f"| [{h.name}](#{h.name}) | {gguf_id} | {h.block} | {h.nbytes} | {bits} | {share} |"
-        )
-    return "\n".join([*lines, "", *(section(h, maps[h.name]) for h in headers)])
+    """A section for each format."""
+    facts: dict[str, dict[str, Any]] = json.loads(FACTS.read_text())
+    sections = (section(read_header(name, facts[name]), facts[name]["bits"]) for name in facts)
+    return "\n" + "\n".join(sections)
 
 
-def read_header(name: str) -> Header:
-    """A format's header.
+def read_header(name: str, facts: dict[str, Any]) -> Header:
+    """A format's header, beside the facts that are written down of it.
 
     Raises:
         ValueError: it does not say what a header says.
     """
     text = (HEADERS / f"{name}.h").read_text()
     comment = [line.removeprefix("//") for line in text.split("#pragma once")[0].splitlines()]
-    info = re.search(r'kInfo\{"(\w+)", (-?\d+), (\d+), (\d+)\}', text)
-    if info is None or info[1] != name:
-        raise ValueError(f"{name}.h has no kInfo of {name}")
     blank = comment.index("") if "" in comment else len(comment)
     title = " ".join(line.strip() for line in comment[:blank])
     layout = "\n".join(line.removeprefix("   ").rstrip() for line in comment[blank + 1 :])
-    header = Header(name, int(info[2]), int(info[3]), int(info[4]), title, layout)
-    constants = re.findall(r"static constexpr int (k\w+) = (\w+);", text)
-    header.constants = dict(constants)
+    header = Header(name, facts["block_bytes"], facts["group"], title, layout)
     header.fields = fields_of(layout) or [Field("value", 0, header.nbytes - 1)]
     covered = [at for f in header.fields for at in range(f.first, f.last + 1)]
     if covered != list(range(header.nbytes)):
@@ -116,12 +98,11 @@ def fields_of(layout: str) -> list[Field]:
 
 def section(header: Header, bits: str) -> str:
     """One format: what it is, its layout in words, and its drawings."""
-    zero = header.constants.get("kZero")
     lines = [f"## {header.name}", "", header.title, ""]
     if header.layout:
         lines += ["```text", header.layout, "```", ""]
-    if zero is not None:
-        lines += [f"A scale is for {header.constants['kGroup']} weights.", ""]
+    if header.group is not None:
+        lines += [f"A scale is for {header.group} weights.", ""]
     lines += [field_drawing(header), "", bit_drawing(header, bits), ""]
     return "\n".join(lines)
 

@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Activations', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'as_tensor', 'attention', 'attention_scores', 'can_quantize', 'check_gated', 'check_mapped', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'kept_columns', 'know_torch', 'linear', 'quantize', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'store', 'stream_gemv', 'stream_layouts', 'swiglu_ffn', 'swiglu_proj', 'takes_importance', 'threads']
+__all__: list[str] = ['Activations', 'FormatInfo', 'GGUF', 'GGUFTensor', 'KVCache', 'Llama', 'Sampler', 'Weights', 'as_tensor', 'attention', 'attention_scores', 'can_quantize', 'check_gated', 'check_mapped', 'cpu_info', 'dequantize', 'force_isa', 'format_info', 'formats', 'get_rows', 'integer_group', 'isa', 'isas', 'kept_columns', 'know_torch', 'linear', 'quantize', 'quantize_activations', 'raw_ints', 'raw_scales', 'read_pass', 'read_variants', 'rmsnorm_linear', 'rope', 'set_threads', 'store', 'stream_gemv', 'stream_layouts', 'swiglu_ffn', 'swiglu_proj', 'takes_importance', 'threads']
 class Weights:
     """
     A view of quantised weights, of shape (..., k).
@@ -49,6 +49,51 @@ class Weights:
     @property
     def shape(self) -> tuple[int, ...]:
         ...
+class FormatInfo:
+    """
+    What a format says of itself.
+    """
+    def __reduce__(self) -> typing.Any:
+        ...
+    @property
+    def block(self) -> int:
+        """
+        Weights a block.
+        """
+    @property
+    def block_bytes(self) -> int:
+        ...
+    @property
+    def file_type(self) -> int | None:
+        """
+        What general.file_type is of a file of it; None where there is no number.
+        """
+    @property
+    def gguf_id(self) -> int | None:
+        """
+        Its ggml_type; None of a format without one.
+        """
+    @property
+    def group(self) -> int | None:
+        """
+        Weights that share a scale; None of floats.
+        """
+    @property
+    def integers(self) -> str | None:
+        """
+        What its integers are without their scales; None of floats.
+        """
+    @property
+    def is_float(self) -> bool:
+        ...
+    @property
+    def name(self) -> str:
+        ...
+    @property
+    def panel_bytes(self) -> int:
+        """
+        What packed weights have of a block.
+        """
 class Activations:
     """
     x quantised once, accepted as x by every product.
@@ -325,9 +370,9 @@ def force_isa(name: str) -> None:
     """
     Makes `name` the ISA in use; ValueError when this build or this CPU lacks it.
     """
-def format_info(fmt: typing.Any) -> tuple[str, int, int, int]:
+def format_info(fmt: typing.Any) -> FormatInfo:
     """
-    (name, GGUF id or -1, weights a block, bytes a block) of a format.
+    What a format says of itself.
     """
 def formats() -> list[str]:
     """

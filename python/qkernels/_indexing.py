@@ -158,7 +158,8 @@ def _block_slice(start: int, count: int, step: int, k: int, fmt: str) -> slice:
     """The bytes of weights [start, start + count) of a row of k."""
     if count == 0:
         raise ValueError(f"a slice of k={k} from {start} on selects nothing")
-    _, _, block, nbytes = _core.format_info(fmt)
+    info = _core.format_info(fmt)
+    block, nbytes = info.block, info.block_bytes
     stop = start + count
     if step != 1 or start % block or (stop % block and stop != k):
         raise ValueError(f"k slice {start}:{stop}:{step} cuts {fmt} blocks of {block} weights")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def _resolve(weights: object, fmt: Format, x: Any = None, *, k: int | None = None) -> _core.Weights:
     """The core's view of a QTensor, or of raw bytes in `fmt` of depth k, x's, or all rows hold."""
     if isinstance(weights, (QTensor, PackedTensor)):
-        if fmt is not None and _core.format_info(fmt)[0] != weights.fmt:
+        if fmt is not None and _core.format_info(fmt).name != weights.fmt:
             raise ValueError(f"fmt={fmt!r} disagrees with the weights, which are {weights.fmt}")
         return weights._weights
     if fmt is None:
@@ -52,7 +52,7 @@ def _on_device(weights: object, fmt: Format, threads: int | None) -> TypeIs[Cuda
     module = sys.modules.get("qkernels.cuda.tensor")
     if module is None or not isinstance(weights, module.CudaTensor):
         return False
-    if fmt is not None and _core.format_info(fmt)[0] != weights.fmt:
+    if fmt is not None and _core.format_info(fmt).name != weights.fmt:
         raise ValueError(f"fmt={fmt!r} disagrees with the weights, which are {weights.fmt}")
     if threads is not None:
         raise TypeError(f"threads={threads} is for weights on the CPU, these are {weights!r}")

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qkernels import _core
+
 if TYPE_CHECKING:
     from qkernels.extract import Extracted
 
@@ -30,6 +32,18 @@ Json = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
 
 INSPECT_EXAMPLE = "Example: qkernels inspect model.gguf --tensor 'blk.0.*'"
 VERIFY_EXAMPLE = "Example: qkernels verify model.gguf --json > report.json"
+
+
+def _integers() -> str:
+    """What the integers of the formats are: those that have the same, and what they are."""
+    formats: dict[str, list[str]] = {}
+    for fmt in _core.formats():
+        integers = _core.format_info(fmt).integers
+        if integers is not None:
+            formats.setdefault(integers, []).append(fmt)
+    return " ".join(f"{', '.join(names)}: {text}." for text, names in formats.items())
+
+
 EXTRACT_EXAMPLE = (
     "Example: qkernels extract model.gguf --tensor blk.0.attn_q.weight --rows 0:64"
     " --out q.npz --with-scales"
@@ -118,10 +132,7 @@ def extract(
     (q.npy, q.scales.npy, q.mins.npy): scale * integer + min is the weight, and a
     scale is for as many integers of a row as the command says.
 
-    What the integers are, by format: q8: the int8 quants. q4: nibble - 8. q5:
-    quant - 16. q2_k, q3_k, q6_k: quant - 2, - 4, - 32. iq4: the code's value. iq2,
-    iq3: the signed grid value. iq1: 8 * grid +- 1. tq: -1, 0, 1. mxfp4, nvfp4:
-    twice the 4-bit float. Float tensors have none.
+    What the integers are, by format. {integers} Float tensors have none.
 
     Nothing is left of OUT unless all of it was written. Ends with 0, with 1 and
     one line about what is wrong, or with 130 after Ctrl-C.
@@ -146,6 +157,9 @@ def extract(
             typer.echo(to_json(asdict(found)))
         else:
             typer.echo(_sentences(found))
+
+
+extract.__doc__ = (extract.__doc__ or "").replace("{integers}", _integers())
 
 
 def _sentences(found: Extracted) -> str:

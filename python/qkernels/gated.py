@@ -127,7 +127,7 @@ class GatedTensor(WeightsBase):
         if weights.ndim != 2:
             raise ValueError(f"pack takes a matrix, not weights of {weights.shape}; see w[e]")
         n, k = weights.shape
-        block = _core.format_info(weights.fmt)[2]
+        block = _core.format_info(weights.fmt).block
         if mask.block_k % block and mask.block_k != k:
             raise ValueError(
                 f"block_k={mask.block_k} is no multiple of the {block} weights of a"
@@ -217,7 +217,8 @@ def _of_parts(
 def _kept_columns(weights: QTensor, keep: NDArray[np.bool_], block_k: int) -> QTensor | None:
     """A copy of the blocks of columns that are kept, as a matrix; None where none is."""
     n, k = weights.shape
-    _, _, block, nbytes = _core.format_info(weights.fmt)
+    info = _core.format_info(weights.fmt)
+    block, nbytes = info.block, info.block_bytes
     width = -(-block_k // block) * nbytes
     data = np.asarray(weights.data)
     edges = np.flatnonzero(np.diff(keep, prepend=False, append=False)).tolist()

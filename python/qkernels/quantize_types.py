@@ -15,11 +15,13 @@ from fnmatch import fnmatchcase
 from . import _core
 from ._quantize import can_quantize
 
-FILE_TYPES = {  # a format, and the number that general.file_type has for a file of it
-    **{"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q2_k": 10},
-    **{"q3_k": 11, "q4_k": 14, "q5_k": 16, "q6_k": 18, "iq4_nl": 25, "iq4_xs": 30, "bf16": 32},
-    **{"tq1_0": 36, "tq2_0": 37, "mxfp4": 38},
+FILE_TYPES = {
+    fmt: number
+    for fmt in _core.formats()
+    if (number := _core.format_info(fmt).file_type) is not None and can_quantize(fmt)
 }
+"""The formats that files are quantised to, and the number that general.file_type has for each."""
+
 FLOATS = ("f32", "f16", "bf16")
 
 # What rows take that are no whole number of blocks of 256, where they are of 32.
@@ -73,7 +75,7 @@ def check_format(name: str) -> str:
     if not isinstance(name, str):
         raise TypeError(f"a format must be a str, not {type(name).__name__}")
     fmt = name.lower()
-    if fmt not in FILE_TYPES or not can_quantize(fmt):
+    if fmt not in FILE_TYPES:
         raise ValueError(f"{name!r} is none of {', '.join(sorted(FILE_TYPES))}")
     return fmt
 
@@ -197,4 +199,4 @@ def _fitting(wanted: str, k: int) -> Choice:
 
 def block_of(fmt: str) -> int:
     """Weights a block."""
-    return _core.format_info(fmt)[2]
+    return _core.format_info(fmt).block

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from . import _core
 from .gguf_file import GGUFFile
 from .gguf_metadata import DEPTH_KEY, FILE_TYPE_KEY, SPLIT_KEYS, Key
 from .metadata_values import encode_value
@@ -24,11 +25,10 @@ from .save_format import Encoded, TensorEntry, encode_metadata
 if TYPE_CHECKING:
     Entries = Mapping[str, tuple[TensorEntry, tuple[int, ...]]]
 
-# What most weights are of by general.file_type, where other files than ours have that number.
+# What most weights are of by general.file_type, where the number is not that of a format.
 MIXTURES = {
-    **{12: "q3_k", 13: "q3_k", 15: "q4_k", 17: "q5_k", 19: "iq2_xxs", 20: "iq2_xs", 21: "q2_k"},
-    **{22: "iq3_s", 23: "iq3_xxs", 24: "iq1_s", 26: "iq3_s", 27: "iq3_s", 28: "iq2_xs"},
-    **{29: "iq2_s", 31: "iq1_m", 39: "nvfp4"},
+    **{12: "q3_k", 13: "q3_k", 15: "q4_k", 17: "q5_k", 21: "q2_k", 22: "iq3_s", 27: "iq3_s"},
+    28: "iq2_xs",
 }
 
 
@@ -115,14 +115,9 @@ def file_type(old: object, entries: Entries) -> int | None:
     if not weights or not isinstance(old, int):
         return None
     (most, _), *others = weights.most_common()
-    named = {number: fmt for fmt, number in FILE_TYPES.items()} | MIXTURES
-    formats = {_type_id(fmt): fmt for fmt in named.values()}
+    infos = [_core.format_info(fmt) for fmt in _core.formats()]
+    named = {info.file_type: info.name for info in infos} | MIXTURES
+    formats = {info.gguf_id: info.name for info in infos}
     if formats.get(most) == named.get(old):
         return old
     return None if others else FILE_TYPES.get(formats.get(most, ""))
-
-
-def _type_id(fmt: str) -> int:
-    from . import _core
-
-    return int(_core.format_info(fmt)[1])

@@ -99,8 +99,9 @@ def whole_blocks(
     Raises:
         ValueError: a format without a GGUF id.
     """
-    _, type_id, block, block_bytes = _core.format_info(fmt)
-    if type_id < 0:
+    info = _core.format_info(fmt)
+    type_id, block, block_bytes = info.gguf_id, info.block, info.block_bytes
+    if type_id is None:
         raise ValueError(f"tensor {name!r} is in {fmt}, which GGUF files do not have")
     blocks = -(-shape[-1] // block)
     nbytes = math.prod(shape[:-1]) * blocks * block_bytes

@@ -120,21 +120,8 @@ class QTensor(WeightsBase):
     def raw_ints(self, *, with_scales: bool = False, threads: int | None = None) -> Array | RawInts:
         """The signed integers that the weights are before they are scaled.
 
-        ====================================  ============================================
-        format                                integer
-        ====================================  ============================================
-        q8_0, q8_1, q8_k, q8_ks               the int8 quants
-        q4_0, q4_1, q4_k                      nibble - 8: -8 .. 7
-        q5_0, q5_1, q5_k                      quant - 16: -16 .. 15
-        q2_k, q3_k, q6_k                      quant - 2, - 4, - 32
-        iq4_nl, iq4_xs                        the code's value: -127 .. 113
-        iq2_xxs, iq2_xs, iq2_s                the signed grid value: +-8, +-25, +-43
-        iq3_xxs                               +-4, +-12, +-20, .. +-52, +-62
-        iq3_s                                 +-1, +-3, .. +-15
-        iq1_s, iq1_m                          8 * grid +- 1: -9 .. 9
-        tq1_0, tq2_0                          -1, 0, 1 (a spare code of tq2_0: 2)
-        mxfp4, nvfp4                          twice the 4-bit float: -12 .. 12
-        ====================================  ============================================
+        What they are of each format, such as nibble - 8 of q4_0, is in the table of Formats, and
+        `qkernels extract --help` prints it.
 
         Args:
             with_scales: return a `RawInts` of integers, scales and mins, which together are the

@@ -124,7 +124,7 @@ def _pieces(tensor: QTensor | NDArray) -> Iterator[tuple[NDArray, int]]:
         for begin in range(0, flat.size, PIECE):
             yield flat[begin : begin + PIECE], 0
         return
-    is_float = _core.format_info(tensor.fmt)[2] == 1
+    is_float = _core.format_info(tensor.fmt).is_float
     matrix = tensor.reshape(math.prod(tensor.shape[:-1]), tensor.shape[-1])
     step = max(1, PIECE // matrix.shape[1])
     for begin in range(0, len(matrix), step):

@@ -18,7 +18,8 @@ Tensor = torch.Tensor
 
 def random_weights(fmt: str, n: int, k: int, seed: int = 0) -> qkernels.QTensor:
     """(n, k) weights of a few hundred random blocks, whose largest weights are from 0.5 to 4."""
-    _, _, block, nbytes = _core.format_info(fmt)
+    info = _core.format_info(fmt)
+    block, nbytes = info.block, info.block_bytes
     rng = np.random.default_rng(seed)
     kept: list[np.ndarray[Any, Any]] = []
     while sum(map(len, kept)) < 500:

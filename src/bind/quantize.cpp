@@ -1,5 +1,5 @@
 // Quantising for Python.
-#include "quantize/quantize.h"
+#include "ops/quantize.h"
 
 #include <pybind11/numpy.h>
 #include <vector>
@@ -22,10 +22,11 @@ namespace {
 
 py::array_t<uint8_t> py_quantize(py::handle a, py::handle fmt, py::handle imatrix, bool pad,
                                  int threads, int64_t first_row) {
+  const KernelTable& kernels = current_kernels();
   const Parallel parallel = parallel_of(threads);
   const HeldArray held = hold_floats(a, "a");
   QuantizeJob job;
-  raise_if_failed(plan_quantize(current_kernels(), format_of(fmt), held.view, pad, &job));
+  raise_if_failed(plan_quantize(kernels, format_of(fmt), held.view, pad, &job));
   job.first_row = first_row;
   AlignedBuffer importance;
   if (!imatrix.is_none()) {

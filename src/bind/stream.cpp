@@ -1,5 +1,5 @@
 // The streaming micro-kernels: their layouts, and products that are timed where they run.
-#include "stream/stream.h"
+#include "ops/stream.h"
 
 #include <chrono>
 #include <pybind11/typing.h>
@@ -11,6 +11,7 @@
 #include "bind/gil.h"
 #include "bind/operands.h"
 #include "bind/text.h"
+#include "dispatch/dispatch.h"
 
 namespace py = pybind11;
 
@@ -41,10 +42,9 @@ Layouts layouts() {
 }
 
 // Products with the copies in turn, from copy `first` on; the seconds that they took.
-double run_products(const StreamProduct& product, int64_t first, int64_t iterations,
-                    const int8_t* x, int32_t* out) {
+double run_products(const KernelTable& kernels, const StreamProduct& product, int64_t first,
+                    int64_t iterations, const int8_t* x, int32_t* out) {
   using Clock = std::chrono::steady_clock;
-  const KernelTable& kernels = current_kernels();
   const Clock::time_point begin = Clock::now();
   int64_t copy = first % product.copies;
   for (int64_t i = 0; i < iterations; ++i) {
@@ -56,6 +56,7 @@ double run_products(const StreamProduct& product, int64_t first, int64_t iterati
 
 TimedResult py_stream_gemv(py::handle weights, py::handle x, py::handle kernel, int64_t prefetch,
                            int64_t first, int64_t iterations) {
+  const KernelTable& kernels = current_kernels();
   const HeldArray held_weights = hold_array(weights, "weights");
   const HeldArray held_x = hold_array(x, "x");
   StreamProduct product;
@@ -73,7 +74,7 @@ TimedResult py_stream_gemv(py::handle weights, py::handle x, py::handle kernel, 
   {
     const ReleasedGil unlocked;
     pad_stream_x(held_x.view, product.depth, padded);
-    seconds = run_products(product, first, iterations, padded, out);
+    seconds = run_products(kernels, product, first, iterations, padded, out);
   }
   return py::make_tuple(seconds, y);
 }

@@ -63,14 +63,15 @@ py::typing::Tuple<py::int_, py::ellipsis> shape_of(const Weights& weights) {
 
 // The panels of a matrix, in memory that the result keeps.
 Weights pack_weights(const Weights& weights, int threads, bool huge_pages) {
+  const KernelTable& kernels = current_kernels();
   if (weights.kernels != nullptr) throw py::type_error("the weights are packed already");
   raise_if_failed(check_matrix(weights.view));
   Weights packed = weights;
-  packed.kernels = &current_kernels();
+  packed.kernels = &kernels;
   packed.view.layout = Layout::kPanels;
   const WeightView& view = weights.view;
   raise_if_failed(packed_row_bytes(view.format, view.k, &packed.view.row_stride));
-  const int rows = panel_rows(*packed.kernels, packed.view.format);
+  const int rows = panel_rows(kernels, packed.view.format);
   const Parallel parallel = parallel_of(threads);
   int64_t& bytes = packed.bytes;
   raise_if_failed(packed_bytes(packed.view.n, packed.view.row_stride, rows, &bytes));
@@ -150,6 +151,40 @@ int format_of(py::handle fmt) {
                        py::cast<std::string>(py::type::handle_of(fmt).attr("__name__")));
 }
 
+// -1 as None.
+std::optional<int> number_or_none(int number) {
+  return number < 0 ? std::nullopt : std::optional<int>(number);
+}
+
+void bind_format_info(py::module_& m) {
+  py::class_<Format>(m, "FormatInfo", "What a format says of itself.")
+      .def_property_readonly("name", [](const Format& f) { return f.info.name; })
+      .def_property_readonly(
+          "gguf_id", [](const Format& f) { return number_or_none(f.info.gguf_id); },
+          "Its ggml_type; None of a format without one.")
+      .def_property_readonly(
+          "file_type", [](const Format& f) { return number_or_none(f.info.file_type); },
+          "What general.file_type is of a file of it; None where there is no number.")
+      .def_property_readonly(
+          "block", [](const Format& f) { return f.info.block; }, "Weights a block.")
+      .def_property_readonly("block_bytes", [](const Format& f) { return f.info.bytes; })
+      .def_property_readonly(
+          "panel_bytes", [](const Format& f) { return f.panel_bytes; },
+          "What packed weights have of a block.")
+      .def_property_readonly("is_float", [](const Format& f) { return f.is_float; })
+      .def_property_readonly(
+          "group",
+          [](const Format& f) { return f.is_float ? std::nullopt : std::optional<int>(f.group); },
+          "Weights that share a scale; None of floats.")
+      .def_property_readonly(
+          "integers",
+          [](const Format& f) {
+            return f.is_float ? std::nullopt : std::optional<std::string>(f.info.integers);
+          },
+          "What its integers are without their scales; None of floats.");
+  seal<Format>();
+}
+
 void bind_weights(py::module_& m) {
   py::class_<Weights>(m, "Weights", "A view of quantised weights, of shape (..., k).")
       .def(py::init(&make_weights), py::arg("data"), py::arg("fmt"), py::arg("k"))
@@ -178,13 +213,10 @@ void bind_weights(py::module_& m) {
         return names;
       },
       "The names of the formats of this build.");
+  bind_format_info(m);
   m.def(
-      "format_info",
-      [](py::handle fmt) {
-        const FormatInfo& info = format_at(format_of(fmt)).info;
-        return py::make_tuple(info.name, info.gguf_id, info.block, info.bytes);
-      },
-      py::arg("fmt"), "(name, GGUF id or -1, weights a block, bytes a block) of a format.");
+      "format_info", [](py::handle fmt) { return format_at(format_of(fmt)); }, py::arg("fmt"),
+      "What a format says of itself.");
 }
 
 }  // namespace qk::bind

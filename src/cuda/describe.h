@@ -1,9 +1,11 @@
-// Fills FormatKernels in for a quantised format.
+// Fills FormatKernels in for quantised formats.
 #pragma once
 
 #include "cuda/dequantize.h"
 #include "cuda/gemv.h"
 #include "cuda/kernels.h"
+#include "cuda/slices_default.h"
+#include "formats/format.h"
 
 namespace qk::cuda {
 
@@ -38,6 +40,11 @@ FormatKernels describe() {
     add_layout<Packed, Layout::kPacked>(kernels);
   }
   return kernels;
+}
+
+template <class... Fs>
+FamilyKernels<FormatList<Fs...>> describe_all(FormatList<Fs...>) {
+  return {{describe<Fs>()...}};
 }
 
 }  // namespace qk::cuda

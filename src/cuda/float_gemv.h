@@ -8,6 +8,7 @@
 
 #include "cuda/dequantize.h"
 #include "cuda/gemv.h"
+#include "cuda/kernels.h"
 
 namespace qk::cuda {
 
@@ -95,6 +96,20 @@ __global__ __launch_bounds__(kDecodeThreads) void float_dequantize(const DecodeA
       if (i + w < args.k) store_float(out[w], args.out, args.type, row * args.out_stride + i + w);
     }
   }
+}
+
+// Float weights are multiplied with float32 activations whatever was asked for.
+template <class F>
+FormatKernels describe_float() {
+  FormatKernels kernels{};
+  kernels.weights_per_step = kWarp * kNeighbours;
+  auto& gemv = kernels.gemv[static_cast<int>(Layout::kNative)][static_cast<int>(Act::kFloat32)];
+  gemv[0] = &float_gemv<F, columns_of_class(0)>;
+  gemv[1] = &float_gemv<F, columns_of_class(1)>;
+  gemv[2] = &float_gemv<F, columns_of_class(2)>;
+  kernels.dequantize[static_cast<int>(Layout::kNative)] = &float_dequantize<F>;
+  kernels.weights_per_thread[static_cast<int>(Layout::kNative)] = kNeighbours;
+  return kernels;
 }
 
 }  // namespace qk::cuda

@@ -1,7 +1,7 @@
 // The kernels, by format, layout, activations and columns; and the sources that hold them.
 //
-// Each gemv_*.cu instantiates the kernels of some formats and defines their kernels_of(), so that
-// compilers share the work; table.cpp puts them in the order of the formats.
+// Each gemv_*.cu holds the kernels of a family of formats (formats/all.h), so that compilers share
+// the work.
 #pragma once
 
 #include <cstdint>
@@ -26,10 +26,15 @@ struct FormatKernels {
   int weights_per_thread[kLayouts];  // that a thread decodes
 };
 
-template <class F>
-FormatKernels kernels_of();
-
 const FormatKernels& kernels_of(int format);
+
+// The kernels of the formats of a list, in its order.
+template <class List>
+struct FamilyKernels {
+  FormatKernels formats[List::kCount];
+};
+template <class List>
+FamilyKernels<List> family_kernels();
 
 // Kernels that no format has its own of.
 using ActivateKernel = void (*)(ActivateArgs);

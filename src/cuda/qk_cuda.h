@@ -8,9 +8,10 @@
  * `device`; the calling thread's current device is left as it was.
  *
  *   activations   x, quantised: qk_cuda_activation_bytes() of device memory, aligned to 16 bytes,
- * for m <= 8 batch rows of k values weights       n rows of blocks as in a GGUF file
- * (QK_CUDA_NATIVE), or rows as qk_cuda_pack() leaves them (QK_CUDA_PACKED), at a multiple of the
- * alignment that qk_cuda_format_info() names; rows lie row_stride bytes apart
+ *                 for m <= 8 batch rows of k values
+ *   weights       n rows of blocks as in a GGUF file (QK_CUDA_NATIVE), or rows as qk_cuda_pack()
+ *                 leaves them (QK_CUDA_PACKED), at a multiple of the alignment that
+ *                 qk_cuda_format_info() names; rows lie row_stride bytes apart
  */
 #ifndef QK_CUDA_H
 #define QK_CUDA_H

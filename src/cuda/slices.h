@@ -2,7 +2,8 @@
 //
 // A slice is kGroups groups of weights that share a scale, each of kParts times 16 neighbours; 16
 // weights are a load of 128 bits of int8 activations. The lanes of a warp take neighbouring slices,
-// so that together they read neighbouring bytes. A format specialises Slices with
+// so that together they read neighbouring bytes. A format may specialise Slices, whose default
+// multiplies whatever decode() or octet() gives, slowly (cuda/slices_default.h), with
 //
 //   kFields                     where the parts of its block lie (cuda/blocks.h)
 //   kWeights                    weights a slice; kPerBlock slices make a block
@@ -30,9 +31,6 @@
 
 namespace qk::cuda {
 
-template <class F, Layout L>
-struct Slices;
-
 // What slices of a format have in common.
 template <class F, int kWeightsEach, int kGroupsEach, int kPartsEach, int kStrideBetween>
 struct SliceShape {
@@ -56,6 +54,14 @@ struct SliceShape {
 
   // From a group's first weight to the next's.
   static constexpr int kGroupStride = kStride * kParts;
+};
+
+// Byte j of the quants holds weight j in the low nibble and weight j + 16 in the high one.
+template <class F>
+struct BlockOfNibbles : SliceShape<F, 32, 1, 2, 16> {
+  static constexpr bool kScaled = false;
+  static constexpr bool kMinScaled = false;
+  static QK_DEVICE int base(int) { return 0; }
 };
 
 }  // namespace qk::cuda

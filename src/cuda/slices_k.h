@@ -1,14 +1,17 @@
-// Slices of the K-quants with mins: q2_k, q4_k, q5_k; and q3_k and q6_k, which have none.
+// Slices of the K-quants with mins: q2_k, q4_k, q5_k; of q3_k and q6_k, which have none; and of q8_k
+// and q8_ks.
 #pragma once
 
 #include <cstdint>
 
-#include "cuda/slices.h"
+#include "cuda/slices_default.h"
 #include "formats/q2_k.h"
 #include "formats/q3_k.h"
 #include "formats/q4_k.h"
 #include "formats/q5_k.h"
 #include "formats/q6_k.h"
+#include "formats/q8_k.h"
+#include "formats/q8_ks.h"
 
 namespace qk::cuda {
 
@@ -212,6 +215,57 @@ struct Slices<Q6_K, L> : SliceShape<Q6_K, 32, 2, 1, 64> {
   static QK_DEVICE float scale(const Held& held, int, int g) {
     return signed_byte(held.scales[g], 0);
   }
+};
+
+template <class F>
+struct SixteenBytes : SliceShape<F, 16, 1, 1, 16> {
+  static constexpr bool kScaled = false;
+  static constexpr bool kMinScaled = false;
+  static QK_DEVICE int base(int c) { return 16 * c; }
+  template <class Held>
+  static QK_DEVICE void quads(const Held& held, int, int, uint32_t (&out)[4]) {
+    QK_UNROLL_ALL
+    for (int q = 0; q < 4; ++q) out[q] = held.qs[q];
+  }
+};
+
+template <Layout L>
+struct Slices<Q8_K, L> : SixteenBytes<Q8_K> {
+  static constexpr Field kFields[3] = {{0, 4, 1}, {4, 256, 0}, {260, 32, kNotKept}};
+  struct Held {
+    uint32_t d;
+    uint32_t qs[4];
+  };
+
+  template <class At>
+  static QK_DEVICE void load(const At& at, int c, Held& held) {
+    at.template words<1, 4>(16 * c, held.qs);
+    held.d = at.template word<0>(0);
+  }
+  static QK_DEVICE float d(const Held& held) { return float_of_bits(held.d); }
+};
+
+template <Layout L>
+struct Slices<Q8_KS, L> : SixteenBytes<Q8_KS> {
+  static constexpr Field kFields[4] = {{0, 256, 0}, {256, 16, 0}, {272, 16, kNotKept}, {288, 4, 1}};
+  static constexpr bool kOctets = true;
+  struct Held {
+    uint32_t d_and_dmin;
+    uint32_t scales;  // a byte: two of four bits
+    uint32_t qs[4];
+  };
+
+  template <class At>
+  static QK_DEVICE void load(const At& at, int c, Held& held) {
+    at.template words<0, 4>(16 * c, held.qs);
+    held.scales = at.template byte<1>(c);
+    held.d_and_dmin = at.template word<3>(0);
+  }
+  static QK_DEVICE uint32_t octets(const Held& held, int, int) {
+    return (held.scales & 15) | (held.scales >> 4) << 8;
+  }
+  static QK_DEVICE float d(const Held& held) { return half_of(held.d_and_dmin); }
+  static QK_DEVICE float dmin(const Held& held) { return half_of(held.d_and_dmin >> 16); }
 };
 
 }  // namespace qk::cuda

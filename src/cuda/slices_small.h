@@ -1,13 +1,11 @@
-// Slices of the formats with blocks of 32: 16 bytes of nibbles are a block, 16 of bytes are half.
+// Slices of the formats with small blocks: 16 bytes of nibbles or signs are a block, 16 of bytes are
+// half.
 #pragma once
 
 #include <cstdint>
 
-#include "cuda/lookup.h"
-#include "cuda/slices.h"
-#include "formats/code_tables.h"
-#include "formats/iq4_nl.h"
-#include "formats/mxfp4.h"
+#include "cuda/slices_default.h"
+#include "formats/q1_0.h"
 #include "formats/q4_0.h"
 #include "formats/q4_1.h"
 #include "formats/q5_0.h"
@@ -16,14 +14,6 @@
 #include "formats/q8_1.h"
 
 namespace qk::cuda {
-
-// Byte j of the quants holds weight j in the low nibble and weight j + 16 in the high one.
-template <class F>
-struct BlockOfNibbles : SliceShape<F, 32, 1, 2, 16> {
-  static constexpr bool kScaled = false;
-  static constexpr bool kMinScaled = false;
-  static QK_DEVICE int base(int) { return 0; }
-};
 
 template <Layout L>
 struct Slices<Q4_0, L> : BlockOfNibbles<Q4_0> {
@@ -127,52 +117,6 @@ struct Slices<Q5_1, L> : BlockOfNibbles<Q5_1> {
   static QK_DEVICE float dmin(const Held& held) { return half_of(held.head[0] >> 16); }
 };
 
-template <Layout L>
-struct Slices<IQ4_NL, L> : BlockOfNibbles<IQ4_NL> {
-  static constexpr Field kFields[2] = {{0, 2, 1}, {2, 16, 0}};
-  struct Held {
-    uint32_t d;
-    uint32_t qs[4];
-  };
-
-  template <class At>
-  static QK_DEVICE void load(const At& at, int, Held& held) {
-    at.template words<1, 4>(0, held.qs);
-    held.d = at.template half<0>(0);
-  }
-  static QK_DEVICE void quads(const Held& held, int, int i, uint32_t (&out)[4]) {
-    constexpr ByteTable kTable = byte_table(kIq4Values, kIq4Bias);
-    QK_UNROLL_ALL
-    for (int q = 0; q < 4; ++q) out[q] = look_up_nibbles(kTable, held.qs[q], i);
-  }
-  static QK_DEVICE float d(const Held& held) { return half_of(held.d); }
-};
-
-template <Layout L>
-struct Slices<MXFP4, L> : BlockOfNibbles<MXFP4> {
-  static constexpr Field kFields[2] = {{0, 1, 1}, {1, 16, 0}};
-  struct Held {
-    uint32_t e;
-    uint32_t qs[4];
-  };
-
-  template <class At>
-  static QK_DEVICE void load(const At& at, int, Held& held) {
-    at.template words<1, 4>(0, held.qs);
-    held.e = at.template byte<0>(0);
-  }
-  static QK_DEVICE void quads(const Held& held, int, int i, uint32_t (&out)[4]) {
-    constexpr ByteTable kTable = byte_table(kE2m1Values, kE2m1Bias);
-    QK_UNROLL_ALL
-    for (int q = 0; q < 4; ++q) out[q] = look_up_nibbles(kTable, held.qs[q], i);
-  }
-  static QK_DEVICE float d(const Held& held) {
-    MXFP4::Block block;
-    block.e = static_cast<uint8_t>(held.e);
-    return MXFP4::block_scale(block);
-  }
-};
-
 // Sixteen int8 of a block of 32, behind a head of which the first two bytes are d.
 template <class F, int kHeadBytes, Layout L>
 struct HalfBlockOfBytes : SliceShape<F, 16, 1, 1, 16> {
@@ -200,5 +144,32 @@ template <Layout L>
 struct Slices<Q8_0, L> : HalfBlockOfBytes<Q8_0, 2, L> {};
 template <Layout L>
 struct Slices<Q8_1, L> : HalfBlockOfBytes<Q8_1, 4, L> {};
+
+// A block of signs: word w of the quants has weights 32 w .. 32 w + 31, a bit each.
+template <Layout L>
+struct Slices<Q1_0, L> : SliceShape<Q1_0, 128, 4, 2, 16> {
+  static constexpr Field kFields[2] = {{0, 2, 1}, {2, 16, 0}};
+  static constexpr bool kScaled = false;
+  struct Held {
+    uint32_t d;
+    uint32_t qs[4];
+  };
+
+  static QK_DEVICE int base(int) { return 0; }
+  template <class At>
+  static QK_DEVICE void load(const At& at, int, Held& held) {
+    at.template words<1, 4>(0, held.qs);
+    held.d = at.template half<0>(0);
+  }
+  // Twice a bit, and one less in each byte: 0x7f + 2 carries nowhere.
+  static QK_DEVICE void quads(const Held& held, int, int i, uint32_t (&out)[4]) {
+    const uint32_t bits = held.qs[i / 2] >> (16 * (i % 2));
+    QK_UNROLL_ALL
+    for (int q = 0; q < 4; ++q) {
+      out[q] = ((spread_bits(bits, q, 1) & 0x02020202u) + 0x7f7f7f7fu) ^ 0x80808080u;
+    }
+  }
+  static QK_DEVICE float d(const Held& held) { return half_of(held.d); }
+};
 
 }  // namespace qk::cuda

@@ -9,13 +9,16 @@
 
 namespace qk {
 
-#define QK_ISA(name) extern const KernelTable kernels_##name;
+#define QK_ISA(name)                     \
+  namespace name {                       \
+  extern const KernelTable kernel_table; \
+  }
 #include "dispatch/isa_list.inc"
 #undef QK_ISA
 
 namespace {
 
-#define QK_ISA(name) &kernels_##name,
+#define QK_ISA(name) &name::kernel_table,
 constexpr const KernelTable* kTables[] = {
 #include "dispatch/isa_list.inc"
 };

@@ -8,9 +8,9 @@
 
 namespace qk {
 
-struct BF16 {
-  static constexpr FormatInfo kInfo{"bf16", 30, 1, 2};
-  static constexpr bool kFloat = true;
+struct BF16 : Floats {
+  static constexpr FormatInfo kInfo{
+      .name = "bf16", .gguf_id = 30, .file_type = 32, .block = 1, .bytes = 2};
   struct Block {
     U16 bits;
   };

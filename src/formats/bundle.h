@@ -128,6 +128,23 @@ struct Bundle : BundleShape<kBits> {
   static QK_INLINE uint32_t mask(Piece p) { return 0x01010101u * ((1u << p.bits) - 1); }
 };
 
+// What panels hold of a block of kBlock weights that have two bits each and one scale: the base of
+// formats that are recoded to it.
+template <int kBlock>
+struct CrumbPanels {
+  static constexpr bool kPanelsOfCrumbs = true;
+  struct Recoded {
+    U16 d;
+    U32 quants[kBlock / 16];
+  };
+  static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 1}, {4, kBlock / 16}};
+
+  template <class I>
+  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
+    return Bundle<2>::quants(block, 2, quad);
+  }
+};
+
 // Bits of eight quads in a native block, whose words lie side by side: `bits` bits at `shift` of
 // the bytes from byte `at` on are those from `to` on of their quants.
 struct QuadField {

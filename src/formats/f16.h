@@ -8,9 +8,9 @@
 
 namespace qk {
 
-struct F16 {
-  static constexpr FormatInfo kInfo{"f16", 1, 1, 2};
-  static constexpr bool kFloat = true;
+struct F16 : Floats {
+  static constexpr FormatInfo kInfo{
+      .name = "f16", .gguf_id = 1, .file_type = 1, .block = 1, .bytes = 2};
   struct Block {
     U16 bits;
   };

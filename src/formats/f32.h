@@ -8,9 +8,9 @@
 
 namespace qk {
 
-struct F32 {
-  static constexpr FormatInfo kInfo{"f32", 0, 1, 4};
-  static constexpr bool kFloat = true;
+struct F32 : Floats {
+  static constexpr FormatInfo kInfo{
+      .name = "f32", .gguf_id = 0, .file_type = 0, .block = 1, .bytes = 4};
   struct Block {
     Unaligned<float> value;
   };

@@ -18,15 +18,16 @@
 
 namespace qk {
 
-struct IQ1_M : Iq1Grid<IQ1_M>, GridPanels<IQ1_M, 16> {
-  static constexpr FormatInfo kInfo{"iq1_m", 29, 256, 56};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 16;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 25;
-  static constexpr int kBias = kIq1Bias;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct IQ1_M : Quantised<QuantRange{.most = 25, .bias = kIq1Bias, .group = 16}>,
+               Iq1Grid<IQ1_M>,
+               GridPanels<IQ1_M, 16> {
+  static constexpr FormatInfo kInfo{
+      .name = "iq1_m",
+      .gguf_id = 29,
+      .file_type = 31,
+      .block = 256,
+      .bytes = 56,
+      .integers = "8 * grid +- 1, the grid being -1, 0 or 1 and the sign delta's: -9 to 9"};
   static constexpr float kScaleUnit = 0.125f;
   struct Block {
     uint8_t qs[32];

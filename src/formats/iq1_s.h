@@ -18,15 +18,16 @@
 
 namespace qk {
 
-struct IQ1_S : Iq1Grid<IQ1_S>, GridPanels<IQ1_S, 32> {
-  static constexpr FormatInfo kInfo{"iq1_s", 19, 256, 50};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 32;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 25;
-  static constexpr int kBias = kIq1Bias;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct IQ1_S : Quantised<QuantRange{.most = 25, .bias = kIq1Bias}>,
+               Iq1Grid<IQ1_S>,
+               GridPanels<IQ1_S, 32> {
+  static constexpr FormatInfo kInfo{
+      .name = "iq1_s",
+      .gguf_id = 19,
+      .file_type = 24,
+      .block = 256,
+      .bytes = 50,
+      .integers = "8 * grid +- 1, the grid being -1, 0 or 1 and the sign delta's: -9 to 9"};
   static constexpr float kScaleUnit = 0.125f;
   struct Block {
     U16 d;

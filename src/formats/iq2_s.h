@@ -19,15 +19,15 @@
 
 namespace qk {
 
-struct IQ2_S : SignedGrid<IQ2_S>, GridPanels<IQ2_S, 16> {
-  static constexpr FormatInfo kInfo{"iq2_s", 22, 256, 82};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 16;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 126;
-  static constexpr int kBias = kIqBias;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct IQ2_S : Quantised<QuantRange{.most = 126, .bias = kIqBias, .group = 16}>,
+               SignedGrid<IQ2_S>,
+               GridPanels<IQ2_S, 16> {
+  static constexpr FormatInfo kInfo{.name = "iq2_s",
+                                    .gguf_id = 22,
+                                    .file_type = 29,
+                                    .block = 256,
+                                    .bytes = 82,
+                                    .integers = "the signed grid value: +-8, +-25 or +-43"};
   static constexpr float kScaleUnit = 0.125f;
   static QK_INLINE constexpr const auto& grid() { return kIq2SGrid; }
   static constexpr int kCodeShift = 3;

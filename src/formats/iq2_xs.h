@@ -18,15 +18,15 @@
 
 namespace qk {
 
-struct IQ2_XS : SignedGrid<IQ2_XS>, GridPanels<IQ2_XS, 16> {
-  static constexpr FormatInfo kInfo{"iq2_xs", 17, 256, 74};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 16;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 126;
-  static constexpr int kBias = kIqBias;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct IQ2_XS : Quantised<QuantRange{.most = 126, .bias = kIqBias, .group = 16}>,
+                SignedGrid<IQ2_XS>,
+                GridPanels<IQ2_XS, 16> {
+  static constexpr FormatInfo kInfo{.name = "iq2_xs",
+                                    .gguf_id = 17,
+                                    .file_type = 20,
+                                    .block = 256,
+                                    .bytes = 74,
+                                    .integers = "the signed grid value: +-8, +-25 or +-43"};
   static constexpr float kScaleUnit = 0.125f;
   static QK_INLINE constexpr const auto& grid() { return kIq2XsGrid; }
   static constexpr int kCodeShift = 3;

@@ -17,15 +17,15 @@
 
 namespace qk {
 
-struct IQ2_XXS : SignedGrid<IQ2_XXS>, GridPanels<IQ2_XXS, 32> {
-  static constexpr FormatInfo kInfo{"iq2_xxs", 16, 256, 66};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 32;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 126;
-  static constexpr int kBias = kIqBias;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct IQ2_XXS : Quantised<QuantRange{.most = 126, .bias = kIqBias}>,
+                 SignedGrid<IQ2_XXS>,
+                 GridPanels<IQ2_XXS, 32> {
+  static constexpr FormatInfo kInfo{.name = "iq2_xxs",
+                                    .gguf_id = 16,
+                                    .file_type = 19,
+                                    .block = 256,
+                                    .bytes = 66,
+                                    .integers = "the signed grid value: +-8, +-25 or +-43"};
   static constexpr float kScaleUnit = 0.125f;
   static QK_INLINE constexpr const auto& grid() { return kIq2XxsGrid; }
   static constexpr int kCodeShift = 3;

@@ -19,15 +19,15 @@
 
 namespace qk {
 
-struct IQ3_S : SignedGrid<IQ3_S>, GridPanels<IQ3_S, 32> {
-  static constexpr FormatInfo kInfo{"iq3_s", 21, 256, 110};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 32;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 126;
-  static constexpr int kBias = kIqBias;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct IQ3_S : Quantised<QuantRange{.most = 126, .bias = kIqBias}>,
+               SignedGrid<IQ3_S>,
+               GridPanels<IQ3_S, 32> {
+  static constexpr FormatInfo kInfo{.name = "iq3_s",
+                                    .gguf_id = 21,
+                                    .file_type = 26,
+                                    .block = 256,
+                                    .bytes = 110,
+                                    .integers = "the signed grid value, odd: +-1 to +-15"};
   static constexpr float kScaleUnit = 1.0f;
   static QK_INLINE constexpr const auto& grid() { return kIq3SGrid; }
   static constexpr int kCodeShift = 1;

@@ -18,15 +18,16 @@
 
 namespace qk {
 
-struct IQ3_XXS : SignedGrid<IQ3_XXS>, GridPanels<IQ3_XXS, 32> {
-  static constexpr FormatInfo kInfo{"iq3_xxs", 18, 256, 98};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 32;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 126;
-  static constexpr int kBias = kIqBias;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct IQ3_XXS : Quantised<QuantRange{.most = 126, .bias = kIqBias}>,
+                 SignedGrid<IQ3_XXS>,
+                 GridPanels<IQ3_XXS, 32> {
+  static constexpr FormatInfo kInfo{
+      .name = "iq3_xxs",
+      .gguf_id = 18,
+      .file_type = 23,
+      .block = 256,
+      .bytes = 98,
+      .integers = "the signed grid value: +-4, +-12, +-20, +-28, +-36, +-44, +-52 or +-62"};
   static constexpr float kScaleUnit = 0.25f;
   static QK_INLINE constexpr const auto& grid() { return kIq3XxsGrid; }
   static constexpr int kCodeShift = 3;

@@ -17,15 +17,13 @@
 
 namespace qk {
 
-struct IQ4_XS : PanelD {
-  static constexpr FormatInfo kInfo{"iq4_xs", 23, 256, 136};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 32;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 255;
-  static constexpr int kBias = kIq4Bias;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct IQ4_XS : Quantised<QuantRange{.most = 255, .bias = kIq4Bias}>, PanelD {
+  static constexpr FormatInfo kInfo{.name = "iq4_xs",
+                                    .gguf_id = 23,
+                                    .file_type = 30,
+                                    .block = 256,
+                                    .bytes = 136,
+                                    .integers = "the code's value in the table: -127 to 113"};
   struct Block {
     U16 d;
     U16 scales_h;

@@ -9,27 +9,31 @@
 
 #include "core/half.h"
 #include "core/unaligned.h"
+#include "formats/blocks_of_32.h"
 #include "formats/code_tables.h"
 #include "formats/format.h"
+#include "formats/one_scale.h"
 #include "formats/panel.h"
 
 namespace qk {
 
-struct MXFP4 {
-  static constexpr FormatInfo kInfo{"mxfp4", 39, 32, 17};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 32;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 28;
-  static constexpr int kBias = kE2m1Bias;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct MXFP4 : Quantised<QuantRange{.most = 28, .bias = kE2m1Bias}>,
+               PlainBlocks<MXFP4>,
+               NibbleCodes<MXFP4> {
+  static constexpr FormatInfo kInfo{
+      .name = "mxfp4",
+      .gguf_id = 39,
+      .file_type = 38,
+      .block = 32,
+      .bytes = 17,
+      .integers = "twice the 4-bit float, which makes it whole: -12 to 12"};
   struct Block {
     uint8_t e;
     uint8_t qs[16];
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
   static constexpr PanelElements kPanel[kMostPanelElements] = {{1, 1}, {4, 4}};
+  static QK_INLINE constexpr const auto& values() { return kE2m1Values; }
 
   // 2^(e - 128): the exponent field of a float32, or for e < 2 a denormal's highest bits.
   static QK_INLINE float block_scale(const Block& block) {
@@ -37,24 +41,7 @@ struct MXFP4 {
     return float_of_bits(e < 2 ? 0x00200000u << e : (e - 1) << 23);
   }
 
-  static QK_INLINE void decode(const Block& block, float* out) {
-    const float d = block_scale(block);
-    for (int j = 0; j < 16; ++j) {
-      out[j] = d * static_cast<float>(kE2m1Values[block.qs[j] & 15] - kBias);
-      out[j + 16] = d * static_cast<float>(kE2m1Values[block.qs[j] >> 4] - kBias);
-    }
-  }
-
   static QK_INLINE void set_scales_to_one(Block& block) { block.e = 128; }
-  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int) {
-    return {block_scale(block), 0.0f};
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Quants quants(const Block* unit, int step) {
-    const Block* blocks = unit + step * (I::kStep / 32);
-    return I::look_up(I::template nibbles_of_32<sizeof(Block)>(blocks->qs), kE2m1Values);
-  }
 
   template <class I>
   static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
@@ -62,11 +49,6 @@ struct MXFP4 {
     float values[8];
     for (int g = 0; g < 8; ++g) values[g] = block_scale(unit[g]);
     scale.v[0] = I::load8(values);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    return I::look_up_bytes(block.nibbles_of_32(1, quad), kE2m1Values);
   }
 
   // 2^(e - 128) as a product of two powers that are never denormal: of half of e, and of the rest.

@@ -17,15 +17,14 @@
 
 namespace qk {
 
-struct NVFP4 : Octets<NVFP4> {
-  static constexpr FormatInfo kInfo{"nvfp4", 40, 64, 36};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 16;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 28;
-  static constexpr int kBias = kE2m1Bias;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct NVFP4 : Quantised<QuantRange{.most = 28, .bias = kE2m1Bias, .group = 16}>, Octets<NVFP4> {
+  static constexpr FormatInfo kInfo{
+      .name = "nvfp4",
+      .gguf_id = 40,
+      .file_type = 39,
+      .block = 64,
+      .bytes = 36,
+      .integers = "twice the 4-bit float, which makes it whole: -12 to 12"};
   struct Block {
     uint8_t d[4];
     uint8_t qs[32];

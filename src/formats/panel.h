@@ -35,14 +35,22 @@ struct PanelElements {
 inline constexpr int kMostPanelElements = 4;
 inline constexpr int kMostRecodedBytes = 288;
 
-// The bytes of a row's block in panels.
+// What panels hold of a block, F::Recoded where there is one; and its bytes.
+template <class F>
+struct PanelledBlockOf {
+  using Type = typename F::Block;
+};
+template <class F>
+  requires requires { typename F::Recoded; }
+struct PanelledBlockOf<F> {
+  using Type = typename F::Recoded;
+};
+template <class F>
+using PanelledBlock = typename PanelledBlockOf<F>::Type;
+
 template <class F>
 consteval int panel_block_bytes() {
-  if constexpr (requires { typename F::Recoded; }) {
-    return sizeof(typename F::Recoded);
-  } else {
-    return F::kInfo.bytes;
-  }
+  return sizeof(PanelledBlock<F>);
 }
 
 // The block of a panel: native offsets go in, vectors of one element a row come out.

@@ -17,15 +17,15 @@
 
 namespace qk {
 
-struct Q2_K : PanelDAndMinusDmin {
-  static constexpr FormatInfo kInfo{"q2_k", 10, 256, 84};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 16;
-  static constexpr int kMinGroup = 16;
-  static constexpr int kMaxQuant = 3;
-  static constexpr int kBias = 0;
-  static constexpr int kZero = 2;
-  static constexpr bool kHasMin = true;
+struct Q2_K
+    : Quantised<QuantRange{.most = 3, .zero = 2, .group = 16, .min_group = 16, .has_min = true}>,
+      PanelDAndMinusDmin {
+  static constexpr FormatInfo kInfo{.name = "q2_k",
+                                    .gguf_id = 10,
+                                    .file_type = 10,
+                                    .block = 256,
+                                    .bytes = 84,
+                                    .integers = "quant - 2: -2 to 1"};
   struct Block {
     Unaligned<uint64_t> scales[2];
     uint8_t qs[64];

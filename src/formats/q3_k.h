@@ -55,15 +55,13 @@ QK_INLINE void pack_q3_k_scales(Q3_KScales scales, uint8_t (&packed)[12]) {
   __builtin_memcpy(packed + 8, &high, sizeof(high));
 }
 
-struct Q3_K : PanelD {
-  static constexpr FormatInfo kInfo{"q3_k", 11, 256, 110};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 16;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 7;
-  static constexpr int kBias = 4;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct Q3_K : Quantised<QuantRange{.most = 7, .bias = 4, .group = 16}>, PanelD {
+  static constexpr FormatInfo kInfo{.name = "q3_k",
+                                    .gguf_id = 11,
+                                    .file_type = 11,
+                                    .block = 256,
+                                    .bytes = 110,
+                                    .integers = "quant - 4: -4 to 3"};
   struct Block {
     uint8_t hmask[32];
     uint8_t qs[64];

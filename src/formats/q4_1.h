@@ -7,22 +7,23 @@
 //   integer = quant[i] - 8
 #pragma once
 
-#include "core/half.h"
 #include "core/unaligned.h"
+#include "formats/blocks_of_32.h"
 #include "formats/format.h"
+#include "formats/one_scale.h"
 #include "formats/panel.h"
 
 namespace qk {
 
-struct Q4_1 {
-  static constexpr FormatInfo kInfo{"q4_1", 3, 32, 20};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 32;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 15;
-  static constexpr int kBias = 0;
-  static constexpr int kZero = 8;
-  static constexpr bool kHasMin = true;
+struct Q4_1 : Quantised<QuantRange{.most = 15, .zero = 8, .has_min = true}>,
+              PlainBlocks<Q4_1>,
+              Nibbles<Q4_1> {
+  static constexpr FormatInfo kInfo{.name = "q4_1",
+                                    .gguf_id = 3,
+                                    .file_type = 3,
+                                    .block = 32,
+                                    .bytes = 20,
+                                    .integers = "nibble - 8: -8 to 7"};
   struct Block {
     U16 d;
     U16 m;
@@ -30,51 +31,6 @@ struct Q4_1 {
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
   static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 2}, {4, 4}};
-
-  static QK_INLINE void decode(const Block& block, float* out) {
-    const float d = half_to_float(block.d.get());
-    const float m = half_to_float(block.m.get());
-    for (int j = 0; j < 16; ++j) {
-      out[j] = d * static_cast<float>(block.qs[j] & 15) + m;
-      out[j + 16] = d * static_cast<float>(block.qs[j] >> 4) + m;
-    }
-  }
-
-  static QK_INLINE void set_scales_to_one(Block& block) {
-    block.d.set(kHalfOne);
-    block.m.set(0);
-  }
-  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int) {
-    return {half_to_float(block.d.get()), half_to_float(block.m.get())};
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Quants quants(const Block* unit, int step) {
-    constexpr int kBlocks = I::kStep / 32;
-    return I::template nibbles_of_32<sizeof(Block)>(unit[step * kBlocks].qs);
-  }
-
-  template <class I>
-  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
-                               PerGroup<I, kMinGroup>& min) {
-    scale.v[0] = I::template halves<sizeof(Block)>(&unit->d);
-    min.v[0] = I::template halves<sizeof(Block)>(&unit->m);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    return block.nibbles_of_32(4, quad);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int) {
-    return block.half(0);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_min(PanelBlock<I> block, int) {
-    return block.half(2);
-  }
 };
 
 }  // namespace qk

@@ -83,15 +83,13 @@ struct SixBitScales : PanelDAndMinusDmin {
   }
 };
 
-struct Q4_K : SixBitScales {
-  static constexpr FormatInfo kInfo{"q4_k", 12, 256, 144};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 32;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 15;
-  static constexpr int kBias = 0;
-  static constexpr int kZero = 8;
-  static constexpr bool kHasMin = true;
+struct Q4_K : Quantised<QuantRange{.most = 15, .zero = 8, .has_min = true}>, SixBitScales {
+  static constexpr FormatInfo kInfo{.name = "q4_k",
+                                    .gguf_id = 12,
+                                    .file_type = 14,
+                                    .block = 256,
+                                    .bytes = 144,
+                                    .integers = "nibble - 8: -8 to 7"};
   struct Block {
     U16 d;
     U16 dmin;

@@ -18,15 +18,13 @@
 
 namespace qk {
 
-struct Q5_K : SixBitScales {
-  static constexpr FormatInfo kInfo{"q5_k", 13, 256, 176};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 32;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 31;
-  static constexpr int kBias = 0;
-  static constexpr int kZero = 16;
-  static constexpr bool kHasMin = true;
+struct Q5_K : Quantised<QuantRange{.most = 31, .zero = 16, .has_min = true}>, SixBitScales {
+  static constexpr FormatInfo kInfo{.name = "q5_k",
+                                    .gguf_id = 13,
+                                    .file_type = 16,
+                                    .block = 256,
+                                    .bytes = 176,
+                                    .integers = "quant - 16: -16 to 15"};
   struct Block {
     U16 d;
     U16 dmin;

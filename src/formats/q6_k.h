@@ -17,15 +17,13 @@
 
 namespace qk {
 
-struct Q6_K : PanelD {
-  static constexpr FormatInfo kInfo{"q6_k", 14, 256, 210};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 16;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 63;
-  static constexpr int kBias = 32;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct Q6_K : Quantised<QuantRange{.most = 63, .bias = 32, .group = 16}>, PanelD {
+  static constexpr FormatInfo kInfo{.name = "q6_k",
+                                    .gguf_id = 14,
+                                    .file_type = 18,
+                                    .block = 256,
+                                    .bytes = 210,
+                                    .integers = "quant - 32: -32 to 31"};
   struct Block {
     uint8_t ql[128];
     uint8_t qh[64];

@@ -6,60 +6,29 @@
 //   integer = qs[i]
 #pragma once
 
-#include "core/half.h"
 #include "core/unaligned.h"
+#include "formats/blocks_of_32.h"
 #include "formats/format.h"
+#include "formats/one_scale.h"
 #include "formats/panel.h"
 
 namespace qk {
 
-struct Q8_0 {
-  static constexpr FormatInfo kInfo{"q8_0", 8, 32, 34};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 32;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 255;
-  static constexpr int kBias = 128;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct Q8_0 : Quantised<QuantRange{.most = 255, .bias = 128}>,
+              PlainBlocks<Q8_0>,
+              SignedBytes<Q8_0> {
+  static constexpr FormatInfo kInfo{.name = "q8_0",
+                                    .gguf_id = 8,
+                                    .file_type = 7,
+                                    .block = 32,
+                                    .bytes = 34,
+                                    .integers = "the int8 quant: -128 to 127"};
   struct Block {
     U16 d;
     int8_t qs[32];
   };
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
   static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 1}, {4, 8}};
-
-  static QK_INLINE void decode(const Block& block, float* out) {
-    const float d = half_to_float(block.d.get());
-    for (int i = 0; i < 32; ++i) out[i] = d * static_cast<float>(block.qs[i]);
-  }
-
-  static QK_INLINE void set_scales_to_one(Block& block) { block.d.set(kHalfOne); }
-  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int) {
-    return {half_to_float(block.d.get()), 0.0f};
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Quants quants(const Block* unit, int step) {
-    constexpr int kBlocks = I::kStep / 32;
-    return I::template signed_bytes<sizeof(Block)>(unit[step * kBlocks].qs);
-  }
-
-  template <class I>
-  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
-                               PerGroup<I, kMinGroup>&) {
-    scale.v[0] = I::template halves<sizeof(Block)>(&unit->d);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    return block.signed_bytes(2, quad);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I> block, int) {
-    return block.half(0);
-  }
 };
 
 }  // namespace qk

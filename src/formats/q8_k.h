@@ -15,15 +15,12 @@
 
 namespace qk {
 
-struct Q8_K {
-  static constexpr FormatInfo kInfo{"q8_k", 15, 256, 292};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 32;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 255;
-  static constexpr int kBias = 128;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct Q8_K : Quantised<QuantRange{.most = 255, .bias = 128}> {
+  static constexpr FormatInfo kInfo{.name = "q8_k",
+                                    .gguf_id = 15,
+                                    .block = 256,
+                                    .bytes = 292,
+                                    .integers = "the int8 quant: -128 to 127"};
   struct Block {
     Unaligned<float> d;
     int8_t qs[256];

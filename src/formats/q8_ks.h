@@ -18,15 +18,10 @@
 
 namespace qk {
 
-struct Q8_KS : PanelD {
-  static constexpr FormatInfo kInfo{"q8_ks", -1, 256, 292};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 8;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 255;
-  static constexpr int kBias = 128;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = true;
+struct Q8_KS : Quantised<QuantRange{.most = 255, .bias = 128, .group = 8, .has_min = true}>,
+               PanelD {
+  static constexpr FormatInfo kInfo{
+      .name = "q8_ks", .block = 256, .bytes = 292, .integers = "the int8 quant: -128 to 127"};
   struct Block {
     int8_t qs[256];
     uint8_t scales[16];

@@ -22,6 +22,7 @@ Format describe() {
   };
   if constexpr (!F::kFloat) {
     static_assert(F::kInfo.block % F::kGroup == 0, "a group lies in one block");
+    static_assert(F::kInfo.integers != nullptr, "kInfo says what the integers are");
     format.group = F::kGroup;
     format.integers = [](const void* block, int8_t* out) {
       block_integers<F>(*static_cast<const Block*>(block), out);

@@ -10,11 +10,11 @@
 //   integer = digit - 1
 #pragma once
 
-#include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/bundle.h"
 #include "formats/format.h"
 #include "formats/octets.h"
+#include "formats/one_scale.h"
 #include "formats/panel.h"
 
 namespace qk {
@@ -31,15 +31,16 @@ struct TritPowers {
 };
 QK_TABLE TritPowers kTritPowers;
 
-struct TQ1_0 : Octets<TQ1_0>, PanelD {
-  static constexpr FormatInfo kInfo{"tq1_0", 34, 256, 54};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 32;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 2;
-  static constexpr int kBias = 1;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct TQ1_0 : Quantised<QuantRange{.most = 2, .bias = 1}>,
+               Octets<TQ1_0>,
+               OneScale<TQ1_0>,
+               CrumbPanels<256> {
+  static constexpr FormatInfo kInfo{.name = "tq1_0",
+                                    .gguf_id = 34,
+                                    .file_type = 36,
+                                    .block = 256,
+                                    .bytes = 54,
+                                    .integers = "-1, 0 or 1"};
   struct Block {
     uint8_t qs[48];
     uint8_t qh[4];
@@ -79,35 +80,6 @@ struct TQ1_0 : Octets<TQ1_0>, PanelD {
     return I::digits_of_3(rows, I::load_quants(kTritPowers.of + I::kStep * step));
   }
 
-  template <class I>
-  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
-                               PerGroup<I, kMinGroup>&) {
-    scale.v[0] = I::broadcast8(I::half(unit->d.get()));
-  }
-
-  static QK_INLINE float group_scale(const Block& block, int) {
-    return half_to_float(block.d.get());
-  }
-  static QK_INLINE void set_scales_to_one(Block& block) { block.d.set(kHalfOne); }
-
-  // Panels have two bits a weight, as no idiom finds the digits of a byte as fast as memory brings
-  // it.
-  struct Recoded {
-    U16 d;
-    U32 quants[16];
-  };
-  static constexpr PanelElements kPanel[kMostPanelElements] = {{2, 1}, {4, 16}};
-
-  template <class I>
-  static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
-    return Bundle<2>::quants(block, 2, quad);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I>, int) {
-    return I::broadcast(1.0f);
-  }
-
   // Calls body(bytes, first, step, digits) for each four bytes: the quad of their first digit, how
   // many quads on the next digit's is, and how many there are.
   template <class AnyBlock, class Body>
@@ -117,6 +89,8 @@ struct TQ1_0 : Octets<TQ1_0>, PanelD {
     body(block.qh, 60, 1, 4);
   }
 
+  // Panels have two bits a weight, as no idiom finds the digits of a byte as fast as memory brings
+  // it.
   static QK_INLINE void recode(const Block& block, Recoded& to) {
     uint32_t quads[64];
     for_bytes(block, [&](const uint8_t* bytes, int first, int step, int digits) {

@@ -6,22 +6,20 @@
 //   integer = quant[i] - 1
 #pragma once
 
-#include "core/half.h"
 #include "core/unaligned.h"
 #include "formats/format.h"
+#include "formats/one_scale.h"
 #include "formats/panel.h"
 
 namespace qk {
 
-struct TQ2_0 {
-  static constexpr FormatInfo kInfo{"tq2_0", 35, 256, 66};
-  static constexpr bool kFloat = false;
-  static constexpr int kGroup = 32;
-  static constexpr int kMinGroup = 32;
-  static constexpr int kMaxQuant = 3;
-  static constexpr int kBias = 1;
-  static constexpr int kZero = kBias;
-  static constexpr bool kHasMin = false;
+struct TQ2_0 : Quantised<QuantRange{.most = 3, .bias = 1}>, PlainBlocks<TQ2_0> {
+  static constexpr FormatInfo kInfo{.name = "tq2_0",
+                                    .gguf_id = 35,
+                                    .file_type = 37,
+                                    .block = 256,
+                                    .bytes = 66,
+                                    .integers = "-1, 0 or 1; 2 of the spare code"};
   struct Block {
     uint8_t qs[64];
     U16 d;
@@ -29,17 +27,8 @@ struct TQ2_0 {
   static_assert(sizeof(Block) == kInfo.bytes && alignof(Block) == 1);
   static constexpr PanelElements kPanel[kMostPanelElements] = {{4, 16}, {2, 1}};
 
-  static QK_INLINE void decode(const Block& block, float* out) {
-    const float d = half_to_float(block.d.get());
-    for (int i = 0; i < 256; ++i) {
-      const int quant = block.qs[32 * (i / 128) + i % 32] >> (2 * (i / 32 % 4)) & 3;
-      out[i] = d * static_cast<float>(quant - 1);
-    }
-  }
-
-  static QK_INLINE void set_scales_to_one(Block& block) { block.d.set(kHalfOne); }
-  static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int) {
-    return {half_to_float(block.d.get()), 0.0f};
+  static QK_INLINE int quant(const Block& block, int i) {
+    return block.qs[32 * (i / 128) + i % 32] >> (2 * (i / 32 % 4)) & 3;
   }
 
   template <class I>
@@ -48,24 +37,8 @@ struct TQ2_0 {
   }
 
   template <class I>
-  static QK_INLINE void scales(const Block* unit, PerGroup<I, kGroup>& scale,
-                               PerGroup<I, kMinGroup>&) {
-    scale.v[0] = I::broadcast8(I::half(unit->d.get()));
-  }
-
-  template <class I>
   static QK_INLINE typename I::Words panel_quants(PanelBlock<I> block, int quad) {
     return block.crumbs_of_128(0, quad);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_d(PanelBlock<I> block) {
-    return block.half(64);
-  }
-
-  template <class I>
-  static QK_INLINE typename I::Floats panel_scale(PanelBlock<I>, int) {
-    return I::broadcast(1.0f);
   }
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "formats/all.h"
 #include "formats/registry.h"
 #include "gguf/cursor.h"
 
@@ -14,7 +15,8 @@ struct Row {
   TensorType type;
 };
 
-// Types that the registry of formats does not have: removed ones, and those that are not weights.
+// Types that are not weights, that GGUF has removed, or whose weights nothing here multiplies by:
+// a row of a type that has become a format is not looked at, and may stay, or go.
 constexpr Row kOthers[] = {
     {4, {"q4_2"}},
     {5, {"q4_3"}},
@@ -30,7 +32,25 @@ constexpr Row kOthers[] = {
     {37, {"iq4_nl_4_8/i8_s"}},
     {38, {"iq4_nl_8_8/tl1"}},
     {41, {"q1_0", 128, 18}},
+    {42, {"q2_0", 64, 18}},
+    // Of ik_llama.cpp.
+    {139, {"iq4_k", 256, 144}},
+    {140, {"iq5_k", 256, 176}},
+    {141, {"iq6_k", 256, 212}},
 };
+
+// A row says of a type what its format says, where there is one.
+constexpr bool agrees(const Row& row, const FormatInfo& info) {
+  return static_cast<int64_t>(row.id) != info.gguf_id ||
+         (std::string_view(row.type.name) == info.name && row.type.block == info.block &&
+          row.type.bytes == info.bytes);
+}
+template <class... Fs>
+constexpr bool all_agree(FormatList<Fs...>) {
+  return std::ranges::all_of(kOthers,
+                             [](const Row& row) { return (agrees(row, Fs::kInfo) && ...); });
+}
+static_assert(all_agree(AllFormats{}));
 
 // Ids that GGUF has removed and that a fork has given to types of its own.
 struct ForkType {

@@ -4,7 +4,8 @@
 #include "core/half.h"
 #include "kernels/activation_unit.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 inline constexpr uint32_t kInfinityBits = 0x7f800000u;
 
@@ -95,4 +96,5 @@ void activate_float(const float* x, float multiplier, std::byte* out) {
   for (int g = 0; g < kGroupsPerUnit; ++g) unit.sum[g] = unit.sum16[2 * g] + unit.sum16[2 * g + 1];
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

@@ -11,7 +11,8 @@
 #include "kernels/dense.h"
 #include "kernels/elementwise.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 inline constexpr int kQueryRows = 8;
 inline constexpr int kBlockKeys = 64;
@@ -259,4 +260,5 @@ void attention(const AttentionArgs& args, int64_t begin, int64_t end) {
   }
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

@@ -3,7 +3,8 @@
 
 #include "kernels/attention.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // Rows [begin, end): `total` weights each, of which those that the row does not see are 0. Two
 // passes, so that they are divided by the sum of what is written.
@@ -36,4 +37,5 @@ void attention_scores(const AttentionArgs& args, int64_t begin, int64_t end) {
   }
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

@@ -9,7 +9,8 @@
 #include "kernels/activation_unit.h"
 #include "kernels/table.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 struct Columns {
   int64_t first;
@@ -60,4 +61,5 @@ void product_matrix(const LinearArgs& args, int64_t begin, int64_t end) {
   }
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

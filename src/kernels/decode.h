@@ -7,7 +7,8 @@
 
 #include "formats/format.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // One unit of 256 weights.
 template <class F, class I>
@@ -64,4 +65,5 @@ void decode_row(const uint8_t* row, int64_t k, float* out) {
   }
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

@@ -1,23 +1,31 @@
-// One ISA's kernels for float data. Compiled once an ISA, as kernels/table.cpp is, with
-// QK_DENSE_TABLE the symbol to define.
+// One ISA's kernels for float data. Compiled once an ISA, as kernels/table.cpp is.
+#include "isa/idioms.h"
 #include "kernels/attention.h"
 #include "kernels/attention_scores.h"
 #include "kernels/dense.h"
 #include "kernels/elementwise.h"
 #include QK_ISA_HEADER
 
-namespace qk {
+namespace qk::QK_ISA {
 
-using QK_ISA::Isa;
+extern const DenseKernels dense_kernels;
 
-extern const DenseKernels QK_DENSE_TABLE;
-constinit const DenseKernels QK_DENSE_TABLE{
-    .attention = {&attention<Isa, CacheType::kF32>, &attention<Isa, CacheType::kF16>},
-    .attention_scores = &attention_scores<Isa>,
-    .sum_squares = &sum_squares<Isa>,
-    .normalise = &normalise<Isa>,
-    .gate = &gate<Isa>,
-    .to_halves = &to_halves<Isa>,
-};
+namespace {
 
-}  // namespace qk
+template <Idioms I>
+constexpr DenseKernels make_kernels() {
+  return {
+      .attention = {&attention<I, CacheType::kF32>, &attention<I, CacheType::kF16>},
+      .attention_scores = &attention_scores<I>,
+      .sum_squares = &sum_squares<I>,
+      .normalise = &normalise<I>,
+      .gate = &gate<I>,
+      .to_halves = &to_halves<I>,
+  };
+}
+
+}  // namespace
+
+constinit const DenseKernels dense_kernels = make_kernels<Isa>();
+
+}  // namespace qk::QK_ISA

@@ -7,7 +7,8 @@
 #include "core/half.h"
 #include "core/macros.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // e^x for x <= 88: relative error below 2e-7, 1.2e-38 for what is smaller than that, NaN for NaN.
 //
@@ -107,4 +108,5 @@ void to_halves(const float* x, int64_t count, uint16_t* out) {
   for (; i < count; ++i) out[i] = float_to_half(x[i]);
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

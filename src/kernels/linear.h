@@ -16,7 +16,8 @@
 #include "kernels/batch.h"
 #include "kernels/table.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // The sums of one row against kColumns batch rows.
 template <class I, int kColumns>
@@ -192,4 +193,5 @@ struct RowProduct {
   }
 };
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

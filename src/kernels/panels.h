@@ -11,7 +11,8 @@
 #include "kernels/batch.h"
 #include "kernels/table.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 template <class I, int kColumns>
 struct PanelSums {
@@ -227,4 +228,5 @@ struct PanelProduct {
   }
 };
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

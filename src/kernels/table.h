@@ -7,7 +7,6 @@
 #include <cstdint>
 
 #include "core/views.h"
-#include "formats/all.h"
 #include "kernels/activation_unit.h"
 #include "kernels/dense.h"
 
@@ -55,10 +54,19 @@ using MagnitudeFn = uint32_t (*)(const float* x);
 // Writes the unit of 256 values x * multiplier. Values are finite except under float32.
 using ActivateFn = void (*)(const float* x, float multiplier, std::byte* unit);
 
-// What is compiled for every format, and the activations that it reads.
+// What is compiled for a format.
 struct FormatKernels {
-  LinearKernel linear[kLayouts][kFormats][kActs][kMClasses];
-  DecodeFn decode[kFormats];
+  LinearKernel linear[kLayouts][kActs][kMClasses];
+  DecodeFn decode;
+};
+
+// By format, in the order of formats/all.h.
+struct FormatTable {
+  const FormatKernels* kernels[kMostFormats];
+};
+
+// What makes the activations that they read.
+struct ActivationKernels {
   MagnitudeFn magnitude;
   ActivateFn activate[kActs];
 };
@@ -68,7 +76,8 @@ struct KernelTable {
   const char* isa;
   uint64_t needs;  // core/cpu.h features
   bool for_tests;  // runs when it is forced, is never chosen
-  const FormatKernels* formats;
+  const FormatTable* formats;
+  const ActivationKernels* activations;
   const DenseKernels* dense;
   const StreamKernels* streams;
   const QuantizeKernels* quantizers;

@@ -11,7 +11,8 @@
 #include "kernels/activation_unit.h"
 #include "kernels/tile_kernels.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // The bits of the nearest bfloat16, ties to even, for what stays finite so.
 QK_INLINE uint32_t nearest_bfloat(uint32_t bits) {
@@ -205,4 +206,5 @@ void store_strip(const LinearArgs& args, int64_t row, const float* sums) {
   }
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

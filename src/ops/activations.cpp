@@ -128,7 +128,7 @@ float quantize_row(const KernelTable& kernels, NormReader& row, Act act, int64_t
   const int64_t bytes = unit_bytes(act);
   uint32_t magnitude = 0;
   for (int64_t u = 0; u < units; ++u) {
-    magnitude = std::max(magnitude, kernels.formats->magnitude(row.read(u)));
+    magnitude = std::max(magnitude, kernels.activations->magnitude(row.read(u)));
   }
   if (magnitude >= kInfinity && act != Act::kFloat32) {
     std::memset(out, 0, static_cast<size_t>(units * bytes));
@@ -137,7 +137,7 @@ float quantize_row(const KernelTable& kernels, NormReader& row, Act act, int64_t
   const int exponent = magnitude >= kInfinity ? 0 : row_exponent(magnitude);
   const float multiplier = std::ldexp(1.0f, -exponent);
   for (int64_t u = 0; u < units; ++u) {
-    kernels.formats->activate[static_cast<int>(act)](row.read(u), multiplier, out + u * bytes);
+    kernels.activations->activate[static_cast<int>(act)](row.read(u), multiplier, out + u * bytes);
   }
   return std::ldexp(1.0f, exponent);
 }

@@ -29,7 +29,7 @@ const uint8_t* blocks_of(const KernelTable& kernels, const WeightView& weights, 
 // Decodes one row of weights to where row `index` of `out` lies.
 void decode_to(const KernelTable& kernels, const WeightView& weights, int64_t row,
                const ArrayView& out, int64_t index) {
-  const DecodeFn decode = kernels.formats->decode[weights.format];
+  const DecodeFn decode = kernels.formats->kernels[weights.format]->decode;
   uint8_t* first = row_address(out, index);
   const bool aligned = reinterpret_cast<uintptr_t>(first) % alignof(float) == 0;
   const bool plain = out.type == ScalarType::kF32 && has_contiguous_rows(out) && aligned;

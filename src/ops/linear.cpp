@@ -23,8 +23,8 @@ class Items {
     const FormatInfo& info = format_at(weights.format).info;
     const auto m_class = static_cast<int>(x.m == 1 ? MClass::kVector : MClass::kMatrix);
     const auto kernel_of = [&](Layout layout) -> const LinearKernel& {
-      return kernels.formats
-          ->linear[static_cast<int>(layout)][weights.format][static_cast<int>(x.act)][m_class];
+      return kernels.formats->kernels[weights.format]
+          ->linear[static_cast<int>(layout)][static_cast<int>(x.act)][m_class];
     };
     weights_ = &weights;
     kernel_ = &kernel_of(weights.layout);

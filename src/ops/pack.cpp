@@ -195,7 +195,9 @@ void with_rows(int rows, Body body) {
 }  // namespace
 
 int panel_rows(const KernelTable& kernels, int format) {
-  return kernels.formats->linear[static_cast<int>(Layout::kPanels)][format][0][0].panel_rows;
+  return kernels.formats->kernels[format]
+      ->linear[static_cast<int>(Layout::kPanels)][0][0]
+      .panel_rows;
 }
 
 Status packed_bytes(int64_t n, int64_t row_bytes, int panel_rows, int64_t* out) {

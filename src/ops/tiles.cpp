@@ -100,7 +100,7 @@ class Batch {
     const int64_t depth = ceil_div(count, kTileDepth);
     std::fill(decoded + count, decoded + depth * kTileDepth, 0.0f);
     for (int64_t r = 0; r < rows; ++r) {
-      kernels_.formats->decode[weights_.format](blocks + r * stride, count, decoded);
+      kernels_.formats->kernels[weights_.format]->decode(blocks + r * stride, count, decoded);
       tiles_.split_row(decoded, static_cast<int>(depth), static_cast<int>(r), strip);
     }
   }

@@ -8,7 +8,7 @@
 
 namespace qk {
 
-// What `args` says, or false, with nothing written, where the ISA of `x` has no tiles for such
+// What `args` says, or false, with nothing written, where `kernels` have no tiles for such
 // activations, or there is no memory for those of the batch. Rows for which a thread then has no
 // memory of its own go through `kernel`, which is the one for `weights`.
 bool linear_by_tiles(const Parallel& parallel, const KernelTable& kernels,

@@ -4,8 +4,7 @@
 //   q4_0, q5_0  the weight of the largest magnitude becomes -8 or -16; the other end of the range
 //               is clipped by up to half a step
 //   q4_1, q5_1  the least weight becomes 0 and the largest 15 or 31; what lies past the largest
-//   half
-//               is counted from there
+//               half is counted from there
 #pragma once
 
 #include "formats/q4_0.h"
@@ -15,7 +14,8 @@
 #include "quantize/lanes.h"
 #include "quantize/quantizer.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // `quants[i]` = (x[i] - low) * inverse + rounding, cut to a whole number of 0..kMost.
 template <int kMost>
@@ -72,4 +72,5 @@ QK_INLINE bool encode_with_min(const float* x, typename F::Block& block) {
   return true;
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

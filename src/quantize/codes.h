@@ -4,7 +4,8 @@
 #include "formats/code_tables.h"
 #include "quantize/lanes.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // kLow..kHigh; a quant is the number less kLow.
 template <int kLow, int kHigh>
@@ -45,4 +46,5 @@ struct Iq4Codes {
   }
 };
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

@@ -4,8 +4,7 @@
 //   q8_1   as ggml: the same, and the scale times the sum of quants beside it
 //   q8_k   as ggml: the weight of the largest magnitude becomes -127; ties to even
 //   q8_ks  weights less the superblock's mean, or the half next to it, which is dmin; each group of
-//   8
-//          takes the least scale of 4 bits that holds its largest magnitude
+//          8 takes the least scale of 4 bits that holds its largest magnitude
 #pragma once
 
 #include "formats/q8_0.h"
@@ -15,7 +14,8 @@
 #include "quantize/lanes.h"
 #include "quantize/quantizer.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // To the nearest whole number, ties away from zero, for |value| < 2^23.
 QK_INLINE int round_away(float value) {
@@ -121,4 +121,5 @@ inline constexpr Quantizer kQuantizer<Q8_K, Isa>{&quantize_each<Q8_K, Isa, &enco
 template <class Isa>
 inline constexpr Quantizer kQuantizer<Q8_KS, Isa>{&quantize_each<Q8_KS, Isa, &encode_q8_ks>};
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

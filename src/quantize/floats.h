@@ -8,7 +8,8 @@
 #include "formats/f32.h"
 #include "quantize/quantizer.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 QK_INLINE bool encode_f32(const float* x, F32::Block& block) {
   __builtin_memcpy(&block, x, sizeof(block));
@@ -33,4 +34,5 @@ template <class Isa>
 inline constexpr Quantizer kQuantizer<BF16, Isa>{&quantize_each<BF16, Isa, &encode_bf16>, false,
                                                  true};
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

@@ -9,7 +9,8 @@
 #include "quantize/lanes.h"
 #include "quantize/quantizer.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 template <int kDepth>
 struct Groups {
@@ -147,4 +148,5 @@ QK_INLINE bool halves_reach(const Lanes& sizes, const Lanes& power, float steps)
   return least_of(rest) > 0.0f;
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

@@ -7,7 +7,8 @@
 #include "quantize/blocks_of_32.h"
 #include "quantize/scale_search.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // Tries reach past the values' ends, which clips the largest weights: most of the others are near
 // the middle, where values lie closer.
@@ -62,4 +63,5 @@ template <class Isa>
 inline constexpr Quantizer kQuantizer<IQ4_XS, Isa>{&search_together<IQ4_XS, Isa, 2, &encode_iq4_xs>,
                                                    true};
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

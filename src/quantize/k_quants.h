@@ -7,7 +7,8 @@
 #include "quantize/quantizer.h"
 #include "quantize/scale_search.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // Two bits of each of 256 quants, as q2_k has them.
 QK_INLINE void pack_crumbs(const uint8_t* quants, int shift, uint8_t* out) {
@@ -88,4 +89,5 @@ template <class Isa>
 inline constexpr Quantizer kQuantizer<Q6_K, Isa>{&search_together<Q6_K, Isa, 1, &encode_q6_k>,
                                                  true};
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

@@ -8,7 +8,8 @@
 #include "quantize/k_quants.h"
 #include "quantize/min_search.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 QK_INLINE bool encode_q2_k(const float* x, const float* importance, int, Q2_K::Block* to) {
   Q2_K::Block& block = *to;
@@ -91,4 +92,5 @@ template <class Isa>
 inline constexpr Quantizer kQuantizer<Q5_K, Isa>{&search_together<Q5_K, Isa, 2, &encode_q5_k>,
                                                  true};
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

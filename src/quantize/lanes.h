@@ -7,7 +7,8 @@
 #include "core/half.h"
 #include "core/macros.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 inline constexpr int kQuantizeLanes = 16;
 
@@ -177,4 +178,5 @@ QK_INLINE float signed_largest(const float* x) {
   return 0.0f;
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

@@ -9,7 +9,8 @@
 #include "quantize/codes.h"
 #include "quantize/groups.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 struct LineFit {
   Lanes scale;
@@ -227,4 +228,5 @@ QK_INLINE SharedLines share_lines(const Groups<kDepth>& groups, const LineFit& l
   return found;
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

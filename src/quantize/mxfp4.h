@@ -10,7 +10,8 @@
 #include "quantize/lanes.h"
 #include "quantize/quantizer.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // The stored exponent for weights up to `largest`: floor(log2(largest)) + 125, with the logarithm
 // rounded to a float. That takes numbers just below a power of two 2^e for that power: those that
@@ -57,4 +58,5 @@ QK_INLINE bool encode_mxfp4(const float* x, MXFP4::Block& block) {
 template <class Isa>
 inline constexpr Quantizer kQuantizer<MXFP4, Isa>{&quantize_each<MXFP4, Isa, &encode_mxfp4>};
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

@@ -1,6 +1,7 @@
-// One ISA's quantisers. Compiled once an ISA, as kernels/table.cpp is, with QK_QUANTIZE_TABLE the
-// symbol to define.
+// One ISA's quantisers. Compiled once an ISA, as kernels/table.cpp is.
 #include "quantize/quantize_table.h"
+
+#include "formats/all.h"
 
 // Each of these gives kQuantizer for its formats.
 // NOLINTBEGIN(misc-include-cleaner)
@@ -15,19 +16,19 @@
 // NOLINTEND(misc-include-cleaner)
 #include QK_ISA_HEADER
 
-namespace qk {
+namespace qk::QK_ISA {
 
-extern const QuantizeKernels QK_QUANTIZE_TABLE;
+extern const QuantizeKernels quantize_kernels;
 
 namespace {
 
 template <class... Fs>
 constexpr QuantizeKernels make_table(FormatList<Fs...>) {
-  return {{kQuantizer<Fs, QK_ISA::Isa>...}};
+  return {{kQuantizer<Fs, Isa>...}};
 }
 
 }  // namespace
 
-constinit const QuantizeKernels QK_QUANTIZE_TABLE = make_table(AllFormats{});
+constinit const QuantizeKernels quantize_kernels = make_table(AllFormats{});
 
-}  // namespace qk
+}  // namespace qk::QK_ISA

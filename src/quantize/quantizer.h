@@ -1,5 +1,6 @@
-// What turns floats into the blocks of a format. One header a family of formats specialises
-// kQuantizer for each of its formats; quantize/quantize_table.cpp lists them, once an ISA.
+// What turns floats into the blocks of a format: the format's own encode(), or where there is a
+// header of quantisers for its family, what that specialises kQuantizer with.
+// quantize/quantize_table.cpp lists them, once an ISA.
 //
 // Nothing here asks an ISA for idioms: the code is the compiler's vectors (quantize/lanes.h), and
 // an ISA is the flags that it is compiled with. Functions whose address is taken have the ISA as a
@@ -10,23 +11,10 @@
 
 #include "core/half.h"
 #include "core/unaligned.h"
+#include "quantize/quantize_table.h"
 
-namespace qk {
-
-// Writes `blocks` blocks that stand for as many weights x, all of them finite but where the format
-// keeps others. `importance` is null or has what each weight's squared error is multiplied by,
-// above 0 and at most 1. False where a block cannot hold its weights, which would decode to
-// infinities.
-using QuantizeFn = bool (*)(const float* x, const float* importance, int64_t blocks, uint8_t* out);
-
-struct Quantizer {
-  QuantizeFn run = nullptr;
-  bool takes_importance = false;
-  bool keeps_nonfinite = false;  // a NaN or an infinity has a code of its own
-};
-
-template <class F, class Isa>
-inline constexpr Quantizer kQuantizer{};
+namespace qk::QK_ISA {
+namespace {
 
 inline constexpr float kLargestHalf = 65504.0f;
 inline constexpr float kPastHalves = 65520.0f;  // rounds to infinity, and so does what is larger
@@ -50,6 +38,17 @@ bool quantize_each(const float* x, const float*, int64_t blocks, uint8_t* out) {
   return fits;
 }
 
+template <class F, class Isa>
+constexpr Quantizer own_quantizer() {
+  if constexpr (requires { &F::encode; }) {
+    return {&quantize_each<F, Isa, &F::encode>};
+  } else {
+    return {};
+  }
+}
+template <class F, class Isa>
+inline constexpr Quantizer kQuantizer = own_quantizer<F, Isa>();
+
 // The quantiser of a format of which `kEncode` makes kAtOnce blocks at a time, or what is left.
 template <class F, class Isa, int kAtOnce,
           bool (*kEncode)(const float*, const float*, int, typename F::Block*)>
@@ -65,4 +64,5 @@ bool search_together(const float* x, const float* importance, int64_t blocks, ui
   return fits;
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

@@ -9,7 +9,8 @@
 #include "quantize/codes.h"
 #include "quantize/groups.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 struct ScaleFit {
   Lanes scale;
@@ -142,4 +143,5 @@ QK_INLINE SharedScales share_scales(const Groups<kDepth>& groups, Lanes scale) {
   return found;
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

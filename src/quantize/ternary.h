@@ -8,7 +8,8 @@
 #include "quantize/lanes.h"
 #include "quantize/quantizer.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // 256 quants of 0, 1, 2, and their scale.
 QK_INLINE float quantize_ternary(const float* x, uint8_t* quants) {
@@ -49,4 +50,5 @@ inline constexpr Quantizer kQuantizer<TQ1_0, Isa>{&quantize_each<TQ1_0, Isa, &en
 template <class Isa>
 inline constexpr Quantizer kQuantizer<TQ2_0, Isa>{&quantize_each<TQ2_0, Isa, &encode_tq2_0>};
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

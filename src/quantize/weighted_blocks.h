@@ -6,7 +6,8 @@
 #include "quantize/min_search.h"
 #include "quantize/scale_search.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 // Makes the blocks anew, one bit of `which` each, for which the search asked for scales that are no
 // halves; false where there are none.
@@ -83,4 +84,5 @@ inline constexpr Quantizer kQuantizer<Q4_1, Isa> = kBlocksWithMin<Q4_1, Isa>;
 template <class Isa>
 inline constexpr Quantizer kQuantizer<Q5_1, Isa> = kBlocksWithMin<Q5_1, Isa>;
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

@@ -13,7 +13,8 @@
 #include "core/macros.h"
 #include "stream/stream_table.h"
 
-namespace qk {
+namespace qk::QK_ISA {
+namespace {
 
 inline constexpr int kSumsAtOnce = 4;
 
@@ -191,4 +192,5 @@ void stream(const StreamArgs& args) {
   }
 }
 
-}  // namespace qk
+}  // namespace
+}  // namespace qk::QK_ISA

@@ -1,18 +1,26 @@
-// One ISA's streaming micro-kernels. Compiled once an ISA, as kernels/table.cpp is, with
-// QK_STREAM_TABLE the symbol to define.
+// One ISA's streaming micro-kernels. Compiled once an ISA, as kernels/table.cpp is.
 #include "stream/stream_table.h"
 
+#include "isa/idioms.h"
 #include "stream/kernels.h"
 #include QK_ISA_HEADER
 
-namespace qk {
+namespace qk::QK_ISA {
 
-using QK_ISA::Isa;
+extern const StreamKernels stream_kernels;
 
-extern const StreamKernels QK_STREAM_TABLE;
-constinit const StreamKernels QK_STREAM_TABLE{
-    .run = {nullptr, &stream<Isa, StreamKernel::kDotprod>, &stream<Isa, StreamKernel::kDotprod4>,
-            &stream<Isa, StreamKernel::kDotprod4i>, &stream<Isa, StreamKernel::kDotprod16i>},
-};
+namespace {
 
-}  // namespace qk
+template <Idioms I>
+constexpr StreamKernels make_kernels() {
+  return {
+      .run = {nullptr, &stream<I, StreamKernel::kDotprod>, &stream<I, StreamKernel::kDotprod4>,
+              &stream<I, StreamKernel::kDotprod4i>, &stream<I, StreamKernel::kDotprod16i>},
+  };
+}
+
+}  // namespace
+
+constinit const StreamKernels stream_kernels = make_kernels<Isa>();
+
+}  // namespace qk::QK_ISA

@@ -18,7 +18,7 @@ inline constexpr int kStreamBlock = 16;  // columns come in multiples of this
 // What x is padded to: where a row ends within a line, the rest of it meets zeros.
 inline constexpr int kStreamPadding = kStreamLine;
 
-// kScalar is the reference (stream/stream.cpp), the others are kernels of every ISA.
+// kScalar is the reference (ops/stream.cpp), the others are kernels of every ISA.
 enum class StreamKernel : uint8_t { kScalar, kDotprod, kDotprod4, kDotprod4i, kDotprod16i };
 inline constexpr int kStreamKernels = 5;
 

@@ -5,7 +5,7 @@
 
 #include "check.h"
 #include "kernel_data.h"
-#include "stream/stream.h"
+#include "ops/stream.h"
 
 namespace qk {
 namespace {

@@ -6,28 +6,26 @@
 // once.
 #include <cstdio>
 #include <cstring>
-#include <map>
 #include <string>
 
 #include "device.h"
 #include "emulator.h"
 #include "formats/registry.h"
+#include "load_shares.h"
 
 namespace qk {
 namespace {
 
 using namespace qk::test;
 
-// Blocks that no wide load fits as they lie in a file: requests of 1, 2, 4 or 8 bytes a lane, 17 to
-// 292 bytes apart. And f32, of which a lane takes 32 bytes in two requests.
-const std::map<std::string, double>& narrow_shares() {
-  static const std::map<std::string, double> kShares = {
-      {"f32", 0.50},    {"q4_0", 0.11},  {"q4_1", 0.19},   {"q5_0", 0.09},   {"q5_1", 0.33},
-      {"q8_0", 0.11},   {"q8_1", 0.19},  {"q2_k", 0.19},   {"q3_k", 0.08},   {"q6_k", 0.11},
-      {"q8_k", 0.23},   {"q8_ks", 0.23}, {"iq4_nl", 0.11}, {"iq4_xs", 0.30}, {"tq2_0", 0.08},
-      {"mxfp4", 0.058}, {"nvfp4", 0.20},
-  };
-  return kShares;
+// As tests/format_facts.py has it; blocks that no wide load fits as they lie in a file take requests
+// of 1, 2, 4 or 8 bytes a lane, 17 to 292 bytes apart, and f32 32 bytes a lane in two requests.
+double share_of(const char* name) {
+  for (const LoadShare& row : kLoadShares) {
+    if (std::strcmp(row.format, name) == 0) return row.share;
+  }
+  QK_CHECK(false);
+  return 1.0;
 }
 
 struct Used {
@@ -49,12 +47,6 @@ Used measure(int format, int layout) {
           static_cast<double>(count.bytes) / (32.0 * static_cast<double>(count.request_sectors))};
 }
 
-// Formats whose blocks are read by decode()'s own byte loads, until they are packed.
-bool decodes_by_eights(const std::string& name) {
-  return name.starts_with("iq1") || name.starts_with("iq2") || name.starts_with("iq3") ||
-         name == "tq1_0";
-}
-
 QK_TEST(nine_tenths_of_the_sectors_that_weights_are_loaded_from_are_used) {
   std::printf("  sector bytes used          native         packed\n");
   for (int format = 0; format < format_count(); ++format) {
@@ -64,7 +56,8 @@ QK_TEST(nine_tenths_of_the_sectors_that_weights_are_loaded_from_are_used) {
         std::string("  ") + info.name + std::string(18 - std::strlen(info.name), ' ');
     for (const int layout : {QK_CUDA_NATIVE, QK_CUDA_PACKED}) {
       if (!is_kernel(format, layout, QK_CUDA_FLOAT32)) continue;
-      if (layout == QK_CUDA_NATIVE && decodes_by_eights(info.name)) continue;
+      const double share = layout == QK_CUDA_NATIVE ? share_of(info.name) : 0.7;
+      if (share < 0) continue;  // read by decode()'s own byte loads
       const Used part = measure(format, layout);
       const Context context("%s layout=%d used=%.3f wide=%.3f", info.name, layout, part.used,
                             part.wide);
@@ -72,12 +65,7 @@ QK_TEST(nine_tenths_of_the_sectors_that_weights_are_loaded_from_are_used) {
       std::snprintf(text, sizeof(text), "   %.2f (%.2f)", part.used, part.wide);
       line += text;
       QK_CHECK(part.used >= 0.9);
-      const auto narrow = narrow_shares().find(info.name);
-      if (layout == QK_CUDA_NATIVE && narrow != narrow_shares().end()) {
-        QK_CHECK(part.wide >= narrow->second);
-      } else {
-        QK_CHECK(part.wide >= 0.7);
-      }
+      QK_CHECK(part.wide >= share);
     }
     std::printf("%s\n", line.c_str());
   }

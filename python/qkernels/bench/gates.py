@@ -75,7 +75,7 @@ class GateCase:
 
 def natural_block(fmt: str) -> int:
     """The fewest columns, at least 32, that panels leave out: the format's block."""
-    return max(32, int(_core.format_info(fmt)[2]))
+    return max(32, _core.format_info(fmt).block)
 
 
 def random_mask(blocks: int, dropped: float) -> NDArray[np.bool_]:

@@ -60,7 +60,7 @@ class Copy(NamedTuple):
 @lru_cache(maxsize=2)
 def _pool(fmt: str) -> Array:
     """uint8 (POOL, bytes of a block) of sensible blocks."""
-    _, _, _, nbytes = _core.format_info(fmt)
+    nbytes = _core.format_info(fmt).block_bytes
     rng = np.random.default_rng(SEED)
     kept: list[Array] = []
     while sum(map(len, kept)) < POOL:
@@ -73,7 +73,8 @@ def _pool(fmt: str) -> Array:
 
 def random_weights(fmt: str, n: int, k: int) -> Array:
     """uint8 (n, row_bytes) of random weights; rows repeat from DISTINCT_ROWS on."""
-    _, _, block, nbytes = _core.format_info(fmt)
+    info = _core.format_info(fmt)
+    block, nbytes = info.block, info.block_bytes
     blocks = -(-k // block)
     rows = min(n, DISTINCT_ROWS)
     drawn = np.random.default_rng(SEED).integers(0, POOL, rows * blocks)

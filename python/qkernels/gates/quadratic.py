@@ -147,7 +147,7 @@ def _products(rows: QTensor | Array, x: Array, block_k: int, threads: int | None
         return _dense_products(rows.astype(kind, copy=False), x.astype(kind, copy=False), block_k)
     x = x.astype(np.float32, copy=False)
     k = rows.shape[1]
-    if block_k % _core.format_info(rows.fmt)[2] and block_k != k:
+    if block_k % _core.format_info(rows.fmt).block and block_k != k:
         decoded = np.asarray(dequantize(rows, threads=threads))
         return _dense_products(decoded, x, block_k)
     products = np.empty((-(-k // block_k), len(x) * len(rows)), np.float32)

@@ -51,8 +51,9 @@ class Ggml:
         Raises:
             UnsuitedError: the format is none of ggml's, or rows are no whole number of blocks.
         """
-        _, kind, block, _ = _core.format_info(problem.fmt)
-        if kind < 0 or problem.fmt in ACTIVATION_FORMATS:
+        info = _core.format_info(problem.fmt)
+        kind, block = info.gguf_id, info.block
+        if kind is None or problem.fmt in ACTIVATION_FORMATS:
             raise UnsuitedError(f"ggml has no weights in {problem.fmt}")
         if problem.k % block != 0:
             raise UnsuitedError(f"k={problem.k} is no whole number of blocks of {block}")

@@ -1,4 +1,4 @@
-#include "quantize/quantize.h"
+#include "ops/quantize.h"
 
 #include <algorithm>
 #include <atomic>
@@ -14,7 +14,6 @@
 #include "formats/registry.h"
 #include "ops/shape_text.h"
 #include "ops/shapes.h"
-#include "quantize/quantize_table.h"
 
 namespace qk {
 namespace {

@@ -1,4 +1,4 @@
-#include "stream/stream.h"
+#include "ops/stream.h"
 
 #include <cstring>
 

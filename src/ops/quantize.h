@@ -6,8 +6,8 @@
 #include "core/parallel.h"
 #include "core/status.h"
 #include "core/views.h"
-#include "dispatch/dispatch.h"
-#include "quantize/quantizer.h"
+#include "kernels/table.h"
+#include "quantize/quantize_table.h"
 
 namespace qk {
 

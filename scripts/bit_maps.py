@@ -1,6 +1,4 @@
-"""Write docs/site/bit_maps.json: what every bit of every format's block is for.
-
-    python scripts/make_bit_maps.py [--check]
+"""What every bit of a format's block is for; scripts/make_format_files.py writes it down.
 
 Nothing is known of any format here: each bit of some random blocks is flipped in turn, and what
 changes is what the bit is for. A block's map is a letter for each bit, the highest bit of its first
@@ -17,10 +15,6 @@ For float formats the letters are those of the number's fields: s sign, e expone
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,14 +24,14 @@ from qkernels import _core
 
 NDArray = np.ndarray[Any, Any]
 
-TARGET = Path(__file__).resolve().parent.parent / "docs" / "site" / "bit_maps.json"
 TRIALS = 24
 FLOATS = {"f32": (8, 23), "f16": (5, 10), "bf16": (8, 7)}  # bits of exponent and fraction
 
 
 def bit_map(fmt: str) -> str:
     """The letters of a format's block."""
-    name, _, block, nbytes = _core.format_info(fmt)
+    info = _core.format_info(fmt)
+    name, block, nbytes = info.name, info.block, info.block_bytes
     if name in FLOATS:
         exponent, fraction = FLOATS[name]
         number = "s" + "e" * exponent + "f" * fraction  # from its highest bit
@@ -66,25 +60,3 @@ def _parts(blocks: NDArray, fmt: str, block: int) -> tuple[NDArray, NDArray, NDA
     raw = qk.QTensor(blocks, fmt, (len(blocks), block)).raw_ints(with_scales=True)
     scales, mins = (np.asarray(a).view(np.uint32) for a in (raw.scales, raw.mins))
     return np.asarray(raw.ints), scales, mins
-
-
-def bit_maps() -> str:
-    """The file's text."""
-    return json.dumps({fmt: bit_map(fmt) for fmt in qk.formats()}, indent=1) + "\n"
-
-
-def main() -> int:
-    """Write the file, or with --check compare it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--check", action="store_true", help="fail where the file is stale")
-    if parser.parse_args().check:
-        if TARGET.read_text() != bit_maps():
-            print(f"{TARGET} is stale: run python scripts/make_bit_maps.py")
-            return 1
-        return 0
-    TARGET.write_text(bit_maps())
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

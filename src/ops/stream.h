@@ -6,7 +6,7 @@
 
 #include "core/status.h"
 #include "core/views.h"
-#include "dispatch/dispatch.h"
+#include "kernels/table.h"
 #include "stream/stream_table.h"
 
 namespace qk {
