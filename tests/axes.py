@@ -17,6 +17,8 @@ from qkernels import _core
 from weights import SANITIZED
 
 FORMATS = qk.formats()
+# Blocks of each kind, for what does not depend on the format: of floats, 32 weights, 256, a grid.
+SOME_FORMATS = ["bf16", "q4_0", "q4_k", "iq2_xs"]
 ACTS = ["int16", "float32", "int8"]
 
 # What runs in place of an ISA on machines that lack it; where both run, tests/cpp has both.

@@ -12,9 +12,15 @@ import pytest
 import torch
 
 import qkernels as qk
+from axes import SOME_FORMATS
 from weights import bound, dense, random_weights, relative_error, tensor
 
 N, K = 130, 288
+
+
+@pytest.fixture(params=SOME_FORMATS)
+def fmt(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture

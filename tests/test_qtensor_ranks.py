@@ -9,10 +9,16 @@ import torch
 from numpy.lib.stride_tricks import as_strided
 
 import qkernels as qk
+from axes import SOME_FORMATS
 from weights import NDArray, is_float, random_weights, reference
 
 SHAPES = [(300,), (5, 300), (3, 5, 300), (2, 3, 5, 300), (2, 1, 3, 2, 1, 1, 2, 300)]
 RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(params=SOME_FORMATS)
+def fmt(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def of_shape(fmt: str, *shape: int) -> qk.QTensor:

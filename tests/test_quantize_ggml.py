@@ -95,7 +95,6 @@ def test_what_is_no_search_makes_the_bytes_of_ggml(fmt: str, name: str) -> None:
     np.testing.assert_array_equal(qk.quantize(weights, fmt).data, by_ggml(weights, fmt))
 
 
-@pytest.mark.skipif(SANITIZED, reason="sanitizers take their time of qkernels alone")
 @pytest.mark.parametrize("fmt", SEARCHED)
 def test_a_search_takes_less_time_than_ggml_on_one_thread(fmt: str) -> None:
     """By how much, `scripts/quantizer_table.py` measures; here others share the processor."""

@@ -20,7 +20,7 @@
 #include "formats/registry.h"
 #include "guarded.h"
 #include "inputs.h"
-#include "quantize/quantize.h"
+#include "ops/quantize.h"
 
 namespace qk::fuzz {
 namespace {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qkernels import _core
 from qkernels._base.progress import progress
 from qkernels.cli.common import Json, Threads, errors, to_json, use_threads
 
