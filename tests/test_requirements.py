@@ -187,9 +187,7 @@ def test_isas_for_tests_are_built_when_they_are_asked_for(
 ) -> None:
     """And the tests' own build asks for them."""
     script = ROOT / "cmake/isa.cmake"
-    result = cmake(
-        *("-DCMAKE_SYSTEM_PROCESSOR=x86_64", *options, "--trace-expand", "-P", script),
-    )
+    result = cmake("-DCMAKE_SYSTEM_PROCESSOR=x86_64", *options, "--trace-expand", "-P", script)
     assert result.returncode == 0, result.stderr
     names = set(re.findall(r"list\(APPEND QK_ISAS (\w+) ?\)", result.stderr))
     assert "scalar" in names
