@@ -1,7 +1,7 @@
 // Quantising activations on the device: what the CPU's kernels do (kernels/activate.h), to the bit.
 //
-// A column's largest |x| comes first: it tells whether everything is finite, and the power of two
-// that x is scaled by when it lies outside [2^-64, 2^64). Blocks of a column find it each for
+// A batch row's largest |x| comes first: it tells whether all is finite, and the power of two
+// that x is scaled by when it lies outside [2^-64, 2^64). Blocks of a batch row find it each for
 // itself, since reading x again costs less than waiting for another block; then each warp takes a
 // group of 32 in turn, a value a lane.
 #pragma once
@@ -18,7 +18,7 @@ namespace qk::cuda {
 
 inline constexpr uint32_t kInfinityBits = 0x7f800000u;
 
-// The power of two to which a column with this largest magnitude is scaled, as an exponent.
+// The power of two to which a batch row with this largest magnitude is scaled, as an exponent.
 QK_DEVICE int column_exponent(uint32_t magnitude) {
   if (magnitude == 0 || magnitude >= kInfinityBits) return 0;
   const int exponent = static_cast<int>(magnitude >> 23) - 127;
@@ -68,7 +68,7 @@ QK_DEVICE uint32_t column_magnitude(const ActivateArgs& args, int64_t begin) {
   return warp_largest(of_warps[thread % kWarp]);
 }
 
-// A lane's value of group g of a unit, multiplied into the range of the column.
+// A lane's value of group g of a unit, multiplied into the range of the batch row.
 template <Act A>
 QK_DEVICE void activate_group(float x, int g, Unit<A>& unit) {
   constexpr int kMax = UnitOf<A>::kMax;
@@ -109,16 +109,16 @@ QK_DEVICE void activate_group<Act::kFloat32>(float x, int g, Unit<Act::kFloat32>
 template <Act A>
 __global__ __launch_bounds__(kActivateThreads) void activate(const ActivateArgs args) {
   let_next_kernel_start();
-  const int column = static_cast<int>(blockIdx.x);
-  const int columns = static_cast<int>(gridDim.x);
-  const bool has_x = column < args.columns;
-  const int64_t begin = has_x ? column * args.stride : 0;
+  const int batch_row = static_cast<int>(blockIdx.x);
+  const int batch_rows = static_cast<int>(gridDim.x);
+  const bool has_x = batch_row < args.batch_rows;
+  const int64_t begin = has_x ? batch_row * args.stride : 0;
   const uint32_t magnitude = has_x ? column_magnitude(args, begin) : 0;
   const int exponent = column_exponent(magnitude);
   const bool is_number = magnitude < kInfinityBits;
   if (blockIdx.y == 0 && threadIdx.x == 0) {
     const bool nan = !is_number && A != Act::kFloat32;
-    reinterpret_cast<float*>(args.out)[column] =
+    reinterpret_cast<float*>(args.out)[batch_row] =
         nan ? float_of_bits(0x7fc00000u) : power_of_two(exponent);
   }
   const bool counts = has_x && (is_number || A == Act::kFloat32);
@@ -132,7 +132,7 @@ __global__ __launch_bounds__(kActivateThreads) void activate(const ActivateArgs 
     const int64_t i = 32 * g + lane;
     const float x =
         counts && i < args.k ? load_as_float(args.x, args.type, begin + i) * multiplier : 0.0f;
-    activate_group<A>(x, static_cast<int>(g % 8), units[g / 8 * columns + column]);
+    activate_group<A>(x, static_cast<int>(g % 8), units[g / 8 * batch_rows + batch_row]);
   }
 }
 

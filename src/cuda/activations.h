@@ -2,13 +2,13 @@
 //
 // x is held as on the CPU (kernels/activation_unit.h): row_scale * scale[g] * v[i], g = i / 32,
 // with v of 16 bits in two planes of int8 (v = 256 * high + low), of 8 bits, or x itself. Batch
-// rows are columns of the product; there is room for 1, 4 or 8 of them, and those without a row of
+// rows are those of x; there is room for 1, 4 or 8 of them, and those without a row of
 // x are zeros. In memory:
 //
-//   128 bytes   row_scale of each column, NaN where x holds what is not finite
-//   then        for each 256 of k, a unit of each column
+//   128 bytes   row_scale of each batch row, NaN where x holds what is not finite
+//   then        for each 256 of k, a unit of each batch row
 //
-// A unit's place is then a constant away from the place of the first column's, and a kernel
+// A unit's place is then a constant away from the place of the first batch row's, and a kernel
 // follows one pointer.
 #pragma once
 
@@ -18,19 +18,19 @@
 
 namespace qk::cuda {
 
-inline constexpr int kMostColumns = 8;
-inline constexpr int kColumnClasses = 3;
+inline constexpr int kMostBatchRows = 8;
+inline constexpr int kBatchClasses = 3;
 inline constexpr int64_t kRowScaleBytes = 128;
 
-// The class that m columns go to, and the columns that there is room for in it. Two columns cost a
+// The class that m batch rows go to, and how many there is room for in it. Two of them cost a
 // kernel for four less than the memory's time.
-constexpr int column_class(int64_t m) {
+constexpr int batch_class(int64_t m) {
   if (m > 4) return 2;
   return m > 1 ? 1 : 0;
 }
-constexpr int columns_of_class(int which) {
-  constexpr int kColumns[kColumnClasses] = {1, 4, 8};
-  return kColumns[which];
+constexpr int batch_rows_of_class(int which) {
+  constexpr int kBatchRows[kBatchClasses] = {1, 4, 8};
+  return kBatchRows[which];
 }
 
 // Sums are float32: a group's may pass what binary16 holds, 65504.

@@ -12,17 +12,17 @@ inline constexpr int kWarps = 4;  // of a block that multiplies
 inline constexpr int kGemvThreads = kWarp * kWarps;
 inline constexpr int kRows = 2;  // rows that a warp multiplies at once
 // Blocks that a multiprocessor is to hold at once. 65536 registers are then 80 for each thread of a
-// product with one column, 168 with four, 255 with eight; slices that take many, 128, 255 and 255.
-constexpr int blocks_at_once(int columns, bool takes_many) {
-  if (columns == 1) return takes_many ? 4 : 6;
-  return columns == 4 && !takes_many ? 3 : 2;
+// product with one batch row, 168 with four, 255 with eight; slices that take many, 128, 255, 255.
+constexpr int blocks_at_once(int batch_rows, bool takes_many) {
+  if (batch_rows == 1) return takes_many ? 4 : 6;
+  return batch_rows == 4 && !takes_many ? 3 : 2;
 }
 inline constexpr int kActivateThreads = 1024;
 inline constexpr int kDecodeThreads = 128;
 inline constexpr int kElementThreads = 256;
 inline constexpr int kNeighbours = 8;  // float weights that a lane reads at a time
 
-enum class Layout : uint8_t { kNative, kPacked };  // cuda/blocks.h
+enum class Layout : uint8_t { kNative, kPlanes };  // cuda/blocks.h
 inline constexpr int kLayouts = 2;
 inline constexpr int kMostPlanes = 3;
 
@@ -46,11 +46,11 @@ struct Planes {
 // What becomes of a product before it is stored.
 struct Epilogue {
   void* y;
-  int64_t y_stride;      // elements from a column of y to the next
+  int64_t y_stride;      // elements from a row of y to the next
   const float* bias;     // or null
   const float* up_bias;  // or null; of what a gate is multiplied with
-  int64_t bias_stride;   // elements from a column's bias to the next, 0 where they share one
-  int columns;
+  int64_t bias_stride;   // elements from a batch row's bias to the next, 0 where they share one
+  int batch_rows;
   Type type;
   Function function;  // of the product, or of the gate
   bool gated;
@@ -70,10 +70,10 @@ struct GemvArgs {
 
 struct ActivateArgs {
   const void* x;
-  int64_t stride;  // elements from a column of x to the next
+  int64_t stride;  // elements from a row of x to the next
   int64_t k;
   int64_t units;
-  int columns;  // with a row of x
+  int batch_rows;  // with a row of x
   Type type;
   uint8_t* out;
 };

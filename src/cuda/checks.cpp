@@ -10,8 +10,6 @@
 namespace qk::cuda {
 namespace {
 
-long long ll(int64_t value) { return value; }
-
 int64_t bytes_of(int32_t dtype) { return dtype == QK_CUDA_F32 ? 4 : 2; }
 
 int64_t unit_bytes(int32_t act) {
@@ -98,7 +96,7 @@ Status check_weights(const char* what, const qk_cuda_weights& weights, int32_t d
   if (weights.n < 1 || weights.n > kMostK) {
     return Status::value_error("n=%lld is outside 1..%lld", ll(weights.n), ll(kMostK));
   }
-  const Layout layout = weights.layout == QK_CUDA_PACKED ? Layout::kPacked : Layout::kNative;
+  const Layout layout = weights.layout == QK_CUDA_PACKED ? Layout::kPlanes : Layout::kNative;
   const FormatInfo& info = format_at(weights.format).info;
   int64_t bytes = 0;
   QK_TRY(row_bytes_of(weights.format, layout, weights.k, &bytes));
@@ -125,11 +123,11 @@ Status check_act_of(int32_t format, int32_t act) {
 Status activation_bytes(int32_t act, int64_t m, int64_t k, int64_t* out) {
   QK_TRY(check_act(act));
   QK_TRY(check_k(k));
-  if (m < 1 || m > kMostColumns) {
-    return Status::value_error("m=%lld is outside 1..%d", ll(m), kMostColumns);
+  if (m < 1 || m > kMostBatchRows) {
+    return Status::value_error("m=%lld is outside 1..%d", ll(m), kMostBatchRows);
   }
   // k is below 2^31, and a unit below 2^11: no product passes 2^45.
-  *out = kRowScaleBytes + ceil_div(k, 256) * columns_of_class(column_class(m)) * unit_bytes(act);
+  *out = kRowScaleBytes + ceil_div(k, 256) * batch_rows_of_class(batch_class(m)) * unit_bytes(act);
   return {};
 }
 

@@ -12,9 +12,9 @@ namespace qk::cuda {
 template <class S, Layout L, Act A>
 void add_gemv(FormatKernels& kernels) {
   auto& of = kernels.gemv[static_cast<int>(L)][static_cast<int>(A)];
-  of[0] = &gemv<S, L, A, columns_of_class(0)>;
-  of[1] = &gemv<S, L, A, columns_of_class(1)>;
-  of[2] = &gemv<S, L, A, columns_of_class(2)>;
+  of[0] = &gemv<S, L, A, batch_rows_of_class(0)>;
+  of[1] = &gemv<S, L, A, batch_rows_of_class(1)>;
+  of[2] = &gemv<S, L, A, batch_rows_of_class(2)>;
 }
 
 template <class S, Layout L>
@@ -29,7 +29,7 @@ void add_layout(FormatKernels& kernels) {
 template <class F>
 FormatKernels describe() {
   using Native = Slices<F, Layout::kNative>;
-  using Packed = Slices<F, Layout::kPacked>;
+  using Packed = Slices<F, Layout::kPlanes>;
   FormatKernels kernels{};
   kernels.weights_per_step = kWarp * Native::kWeights;
   add_layout<Native, Layout::kNative>(kernels);
@@ -37,7 +37,7 @@ FormatKernels describe() {
     kernels.packs = true;
     kernels.recoded = Packed::kRecoded;
     for (const Field& field : Packed::kFields) kernels.fields[kernels.field_count++] = field;
-    add_layout<Packed, Layout::kPacked>(kernels);
+    add_layout<Packed, Layout::kPlanes>(kernels);
   }
   return kernels;
 }

@@ -39,8 +39,9 @@ QK_DEVICE void store_float(float value, void* to, Type type, int64_t index) {
   }
 }
 
-QK_DEVICE float with_bias(float value, const float* bias, int64_t stride, int64_t row, int column) {
-  return bias == nullptr ? value : value + bias[column * stride + row];
+QK_DEVICE float with_bias(float value, const float* bias, int64_t stride, int64_t row,
+                          int batch_row) {
+  return bias == nullptr ? value : value + bias[batch_row * stride + row];
 }
 
 }  // namespace qk::cuda

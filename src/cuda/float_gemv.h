@@ -104,9 +104,9 @@ FormatKernels describe_float() {
   FormatKernels kernels{};
   kernels.weights_per_step = kWarp * kNeighbours;
   auto& gemv = kernels.gemv[static_cast<int>(Layout::kNative)][static_cast<int>(Act::kFloat32)];
-  gemv[0] = &float_gemv<F, columns_of_class(0)>;
-  gemv[1] = &float_gemv<F, columns_of_class(1)>;
-  gemv[2] = &float_gemv<F, columns_of_class(2)>;
+  gemv[0] = &float_gemv<F, batch_rows_of_class(0)>;
+  gemv[1] = &float_gemv<F, batch_rows_of_class(1)>;
+  gemv[2] = &float_gemv<F, batch_rows_of_class(2)>;
   kernels.dequantize[static_cast<int>(Layout::kNative)] = &float_dequantize<F>;
   kernels.weights_per_thread[static_cast<int>(Layout::kNative)] = kNeighbours;
   return kernels;

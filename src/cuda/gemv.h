@@ -1,4 +1,4 @@
-// The product of quantised weights and up to eight columns of activations: one kernel for all
+// The product of quantised weights and up to eight batch rows of activations: one kernel for all
 // formats, layouts and activations.
 //
 // A block is kWarps warps. warps_per_row of them share two rows: each lane takes slices that lie
@@ -22,12 +22,12 @@ namespace qk::cuda {
 
 // Where a lane finds the activations of its slices: of one unit after another, from the same place.
 template <class S, Act A>
-struct Columns {
+struct BatchRows {
   const uint8_t* x;     // of the slice's first weight
   const float* scales;  // of its first 32, of which it may hold a half
   const float* sums16;
 
-  QK_DEVICE Columns(const Unit<A>* unit, int begin) {
+  QK_DEVICE BatchRows(const Unit<A>* unit, int begin) {
     if constexpr (A == Act::kFloat32) {
       x = reinterpret_cast<const uint8_t*>(unit->x + begin);
       scales = unit->sum + begin / 32;
@@ -43,27 +43,27 @@ struct Columns {
     if constexpr (S::kMinOf16) sums16 += units * static_cast<int>(sizeof(Unit<A>) / sizeof(float));
   }
 
-  QK_DEVICE const uint8_t* part(int column, int i) const {
+  QK_DEVICE const uint8_t* part(int batch_row, int i) const {
     constexpr int kBytes = A == Act::kFloat32 ? 4 : 1;
-    return x + column * sizeof(Unit<A>) + S::kStride * kBytes * i;
+    return x + batch_row * sizeof(Unit<A>) + S::kStride * kBytes * i;
   }
-  QK_DEVICE void load_scales(int column, float (&out)[S::kGroups]) const {
-    load_groups(scales, column, out);
+  QK_DEVICE void load_scales(int batch_row, float (&out)[S::kGroups]) const {
+    load_groups(scales, batch_row, out);
   }
   // What each group's min is multiplied by, summed over the slice's share of the group.
-  QK_DEVICE void load_sums(int column, float (&out)[S::kGroups]) const {
+  QK_DEVICE void load_sums(int batch_row, float (&out)[S::kGroups]) const {
     if constexpr (S::kMinOf16) {
-      load_groups(sums16, column, out);
+      load_groups(sums16, batch_row, out);
     } else {
-      load_groups(scales + (A == Act::kFloat32 ? 0 : 8), column, out);
+      load_groups(scales + (A == Act::kFloat32 ? 0 : 8), batch_row, out);
     }
   }
 
  private:
   // One float for each group of the slice.
-  QK_DEVICE static void load_groups(const float* first, int column, float (&out)[S::kGroups]) {
+  QK_DEVICE static void load_groups(const float* first, int batch_row, float (&out)[S::kGroups]) {
     constexpr int kFloats = sizeof(Unit<A>) / sizeof(float);
-    const float* from = first + column * kFloats;
+    const float* from = first + batch_row * kFloats;
     if constexpr (S::kGroupStride == 32 && S::kGroups == 2) {
       const float2 two = *reinterpret_cast<const float2*>(from);
       out[0] = two.x;
@@ -81,7 +81,7 @@ struct Columns {
   }
 };
 
-// Products of the i-th 16 weights of both rows with a column's activations.
+// Products of the i-th 16 weights of both rows with a batch row's activations.
 template <class S, Act A>
 QK_DEVICE void add_part(const typename S::Held (&held)[kRows], int c, int i,
                         const uint32_t (&quads)[kRows][4], const typename Dots<A>::X& x,
@@ -104,17 +104,17 @@ QK_DEVICE void add_part(const typename S::Held (&held)[kRows], int c, int i,
   }
 }
 
-// What the columns multiply a slice's groups by, and what goes with the groups' mins.
+// What the batch rows multiply a slice's groups by, and what goes with the groups' mins.
 template <class S, Act A, int M>
 struct GroupFactors {
   float scales[M][S::kGroups];
   float sums[M][S::kGroups];
 
-  QK_DEVICE explicit GroupFactors(const Columns<S, A>& columns) {
+  QK_DEVICE explicit GroupFactors(const BatchRows<S, A>& batch_rows) {
     QK_UNROLL_ALL
     for (int m = 0; m < M; ++m) {
-      if constexpr (A != Act::kFloat32) columns.load_scales(m, scales[m]);
-      if constexpr (S::kHasMin) columns.load_sums(m, sums[m]);
+      if constexpr (A != Act::kFloat32) batch_rows.load_scales(m, scales[m]);
+      if constexpr (S::kHasMin) batch_rows.load_sums(m, sums[m]);
     }
   }
 };
@@ -128,10 +128,10 @@ QK_DEVICE float scaled(const typename S::Held& held, int c, int g, const Dots<A>
   }
 }
 
-// Adds the products of a group of both rows with the columns of a unit.
+// Adds the products of a group of both rows with the batch rows of a unit.
 template <class S, Act A, int M>
 QK_DEVICE void add_group(const typename S::Held (&held)[kRows], int c, int g,
-                         const Columns<S, A>& columns, const GroupFactors<S, A, M>& factors,
+                         const BatchRows<S, A>& batch_rows, const GroupFactors<S, A, M>& factors,
                          float (&products)[kRows][M]) {
   Dots<A> dots[M][kRows];
   QK_UNROLL_ALL
@@ -141,7 +141,7 @@ QK_DEVICE void add_group(const typename S::Held (&held)[kRows], int c, int g,
     for (int r = 0; r < kRows; ++r) S::quads(held[r], c, i, quads[r]);
     QK_UNROLL_ALL
     for (int m = 0; m < M; ++m) {
-      const typename Dots<A>::X x(columns.part(m, i));
+      const typename Dots<A>::X x(batch_rows.part(m, i));
       add_part<S, A>(held, c, i, quads, x, dots[m]);
     }
   }
@@ -181,14 +181,15 @@ QK_DEVICE void add_mins(const typename S::Held& held, int c, const GroupFactors<
   }
 }
 
-// Adds the products of a slice of both rows with the columns of a unit.
+// Adds the products of a slice of both rows with the batch rows of a unit.
 template <class S, Act A, int M>
-QK_DEVICE void multiply(const typename S::Held (&held)[kRows], int c, const Columns<S, A>& columns,
-                        float (&sums)[kRows][M]) {
-  const GroupFactors<S, A, M> factors(columns);
+QK_DEVICE void multiply(const typename S::Held (&held)[kRows], int c,
+                        const BatchRows<S, A>& batch_rows, float (&sums)[kRows][M]) {
+  const GroupFactors<S, A, M> factors(batch_rows);
   float products[kRows][M] = {};
   QK_UNROLL_ALL
-  for (int g = 0; g < S::kGroups; ++g) add_group<S, A, M>(held, c, g, columns, factors, products);
+  for (int g = 0; g < S::kGroups; ++g)
+    add_group<S, A, M>(held, c, g, batch_rows, factors, products);
   QK_UNROLL_ALL
   for (int r = 0; r < kRows; ++r) {
     const float d = S::d(held[r]);
@@ -225,7 +226,7 @@ QK_DEVICE void pick_rows(const GemvArgs& args, int64_t pair, const uint8_t* (&ro
   }
 }
 
-// Sums of lanes and warps, to y. Lane i of a pair's first warp stores row i / M of column i % M.
+// Sums of lanes and warps, to y. Lane i of a pair's first warp stores row i / M of batch row i % M.
 template <int M>
 QK_DEVICE void finish(float (&sums)[kRows][M], const GemvArgs& args, const WarpPlace& place) {
   __shared__ float partial[kWarps][kRows * M];
@@ -237,24 +238,24 @@ QK_DEVICE void finish(float (&sums)[kRows][M], const GemvArgs& args, const WarpP
   }
   __syncthreads();
   if (place.part != 0 || place.lane >= kRows * M) return;
-  const int column = place.lane % M;
+  const int batch_row = place.lane % M;
   const int which = place.lane / M;
   const int64_t row = epilogue.gated ? place.pair : kRows * place.pair + which;
-  if (row >= args.n || column >= epilogue.columns || (epilogue.gated && which != 0)) return;
+  if (row >= args.n || batch_row >= epilogue.batch_rows || (epilogue.gated && which != 0)) return;
   float value = 0.0f;
   float up = 0.0f;
   QK_UNROLL_NONE
   for (int w = place.warp; w < place.warp + args.warps_per_row; ++w) {
     value += partial[w][place.lane];
-    if (epilogue.gated) up += partial[w][M + column];
+    if (epilogue.gated) up += partial[w][M + batch_row];
   }
-  const float row_scale = reinterpret_cast<const float*>(args.activations)[column];
-  value = with_bias(row_scale * value, epilogue.bias, epilogue.bias_stride, row, column);
+  const float row_scale = reinterpret_cast<const float*>(args.activations)[batch_row];
+  value = with_bias(row_scale * value, epilogue.bias, epilogue.bias_stride, row, batch_row);
   value = apply(epilogue.function, value);
   if (epilogue.gated) {
-    value *= with_bias(row_scale * up, epilogue.up_bias, epilogue.bias_stride, row, column);
+    value *= with_bias(row_scale * up, epilogue.up_bias, epilogue.bias_stride, row, batch_row);
   }
-  store_float(value, epilogue.y, epilogue.type, column * epilogue.y_stride + row);
+  store_float(value, epilogue.y, epilogue.type, batch_row * epilogue.y_stride + row);
 }
 
 template <class S, Layout L, Act A, int M>
@@ -268,8 +269,8 @@ __global__ __launch_bounds__(kGemvThreads, blocks_at_once(M, S::kTakesManyRegist
   pick_rows(args, place.pair, rows);
   BlockAt<S, L> at[kRows] = {{rows[0], args.planes, first}, {rows[1], args.planes, first}};
   const auto* units = reinterpret_cast<const Unit<A>*>(args.activations + kRowScaleBytes);
-  Columns<S, A> columns(units + static_cast<int64_t>(first * S::kBlock / 256) * M,
-                        first * S::kBlock % 256 + S::base(c));
+  BatchRows<S, A> batch_rows(units + static_cast<int64_t>(first * S::kBlock / 256) * M,
+                             first * S::kBlock % 256 + S::base(c));
 
   const int blocks = static_cast<int>(args.blocks);
   typename S::Held held[kRows];
@@ -282,11 +283,11 @@ __global__ __launch_bounds__(kGemvThreads, blocks_at_once(M, S::kTakesManyRegist
   wait_for_kernel_before();  // it writes the activations, while the first weights are on their way
   float sums[kRows][M] = {};
   for (int block = first; block < blocks;) {
-    multiply<S, A, M>(held, c, columns, sums);
+    multiply<S, A, M>(held, c, batch_rows, sums);
     block += step;
     QK_UNROLL_ALL
     for (auto& at_row : at) at_row.advance(step);
-    columns.advance(step * S::kBlock / 256 * M);
+    batch_rows.advance(step * S::kBlock / 256 * M);
     if (block < blocks) load();
   }
   finish<M>(sums, args, place);

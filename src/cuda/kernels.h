@@ -1,4 +1,4 @@
-// The kernels, by format, layout, activations and columns; and the sources that hold them.
+// The kernels, by format, layout, activations and batch rows; and the sources that hold them.
 //
 // Each gemv_*.cu holds the kernels of a family of formats (formats/all.h), so that compilers share
 // the work.
@@ -16,7 +16,7 @@ using DecodeKernel = void (*)(DecodeArgs);
 // What a format needs to be packed and multiplied. Of a format that is aligned as it lies in a
 // file, the packed layout is the native one.
 struct FormatKernels {
-  GemvKernel gemv[kLayouts][kActs][kColumnClasses];
+  GemvKernel gemv[kLayouts][kActs][kBatchClasses];
   DecodeKernel dequantize[kLayouts];
   bool packs;    // whether the packed layout is another
   bool recoded;  // whether the fields are of what formats recode blocks to

@@ -12,7 +12,7 @@ namespace qk::cuda {
 namespace {
 
 constexpr int64_t kMostGridY = 65535;
-// Each block of a column reads all of its x: more would read more than they quantise.
+// Each block of a batch row reads all of its x: more would read more than they quantise.
 constexpr int64_t kMostActivateBlocks = 16;
 
 template <class Args>
@@ -55,7 +55,7 @@ Epilogue epilogue_of(const qk_cuda_product& product) {
   epilogue.bias = product.bias;
   epilogue.up_bias = product.up_bias;
   epilogue.bias_stride = product.bias_stride;
-  epilogue.columns = static_cast<int>(product.columns);
+  epilogue.batch_rows = static_cast<int>(product.columns);
   epilogue.type = static_cast<Type>(product.y.dtype);
   epilogue.function = static_cast<Function>(product.function);
   epilogue.gated = product.up != nullptr;
@@ -70,13 +70,13 @@ cudaError_t launch_activate(const qk_cuda_matrix& x, int32_t act, void* activati
   args.stride = x.stride;
   args.k = x.columns;
   args.units = ceil_div(x.columns, 256);
-  args.columns = static_cast<int>(x.rows);
+  args.batch_rows = static_cast<int>(x.rows);
   args.type = static_cast<Type>(x.dtype);
   args.out = static_cast<uint8_t*>(activations);
-  const int columns = columns_of_class(column_class(x.rows));
+  const int batch_rows = batch_rows_of_class(batch_class(x.rows));
   const int64_t groups_at_once = kActivateThreads / kWarp;
   const int64_t blocks = std::min(ceil_div(8 * args.units, groups_at_once), kMostActivateBlocks);
-  return launch(activate_kernel(static_cast<Act>(act)), args, columns, blocks, kActivateThreads,
+  return launch(activate_kernel(static_cast<Act>(act)), args, batch_rows, blocks, kActivateThreads,
                 on);
 }
 
@@ -96,7 +96,7 @@ cudaError_t launch_product(const qk_cuda_product& product, LaunchOn on) {
   const int64_t pairs = args.epilogue.gated ? weights.n : ceil_div(weights.n, kRows);
   const int64_t blocks = ceil_div(pairs, kWarps / args.warps_per_row);
   const auto& of = kernels.gemv[static_cast<int>(layout_of(weights))][product.act];
-  return launch(of[column_class(product.columns)], args, blocks, 1, kGemvThreads, on);
+  return launch(of[batch_class(product.columns)], args, blocks, 1, kGemvThreads, on);
 }
 
 cudaError_t launch_dequantize(const qk_cuda_weights& weights, const qk_cuda_matrix& out,

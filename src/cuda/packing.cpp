@@ -54,8 +54,8 @@ Status row_bytes_of(int format, Layout layout, int64_t k, int64_t* out) {
   QK_TRY(row_bytes(format, k, &native));
   Planes planes{};
   if (!lay_out(format, k, &planes, out)) {
-    return Status::value_error("a packed row of k=%lld %s weights passes 2^63 bytes",
-                               static_cast<long long>(k), format_at(format).info.name);
+    return Status::value_error("a packed row of k=%lld %s weights passes 2^63 bytes", ll(k),
+                               format_at(format).info.name);
   }
   return {};
 }

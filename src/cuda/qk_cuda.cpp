@@ -30,8 +30,7 @@ Status check_bias(const char* what, const float* bias, const qk_cuda_product& pr
   if (bias == nullptr) return {};
   int64_t end = 0;
   if (product.bias_stride < 0 || !checked_mul(product.bias_stride, product.columns, &end)) {
-    return Status::value_error("%s: bias_stride=%lld", what,
-                               static_cast<long long>(product.bias_stride));
+    return Status::value_error("%s: bias_stride=%lld", what, ll(product.bias_stride));
   }
   return check_pointer(what, bias, product.device, alignof(float));
 }
@@ -65,8 +64,7 @@ Status check_apply(const qk_cuda_matrix& values, const void* bias, int32_t bias_
                    int32_t function, int32_t device) {
   QK_TRY(check_function(function));
   if (values.rows < 1 || values.columns < 1 || values.columns > kMostK) {
-    return Status::value_error("values are (%lld, %lld)", static_cast<long long>(values.rows),
-                               static_cast<long long>(values.columns));
+    return Status::value_error("values are (%lld, %lld)", ll(values.rows), ll(values.columns));
   }
   QK_TRY(check_matrix("values", values, values.rows, values.columns, device));
   if (bias == nullptr) return {};
@@ -106,10 +104,8 @@ QK_EXPORT int qk_cuda_quantize_and_multiply(const qk_cuda_matrix* x, const qk_cu
   return run_on(product->device, error, [&]() -> Status {
     QK_TRY(check_product(*product));
     if (x->rows != product->columns || x->columns != product->weights.k) {
-      return Status::value_error(
-          "x is (%lld, %lld), not (%lld, %lld)", static_cast<long long>(x->rows),
-          static_cast<long long>(x->columns), static_cast<long long>(product->columns),
-          static_cast<long long>(product->weights.k));
+      return Status::value_error("x is (%lld, %lld), not (%lld, %lld)", ll(x->rows), ll(x->columns),
+                                 ll(product->columns), ll(product->weights.k));
     }
     void* activations = const_cast<void*>(product->activations);
     QK_TRY(check_quantize(*x, product->act, activations, product->device));

@@ -37,7 +37,7 @@ Status check_pack(int32_t format, int64_t n, int64_t k, int64_t row_stride, int6
   int64_t native = 0;
   int64_t total = 0;
   QK_TRY(row_bytes_of(format, Layout::kNative, k, &native));
-  QK_TRY(row_bytes_of(format, Layout::kPacked, k, packed));
+  QK_TRY(row_bytes_of(format, Layout::kPlanes, k, packed));
   if (n >= 1 && row_stride >= native && checked_mul(n, row_stride, &total) &&
       checked_mul(n, *packed, &total) && to_bytes >= total) {
     return {};
@@ -45,9 +45,7 @@ Status check_pack(int32_t format, int64_t n, int64_t k, int64_t row_stride, int6
   return Status::value_error(
       "packing n=%lld rows that lie %lld bytes apart into %lld bytes; "
       "they have %lld each, packed %lld",
-      static_cast<long long>(n), static_cast<long long>(row_stride),
-      static_cast<long long>(to_bytes), static_cast<long long>(native),
-      static_cast<long long>(*packed));
+      ll(n), ll(row_stride), ll(to_bytes), ll(native), ll(*packed));
 }
 
 Status pack_rows(int32_t format, int64_t n, int64_t k, const uint8_t* from, int64_t row_stride,
@@ -134,7 +132,7 @@ QK_EXPORT int qk_cuda_malloc(int32_t device, int64_t bytes, void** pointer, qk_c
   *pointer = nullptr;
   return run_on(device, error, [&]() -> Status {
     if (bytes < 1) {
-      return Status::value_error("bytes=%lld is not positive", static_cast<long long>(bytes));
+      return Status::value_error("bytes=%lld is not positive", ll(bytes));
     }
     const WhileCapturing allowed;
     return status_of(cudaMalloc(pointer, static_cast<size_t>(bytes)), "allocating device memory");
@@ -152,8 +150,7 @@ QK_EXPORT int qk_cuda_copy(int32_t device, void* to, const void* from, int64_t b
                            qk_cuda_error* error) {
   return run_on(device, error, [&]() -> Status {
     if (to == nullptr || from == nullptr || bytes < 0) {
-      return Status::value_error("copying %lld bytes from %p to %p", static_cast<long long>(bytes),
-                                 from, to);
+      return Status::value_error("copying %lld bytes from %p to %p", ll(bytes), from, to);
     }
     return status_of(
         cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, stream_of(stream)),

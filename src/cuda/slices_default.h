@@ -97,7 +97,7 @@ struct Slices : DefaultSlices<F> {};
 // Word w of the quants has weights 16 w .. 16 w + 3 in the lowest two bits of its bytes, and so on.
 template <class F>
   requires requires { F::kPanelsOfCrumbs; }
-struct Slices<F, Layout::kPacked> : SliceShape<F, 64, 2, 2, 16> {
+struct Slices<F, Layout::kPlanes> : SliceShape<F, 64, 2, 2, 16> {
   static constexpr bool kRecoded = true;
   static constexpr Field kFields[2] = {{0, 2, 1}, {2, F::kInfo.block / 4, 0}};
   static constexpr bool kScaled = false;

@@ -14,7 +14,7 @@ namespace qk::cuda {
 // of its bytes and the next four in the high ones.
 template <class F>
   requires requires { F::kCodeShift; }
-struct Slices<F, Layout::kPacked> : SliceShape<F, 32, 32 / F::kGroup, F::kGroup / 16, 16> {
+struct Slices<F, Layout::kPlanes> : SliceShape<F, 32, 32 / F::kGroup, F::kGroup / 16, 16> {
   static constexpr bool kRecoded = true;
   static constexpr ByteTable kValues = byte_table(F::kCodeQuants, F::kBias);
   static constexpr int kScales = kUnit / F::kGroup;
