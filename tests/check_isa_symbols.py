@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # qk::<isa>::kernel_table
 _TABLE = re.compile(r"^_ZN2qk\d+\w+\d+kernel_tableE$")
 # What a kernel table is made of, which an ISA may take from another.
-_PART = re.compile(r"^_ZN2qk\d+\w+\d+(format|dense|stream|quantize)_kernelsE$")
+_PARTS = "format|float|small|k|grid|code|activation|dense|stream|quantize"
+_PART = re.compile(rf"^_ZN2qk\d+\w+\d+({_PARTS})_kernelsE$")
 _ALLOWED = {"memcpy", "memset", "memmove", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
 _SANITIZER = re.compile(r"^(__asan|__odr_asan|__ubsan|__tsan|__sanitizer)_?")
 
