@@ -255,7 +255,7 @@ FACTS: dict[str, Facts] = {
     ),
     "q2_0": Facts(
         42, 64, 18, integers=range(-1, 3), decode=_q2_0, made="ggml", moved=1 / 2,
-        cuda_ceiling=2.0, many_registers=True, load_share=None,
+        cuda_ceiling=1.5, many_registers=True, load_share=None,
     ),
     "tq1_0": Facts(
         34, 256, 54, unit_scales=((52, ONE),), integers=range(-1, 2), panel_bytes=66,
