@@ -161,7 +161,8 @@ def test_cuda_is_built_for_the_devices_there_are_or_those_that_are_named(
     lines = [f"echo {capability}" for capability in capabilities.split()] or ["exit 9"]
     _program(tmp_path / "bin/nvidia-smi", *lines)
     _cuda_project(tmp_path, nvcc)
-    common = ("-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_MODULE_PATH={tmp_path}")
+    common: tuple[str | Path, ...] = ("-S", tmp_path, "-B", tmp_path / "build")
+    common += (f"-DCMAKE_MODULE_PATH={tmp_path}",)
     path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
     result = cmake(*common, *options, PATH=path)
     assert result.returncode == 0, result.stderr
@@ -187,7 +188,8 @@ def test_isas_for_tests_are_built_when_they_are_asked_for(
 ) -> None:
     """And the tests' own build asks for them."""
     script = ROOT / "cmake/isa.cmake"
-    result = cmake("-DCMAKE_SYSTEM_PROCESSOR=x86_64", *options, "--trace-expand", "-P", script)
+    machine = "-DCMAKE_SYSTEM_PROCESSOR=x86_64"
+    result = cmake(machine, *options, "--trace-expand", "-P", script)
     assert result.returncode == 0, result.stderr
     names = set(re.findall(r"list\(APPEND QK_ISAS (\w+) ?\)", result.stderr))
     assert "scalar" in names

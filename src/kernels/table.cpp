@@ -1,6 +1,7 @@
 // One ISA's kernels: what the other sources that are compiled for it hold, and those that make
 // activations. Compiled once an ISA, with QK_ISA naming it and its namespace, QK_ISA_HEADER its
-// idioms, and the compiler flags that it needs.
+// idioms, QK_LIKE the ISA whose kernels for floats it has, itself or another, and the compiler flags
+// that it needs.
 //
 // Everything in these objects but the tables has internal linkage: no function compiled for a wide
 // ISA can replace a baseline one at link time.
@@ -11,6 +12,14 @@
 #include "kernels/family_kernels.h"
 #include QK_ISA_HEADER
 
+namespace qk::QK_LIKE {
+
+extern const FamilyKernels<FloatFormats> float_kernels;  // of kernels/table_floats.cpp
+extern const DenseKernels dense_kernels;                 // of kernels/dense_table.cpp
+extern const QuantizeKernels quantize_kernels;           // of quantize/quantize_table.cpp
+
+}  // namespace qk::QK_LIKE
+
 namespace qk::QK_ISA {
 
 static_assert(Idioms<Isa>, "the ISA lacks an idiom of isa/idioms.h");
@@ -19,14 +28,11 @@ static_assert(Idioms<Isa>, "the ISA lacks an idiom of isa/idioms.h");
 extern const KernelTable kernel_table;
 extern const FormatTable format_kernels;
 extern const ActivationKernels activation_kernels;
-extern const FamilyKernels<FloatFormats> float_kernels;  // of kernels/table_*.cpp
-extern const FamilyKernels<SmallFormats> small_kernels;
+extern const FamilyKernels<SmallFormats> small_kernels;  // of kernels/table_*.cpp
 extern const FamilyKernels<KFormats> k_kernels;
 extern const FamilyKernels<GridFormats> grid_kernels;
 extern const FamilyKernels<CodeFormats> code_kernels;
-extern const DenseKernels dense_kernels;        // of kernels/dense_table.cpp
-extern const StreamKernels stream_kernels;      // of stream/stream_table.cpp
-extern const QuantizeKernels quantize_kernels;  // of quantize/quantize_table.cpp
+extern const StreamKernels stream_kernels;  // of stream/stream_table.cpp
 
 namespace {
 
@@ -55,7 +61,7 @@ constexpr ActivationKernels make_activation_kernels() {
 }  // namespace
 
 constinit const FormatTable format_kernels =
-    collect(float_kernels, small_kernels, k_kernels, grid_kernels, code_kernels);
+    collect(QK_LIKE::float_kernels, small_kernels, k_kernels, grid_kernels, code_kernels);
 
 constinit const ActivationKernels activation_kernels = make_activation_kernels<Isa>();
 
@@ -65,9 +71,9 @@ constinit const KernelTable kernel_table = {
     .for_tests = Isa::kForTests,
     .formats = &format_kernels,
     .activations = &activation_kernels,
-    .dense = &dense_kernels,
+    .dense = &QK_LIKE::dense_kernels,
     .streams = &stream_kernels,
-    .quantizers = &quantize_kernels,
+    .quantizers = &QK_LIKE::quantize_kernels,
     .tiles = {},
 };
 
