@@ -145,20 +145,23 @@ struct Slices<Q8_0, L> : HalfBlockOfBytes<Q8_0, 2, L> {};
 template <Layout L>
 struct Slices<Q8_1, L> : HalfBlockOfBytes<Q8_1, 4, L> {};
 
-// A block of signs: word w of the quants has weights 32 w .. 32 w + 31, a bit each.
+// A block of signs: word w of the quants has weights 32 w .. 32 w + 31, a bit each. Packed, a slice
+// is a block; as blocks lie in a file, half of one, as more of such loads leave no registers.
 template <Layout L>
-struct Slices<Q1_0, L> : SliceShape<Q1_0, 128, 4, 2, 16> {
+struct Slices<Q1_0, L>
+    : SliceShape<Q1_0, L == Layout::kPacked ? 128 : 64, L == Layout::kPacked ? 4 : 2, 2, 16> {
+  static constexpr int kWords = L == Layout::kPacked ? 4 : 2;
   static constexpr Field kFields[2] = {{0, 2, 1}, {2, 16, 0}};
   static constexpr bool kScaled = false;
   struct Held {
     uint32_t d;
-    uint32_t qs[4];
+    uint32_t qs[kWords];
   };
 
-  static QK_DEVICE int base(int) { return 0; }
+  static QK_DEVICE int base(int c) { return 32 * kWords * c; }
   template <class At>
-  static QK_DEVICE void load(const At& at, int, Held& held) {
-    at.template words<1, 4>(0, held.qs);
+  static QK_DEVICE void load(const At& at, int c, Held& held) {
+    at.template words<1, kWords>(4 * kWords * c, held.qs);
     held.d = at.template half<0>(0);
   }
   // Twice a bit, and one less in each byte: 0x7f + 2 carries nowhere.
