@@ -251,7 +251,7 @@ FACTS: dict[str, Facts] = {
     "q1_0": Facts(  # the mean magnitude, and a sign each
         41, 128, 18, integers=(-1, 1), decode=_q1_0,
         made="ggml", ends=(-128 * HALF, 128 * HALF), most_sum=128 * HALF, steps=1, moved=1,
-        cuda_ceiling=2.0, many_registers=True, load_share=0.11,
+        cuda_ceiling=2.0, many_registers=True, load_share=0.19,
     ),
     "q2_0": Facts(
         42, 64, 18, integers=range(-1, 3), decode=_q2_0, made="ggml", moved=1 / 2,

@@ -37,7 +37,7 @@ inline constexpr LoadShare kLoadShares[] = {
     {"iq3_s", -1},
     {"iq4_nl", 0.11},
     {"iq4_xs", 0.3},
-    {"q1_0", 0.11},
+    {"q1_0", 0.19},
     {"q2_0", -1},
     {"tq1_0", -1},
     {"tq2_0", 0.08},
