@@ -13,6 +13,7 @@
 #include "core/checked.h"
 #include "core/half.h"
 #include "cuda/qk_cuda.h"
+#include "emulator.h"
 #include "finding.h"
 #include "formats/registry.h"
 #include "guarded.h"
@@ -102,6 +103,7 @@ void check(FuzzedDataProvider& input) {
 }  // namespace qk::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
+  cuda_emu::set_owner_of_host_memory(0);  // guarded memory counts as the device's
   FuzzedDataProvider input(data, size);
   qk::fuzz::check(input);
   return 0;
