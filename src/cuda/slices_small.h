@@ -149,8 +149,8 @@ struct Slices<Q8_1, L> : HalfBlockOfBytes<Q8_1, 4, L> {};
 // is a block; as blocks lie in a file, half of one, as more of such loads leave no registers.
 template <Layout L>
 struct Slices<Q1_0, L>
-    : SliceShape<Q1_0, L == Layout::kPacked ? 128 : 64, L == Layout::kPacked ? 4 : 2, 2, 16> {
-  static constexpr int kWords = L == Layout::kPacked ? 4 : 2;
+    : SliceShape<Q1_0, L == Layout::kPlanes ? 128 : 64, L == Layout::kPlanes ? 4 : 2, 2, 16> {
+  static constexpr int kWords = L == Layout::kPlanes ? 4 : 2;
   static constexpr Field kFields[2] = {{0, 2, 1}, {2, 16, 0}};
   static constexpr bool kScaled = false;
   struct Held {
