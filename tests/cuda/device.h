@@ -113,14 +113,14 @@ bool is_kernel(int format, int layout, int act);
 
 std::string kernel_text(int format, int layout, int act);
 
-inline constexpr int kActs[] = {QK_CUDA_INT16, QK_CUDA_FLOAT32, QK_CUDA_INT8};
+inline constexpr int kActNumbers[] = {QK_CUDA_INT16, QK_CUDA_FLOAT32, QK_CUDA_INT8};
 
 // Calls body(format, layout, act) for all kernels.
 template <class Body>
 void for_each_kernel(Body body) {
   for (int format = 0; format < format_count(); ++format) {
     for (const int layout : {QK_CUDA_NATIVE, QK_CUDA_PACKED}) {
-      for (const int act : kActs) {
+      for (const int act : kActNumbers) {
         if (!is_kernel(format, layout, act)) continue;
         const Context context("%s", kernel_text(format, layout, act).c_str());
         body(format, layout, act);

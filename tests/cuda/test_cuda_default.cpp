@@ -17,7 +17,6 @@ namespace qk {
 namespace {
 
 using namespace qk::test;
-using cuda::Act;
 using cuda::Layout;
 
 // The native kernels of a format, made of its default slices, while this lives.
@@ -65,7 +64,7 @@ void check_slices(const char* which) {
     const DeviceWeights weights(random, format, QK_CUDA_NATIVE, 65, k);
     const std::vector<float> x = activations_like(random, Kind::kGaussian, 1, k);
     const std::vector<double> reference = exact(weights, x, 1);
-    for (const int act : kActs) {
+    for (const int act : kActNumbers) {
       const Context context("%s %s k=%d %s", F::kInfo.name, which, static_cast<int>(k),
                             act_text(act));
       DeviceProduct product(weights, act, x, 1);

@@ -36,7 +36,7 @@ struct Quantised {
   Quantised(Random& random, Kind kind, int64_t k) : x(activations_like(random, kind, 1, k)) {
     const DeviceBytes floats(x.data(), k * 4);
     const qk_cuda_matrix view{floats.data(), 1, k, k, QK_CUDA_F32};
-    for (const int act : kActs) {
+    for (const int act : kActNumbers) {
       int64_t bytes = 0;
       qk_cuda_activation_bytes(act, 1, k, &bytes, nullptr);
       by_act[act] = std::make_unique<DeviceBytes>(bytes);
@@ -76,7 +76,7 @@ void add_errors(const DeviceWeights& weights, const std::map<Kind, Quantised>& q
   const int64_t rows = weights.host->view.n;
   for (const auto& [kind, x] : quantised) {
     const std::vector<double> reference = exact(weights, x.x, 1);
-    for (const int act : kActs) {
+    for (const int act : kActNumbers) {
       if (!is_kernel(weights.host->view.format, weights.layout, act)) continue;
       const std::string kernel = kernel_text(weights.host->view.format, weights.layout, act);
       const Context context("%s k=%d kind=%d", kernel.c_str(),
