@@ -140,6 +140,7 @@ def test_a_command_without_a_place_for_its_output_says_so_in_a_line(
     command: str, status: int, message: str
 ) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment["PYTHONUNBUFFERED"] = ""
     result = subprocess.run(
         ["sh", "-c", command], stderr=subprocess.PIPE, text=True, env=environment, timeout=60
     )

@@ -18,7 +18,7 @@ W = tensor("q4_0", 4, 64)
 X = np.ones(64, np.float32)
 CORE = [
     _core.Weights, _core.Activations, _core.GGUF, _core.GGUFTensor, _core.KVCache, _core.Sampler,
-    _core.Llama, _core.ModelTensor,
+    _core.Llama, _core.ModelTensor, _core.FormatInfo,
 ]  # fmt: skip
 PYTHON = [qk.QTensor, qk.PackedTensor, type(W.pack(gates=np.ones(2, bool), block_k=32)),
           qk.KVCache, Transposed]  # fmt: skip

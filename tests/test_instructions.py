@@ -7,8 +7,9 @@ import pytest
 import check_instructions as check
 
 LOOP = """
-0000000000000000 <void qk::product_vector<qk::{product}<qk::Q4_0, qk::avx2::(anonymous namespace)\
-::Isa, (qk::Act)0> >(qk::LinearArgs const&, long, long)>:
+0000000000000000 <void qk::avx2::(anonymous namespace)::product_vector<\
+qk::avx2::(anonymous namespace)::{product}<qk::Q4_0, qk::avx2::(anonymous namespace)::Isa, \
+(qk::Act)0> >(qk::LinearArgs const&, long, long)>:
        0:\tpush   %rbp
 {body}
      800:\tjne    10 <f+0x10>

@@ -45,7 +45,7 @@ def threads_on(processors):
     return qk.info()["threads"]
 
 every = sorted(os.sched_getaffinity(0))
-print([threads_on(every[:n]) == n for n in (len(every), 1, len(every))])
+print([threads_on(every[:n]) == n for n in (len(every), 1, len(every))], flush=True)
 """
 
 

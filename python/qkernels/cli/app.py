@@ -102,17 +102,22 @@ def demo(
 def main() -> None:
     """Run the command; the console script `qkernels` calls this."""
     _prepare_streams()
+    status: int | str | None = 0
+    fault: OSError | None = None  # of the standard output: commands tell of their files themselves
     try:
         app()
     except SystemExit as end:
         status = end.code
-    except OSError as error:  # of the standard output: commands tell of their files themselves
-        status = _report(error)
+    except OSError as error:
+        fault = error
     try:
         sys.stdout.flush()
     except OSError as error:
-        status = _report(error)
+        fault = fault or error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
+    if fault is not None:
+        print(f"qkernels: {fault}", file=sys.stderr)
+        status = 1
     sys.exit(status)
 
 
@@ -124,9 +129,3 @@ def _prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _report(error: OSError) -> int:
-    """One line of an error; the status to leave with."""
-    print(f"qkernels: {error}", file=sys.stderr)
-    return 1
