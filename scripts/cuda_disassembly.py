@@ -30,9 +30,7 @@ _INSTRUCTION = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;")
 _BRANCH = re.compile(r"^BRA(?:\.\S+)?\s+(?:[!U]*P\w+,\s*)?`?\(?(0x[0-9a-f]+)")
 _GUARD = re.compile(r"^@!?U?P\w+\s+")
 _USAGE = re.compile(r"Function (\S+):\s*\n\s*REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
-_GEMV = re.compile(
-    r"4gemvINS0_6SlicesINS_\d+(\w+?)ELNS0_6LayoutE(\d)E.*?_3ActE(\d)ELi(\d)EEEv"
-)
+_GEMV = re.compile(r"4gemvINS0_6SlicesINS_\d+(\w+?)ELNS0_6LayoutE(\d)E.*?_3ActE(\d)ELi(\d)EEEv")
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,8 @@ HeldArray hold_array(py::handle object, const char* what) { return hold(object, 
 HeldArray hold_for_long(py::handle object, const char* what) {
   HeldArray held = hold_array(object, what);
   if (held.is_torch && held.view.type == ScalarType::kU8) {
-    const py::object fixed = py::module_::import("qkernels._base.arrays").attr("fixed")(object, what);
+    const py::object fixed =
+        py::module_::import("qkernels._base.arrays").attr("fixed")(object, what);
     held.owner = py::make_tuple(held.owner, fixed);
   }
   return held;
