@@ -8,7 +8,6 @@
 #include <pybind11/stl.h>  // IWYU pragma: keep (std::vector from and to lists)
 #include <pybind11/typing.h>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "bind/activations.h"

@@ -176,7 +176,7 @@ Status check_mapped(const uint8_t* begin, const uint8_t* end) {
   Status status;
   any_range([&](const MappedRange& range, uintptr_t from, uintptr_t to) {
     if (!range.is_cut.load() || last <= from || to <= first) return false;
-    const auto mapped = ll(to - from);
+    const auto mapped = ll(static_cast<int64_t>(to - from));
     const auto left = ll(size_of_file(range));
     status = left < mapped ? Status::value_error(
                                  "the mapped file shrank from %lld to %lld bytes since it was "

@@ -102,9 +102,8 @@ struct PlainBlocks : OneScale<F> {
   }
   template <class Block>
   static QK_INLINE ScaleAndMin scale_and_min(const Block& block, int) {
-    float min = 0.0f;
-    if constexpr (F::kHasMin) min = half_to_float(block.m.get());
-    return {F::block_scale(block), min};
+    if constexpr (F::kHasMin) return {F::block_scale(block), half_to_float(block.m.get())};
+    return {F::block_scale(block), 0.0f};
   }
 };
 

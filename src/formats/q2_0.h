@@ -34,7 +34,7 @@ struct Q2_0 : Quantised<QuantRange{.most = 3, .bias = 1}>, PlainBlocks<Q2_0>, Cr
   }
 
   static QK_INLINE uint64_t octet(const Block& block, int e) {
-    uint64_t spread = static_cast<uint64_t>(block.qs[2 * e] | block.qs[2 * e + 1] << 8);
+    auto spread = static_cast<uint64_t>(block.qs[2 * e] | block.qs[2 * e + 1] << 8);
     spread = (spread | spread << 24) & 0x000000ff000000ff;
     spread = (spread | spread << 12) & 0x000f000f000f000f;
     return (spread | spread << 6) & 0x0303030303030303;

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <type_traits>
 #include <variant>
 
 #include "core/status.h"
@@ -69,23 +68,29 @@ struct Tensor {
 // In the order of their use.
 std::span<const Tensor> tensors();
 
+// Calls visit(tensor, layer, place) for a tensor's place in the model, or in each of its layers.
+template <class W, class T, class Visit>
+Status for_each_place(const Tensor& tensor, W& weights, T Weights::* place, const Visit& visit) {
+  return visit(tensor, 0, weights.*place);
+}
+template <class W, class T, class Visit>
+Status for_each_place(const Tensor& tensor, W& weights, T Layer::* place, const Visit& visit) {
+  for (size_t i = 0; i < weights.layers.size(); ++i) {
+    QK_TRY(visit(tensor, static_cast<int64_t>(i), weights.layers[i].*place));
+  }
+  return {};
+}
+
 // Calls visit(tensor, layer, place), whose result is a Status, for every tensor of an architecture
 // and its place in `weights`, a WeightView or a span of floats; ends with the first failure.
 template <class W, class Visit>
 Status for_each_tensor(const Architecture& architecture, W& weights, const Visit& visit) {
   for (const Tensor& tensor : tensors()) {
     if (!tensor.is_of(architecture)) continue;
-    const auto visit_place = [&]<class T, class Owner>(T Owner::* place) -> Status {
-      if constexpr (std::is_same_v<Owner, Weights>) {
-        return visit(tensor, 0, weights.*place);
-      } else {
-        for (size_t i = 0; i < weights.layers.size(); ++i) {
-          QK_TRY(visit(tensor, static_cast<int64_t>(i), weights.layers[i].*place));
-        }
-        return {};
-      }
+    const auto visit_places = [&](auto place) {
+      return for_each_place(tensor, weights, place, visit);
     };
-    QK_TRY(std::visit(visit_place, tensor.place));
+    QK_TRY(std::visit(visit_places, tensor.place));
   }
   return {};
 }

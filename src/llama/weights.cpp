@@ -1,6 +1,7 @@
 #include "llama/weights.h"
 
 #include <type_traits>
+#include <utility>
 
 #include "llama/architecture.h"
 #include "ops/shape_text.h"
@@ -15,7 +16,7 @@ bool has_shape(const WeightView& matrix, const int64_t* shape, int ndim) {
   return ndim == 2 && matrix.ndim == 2 && matrix.n == shape[0] && matrix.k == shape[1];
 }
 bool has_shape(std::span<const float> vector, const int64_t* shape, int ndim) {
-  return ndim == 1 && static_cast<int64_t>(vector.size()) == shape[0];
+  return ndim == 1 && std::cmp_equal(vector.size(), shape[0]);
 }
 
 ShapeText shape_of(const WeightView& matrix) {

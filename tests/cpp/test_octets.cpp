@@ -3,8 +3,15 @@
 #include <random>
 
 #include "check.h"
-#include "formats/all.h"
+#include "formats/iq4_nl.h"
+#include "formats/nvfp4.h"
 #include "formats/octets.h"
+#include "formats/q1_0.h"
+#include "formats/q2_0.h"
+#include "formats/q4_0.h"
+#include "formats/q5_1.h"
+#include "formats/q8_0.h"
+#include "formats/tq2_0.h"
 #include "isa/scalar.h"
 
 namespace qk {

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <vector>
 
 #include "check.h"
 #include "core/half.h"
@@ -30,34 +29,44 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr int64_t kDepth = 300;  // its last block is partly used
 constexpr int64_t kRows = 35;
 
+// Products with something bad in batch row 1, beside those of the same x without it.
+void check_bad_row(const Product& product, const Product& clean, int64_t m, Act act) {
+  for (int64_t j = 0; j < m; ++j) {
+    for (int64_t i = 0; i < kRows; ++i) {
+      const float y = product.at(j, i);
+      if (j != 1) {
+        QK_CHECK_EQ(bits_of_float(y), bits_of_float(clean.at(j, i)));
+      } else {
+        QK_CHECK(act == Act::kFloat32 ? !std::isfinite(y) : std::isnan(y));
+      }
+    }
+  }
+}
+
+// With each bad value in turn.
+void check_bad_values(const KernelTable& kernels, const WeightView& weights, RandomActivations& x,
+                      int64_t m, Act act) {
+  const Product clean = multiply(one_by_one(), kernels, weights, x.view, act);
+  for (const float bad : {kInfinity, -kInfinity, std::nanf("")}) {
+    const Context context("m=%d bad=%g", static_cast<int>(m), static_cast<double>(bad));
+    uint8_t* spoilt = x.bytes.data() + (kDepth + 100) * 4;  // in batch row 1
+    uint8_t before[4];
+    std::memcpy(before, spoilt, 4);
+    std::memcpy(spoilt, &bad, 4);
+    const Product product = multiply(one_by_one(), kernels, weights, x.view, act);
+    std::memcpy(spoilt, before, 4);
+    check_bad_row(product, clean, m, act);
+  }
+}
+
 QK_TEST(a_bad_batch_row_spoils_all_its_outputs_and_no_other_row) {
   Random random(1);
   for_each_kernel([&](const KernelTable& kernels, int format, Act act) {
     const RandomWeights weights(random, format, kRows, kDepth, 0);
     for (const int64_t m : {3, 19}) {
-      const RandomActivations x(random, m, kDepth, 0);
-      for_each_layout(kernels, weights, [&](const WeightView& view) {
-        const Product clean = multiply(one_by_one(), kernels, view, x.view, act);
-        for (const float bad : {kInfinity, -kInfinity, std::nanf("")}) {
-          const Context context("m=%d bad=%g", static_cast<int>(m), static_cast<double>(bad));
-          uint8_t* spoilt = x.bytes.data() + (kDepth + 100) * 4;  // in batch row 1
-          uint8_t before[4];
-          std::memcpy(before, spoilt, 4);
-          std::memcpy(spoilt, &bad, 4);
-          const Product product = multiply(one_by_one(), kernels, view, x.view, act);
-          std::memcpy(spoilt, before, 4);
-          for (int64_t j = 0; j < m; ++j) {
-            for (int64_t i = 0; i < kRows; ++i) {
-              const float y = product.at(j, i);
-              if (j != 1) {
-                QK_CHECK_EQ(bits_of_float(y), bits_of_float(clean.at(j, i)));
-              } else {
-                QK_CHECK(act == Act::kFloat32 ? !std::isfinite(y) : std::isnan(y));
-              }
-            }
-          }
-        }
-      });
+      RandomActivations x(random, m, kDepth, 0);
+      for_each_layout(kernels, weights,
+                      [&](const WeightView& view) { check_bad_values(kernels, view, x, m, act); });
     }
   });
 }
