@@ -151,12 +151,14 @@ int format_of(py::handle fmt) {
                        type_name_of(fmt));
 }
 
+namespace {
+
 // -1 as None.
 std::optional<int> number_or_none(int number) {
   return number < 0 ? std::nullopt : std::optional<int>(number);
 }
 
-void bind_format_info(py::module_& m) {
+void bind_format_info(const py::module_& m) {
   py::class_<Format>(m, "FormatInfo", "What a format says of itself.")
       .def_property_readonly("name", [](const Format& f) { return f.info.name; })
       .def_property_readonly(
@@ -184,6 +186,8 @@ void bind_format_info(py::module_& m) {
           "What its integers are without their scales; None of floats.");
   seal<Format>();
 }
+
+}  // namespace
 
 void bind_weights(py::module_& m) {
   py::class_<Weights>(m, "Weights", "A view of quantised weights, of shape (..., k).")

@@ -6,9 +6,9 @@ namespace {
 
 // As families are listed; one that no source holds the kernels of keeps the object from linking.
 struct Table {
-  FormatKernels formats[kFormats];
+  FormatKernels formats[kFormats] = {};
 
-  Table() : formats{} {
+  Table() {
     int format = 0;
     const auto add = [&]<class List>(const FamilyKernels<List>& family) {
       for (const FormatKernels& kernels : family.formats) formats[format++] = kernels;
@@ -26,7 +26,7 @@ struct Table {
 }  // namespace
 
 const FormatKernels& kernels_of(int format) {
-  static Table table;  // tests put others in its place
+  static Table table;  // NOLINT(misc-const-correctness): tests put others in its place
   return table.formats[format];
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "formats/all.h"
 #include "formats/registry.h"
@@ -41,7 +42,7 @@ constexpr Row kOthers[] = {
 
 // A row says of a type what its format says, where there is one.
 constexpr bool agrees(const Row& row, const FormatInfo& info) {
-  return static_cast<int64_t>(row.id) != info.gguf_id ||
+  return !std::cmp_equal(row.id, info.gguf_id) ||
          (std::string_view(row.type.name) == info.name && row.type.block == info.block &&
           row.type.bytes == info.bytes);
 }

@@ -10,8 +10,15 @@
 #include "cuda/kernels.h"
 #include "cuda/slices_default.h"
 #include "device.h"
-#include "formats/all.h"
+#include "formats/nvfp4.h"
+#include "formats/q2_k.h"
+#include "formats/q4_0.h"
+#include "formats/q4_1.h"
+#include "formats/q4_k.h"
+#include "formats/q5_0.h"
+#include "formats/q6_k.h"
 #include "formats/registry.h"
+#include "formats/tq2_0.h"
 
 namespace qk {
 namespace {
