@@ -65,6 +65,26 @@ QK_INLINE void product_one_by_one(const LinearArgs& args, int64_t begin, int64_t
   }
 }
 
+// A batch that has sums in registers, for each row of weights.
+template <class Product>
+QK_INLINE void product_of_batch(const LinearArgs& args, int64_t begin, int64_t end,
+                                BatchRows batch) {
+  constexpr int kBatchRows = Product::kBatchRows;
+  if (kBatchRows == 1 || batch.count <= 2) {  // four at once take longer than one by one
+    product_one_by_one<Product>(args, begin, end, batch);
+    return;
+  }
+  if constexpr (kBatchRows > 1) {
+    for (int64_t row = begin; row < end; ++row) {
+      if (batch.count <= 4) {
+        product_at_once<Product, 4>(args, row, batch);
+      } else {
+        product_at_once<Product, kBatchRows>(args, row, batch);
+      }
+    }
+  }
+}
+
 // Rows are taken as many at a time as stay in a core's cache while the batch passes by, and of the
 // batch as many as have sums in registers.
 template <class Product>
@@ -78,20 +98,8 @@ void product_matrix(const LinearArgs& args, int64_t begin, int64_t end) {
     const int64_t last = end - first < at_once ? end : first + at_once;
     for (int64_t batch_row = 0; batch_row < args.m; batch_row += kBatchRows) {
       const int64_t left = args.m - batch_row;
-      const BatchRows batch{batch_row, left < kBatchRows ? static_cast<int>(left) : kBatchRows};
-      if (kBatchRows == 1 || batch.count <= 2) {  // four at once take longer than one by one
-        product_one_by_one<Product>(args, first, last, batch);
-        continue;
-      }
-      if constexpr (kBatchRows > 1) {
-        for (int64_t row = first; row < last; ++row) {
-          if (batch.count <= 4) {
-            product_at_once<Product, 4>(args, row, batch);
-          } else {
-            product_at_once<Product, kBatchRows>(args, row, batch);
-          }
-        }
-      }
+      const int count = left < kBatchRows ? static_cast<int>(left) : kBatchRows;
+      product_of_batch<Product>(args, first, last, {batch_row, count});
     }
   }
 }
