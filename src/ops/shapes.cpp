@@ -18,6 +18,16 @@ bool has_shape(const ArrayView& array, const int64_t* shape, int ndim) {
          std::memcmp(array.shape, shape, sizeof(int64_t) * static_cast<size_t>(ndim)) == 0;
 }
 
+Status check_strides(const ArrayView& data) {
+  for (int d = 0; d < data.ndim; ++d) {
+    if (data.shape[d] > 1 && data.strides[d] < 0) {
+      return Status::value_error("weights have a negative stride (%lld) in dimension %d",
+                                 ll(data.strides[d]), d);
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Status check_float(const ArrayView& array, const char* what) {
@@ -54,12 +64,7 @@ Status view_weights(const ArrayView& data, int format, int64_t k, WeightView* ou
   }
   bool is_empty = false;  // whose strides say nothing
   for (int d = 0; d < data.ndim; ++d) is_empty = is_empty || data.shape[d] == 0;
-  for (int d = 0; d < data.ndim && !is_empty; ++d) {
-    if (data.shape[d] > 1 && data.strides[d] < 0) {
-      return Status::value_error("weights have a negative stride (%lld) in dimension %d",
-                                 ll(data.strides[d]), d);
-    }
-  }
+  if (!is_empty) QK_TRY(check_strides(data));
   const int last = data.ndim - 1;
   if (k < 1) return Status::value_error("k=%lld; weights need k >= 1", ll(k));
   int64_t bytes = 0;
