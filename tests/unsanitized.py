@@ -24,7 +24,7 @@ NUMBERS = (
     "quantize_ggml",
 )  # fmt: skip
 
-# Bounds of memory: sanitizers keep what was freed. test_gguf_wrong.py and the fuzzer read such files.
+# Bounds of memory: sanitizers keep what was freed. test_gguf_wrong.py reads such files, too.
 LIMITS = ("gguf_limits",)
 
 _FILES = {f"test_{name}.py" for name in (*ABOVE_THE_CORE, *NUMBERS, *LIMITS)}
