@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from qkernels._base.text import escape
+
 INTERRUPTED = 130
 # What a command may meet: files, values, memory, packages and models that are missing.
 EXPECTED = (OSError, ValueError, TypeError, LookupError, MemoryError, ImportError, RuntimeError)
@@ -54,11 +56,6 @@ def use_threads(threads: int | None) -> Iterator[None]:
         return
     with qk.num_threads(threads):
         yield
-
-
-def escape(text: str) -> str:
-    """A text with characters that steer a terminal, or that no encoding has, by their codes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def to_json(value: Any) -> str:

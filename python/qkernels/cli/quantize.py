@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qkernels._base.progress import progress
-from qkernels.cli.common import Json, Threads, errors, escape, to_json
+from qkernels._base.text import escape
+from qkernels.cli.common import Json, Threads, errors, to_json
 
 if TYPE_CHECKING:
     from qkernels.tools.quantize import Quantized, Summary

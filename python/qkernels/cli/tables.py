@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from qkernels.cli.common import escape
+from qkernels._base.text import escape
 
 if TYPE_CHECKING:
     from qkernels.tools.inspect import FileReport, KeyEntry, TensorEntry

@@ -14,6 +14,7 @@ import numpy as np
 
 import qkernels as qk
 from qkernels._base.progress import progress
+from qkernels._base.text import escape
 from qkernels._measure import machine
 from qkernels.demo import measure, show
 from qkernels.demo.report import MemoryBytes, OpenSeconds, Report, TokenSeconds
@@ -141,7 +142,6 @@ def _speak(model: Model, console: Console) -> str:
     text = ""
     for piece in model.generate(PROMPT, MAX_TOKENS, stop=["\n"]):
         text += piece
-        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in piece)
-        console.print(shown, style="bold green", end="", markup=False, soft_wrap=True)
+        console.print(escape(piece), style="bold green", end="", markup=False, soft_wrap=True)
     console.print()
     return text

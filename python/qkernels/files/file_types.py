@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -36,10 +37,7 @@ def file_type(
     weights: Counter[int] = Counter()
     for entry, shape in entries.values():
         if len(shape) > 1:
-            size = 1
-            for extent in entry.shape:
-                size *= extent
-            weights[entry.type_id] += size
+            weights[entry.type_id] += math.prod(entry.shape)
     if not weights or not isinstance(old, int):
         return None
     (most, _), *others = weights.most_common()

@@ -10,7 +10,7 @@ from qkernels._base.threads import thread_count
 from qkernels.ops.linear import core_view
 
 if TYPE_CHECKING:
-    from typing import TypeVar
+    from typing import TypeAlias, TypeVar
 
     import numpy as np
     import torch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qkernels.weights.product import Format
     from qkernels.weights.qtensor import QTensor
 
-    Weights = QTensor | PackedTensor | Array
+    Weights: TypeAlias = QTensor | PackedTensor | Array
     A = TypeVar("A", "np.ndarray[Any, Any]", "torch.Tensor")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from types import EllipsisType
@@ -62,14 +63,14 @@ def reshaped(shape: Sequence[Any], old: tuple[int, ...]) -> tuple[int, ...]:
     if len(shape) == 1 and _integer(shape[0]) is None:
         shape = shape[0]
     wanted = dimensions(shape)
-    size = _product(old)
+    size = math.prod(old)
     unknown = [d for d, extent in enumerate(wanted) if extent == -1]
     dims = list(wanted)
     if len(unknown) == 1:
-        known = -_product(wanted)
+        known = -math.prod(wanted)
         if known > 0 and size % known == 0:
             dims[unknown[0]] = size // known
-    if min(dims, default=0) < 0 or _product(dims) != size:
+    if min(dims, default=0) < 0 or math.prod(dims) != size:
         raise ValueError(f"weights of shape {old} cannot be reshaped into {wanted}")
     if not dims or dims[-1] != old[-1]:
         raise ValueError(
@@ -113,13 +114,6 @@ def _integer(value: Any) -> int | None:
         return None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         return None
-
-
-def _product(extents: Sequence[int]) -> int:
-    product = 1
-    for extent in extents:
-        product *= extent
-    return product
 
 
 def _for_each_dimension(indices: tuple[Any, ...], ndim: int) -> list[Any]:

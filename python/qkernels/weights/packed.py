@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from qkernels import _core
 from qkernels._base.threads import thread_count
-from qkernels.weights.base import WeightsBase
-from qkernels.weights.product import decode, product
+from qkernels.weights.core_weights import CoreWeights
+from qkernels.weights.product import decode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qkernels.weights.qtensor import QTensor
 
 
-class PackedTensor(WeightsBase):
+class PackedTensor(CoreWeights):
     """A matrix of quantised weights in panels: the blocks of 4 to 16 rows, side by side.
 
     `QTensor.pack()` makes one; `gemv`, `gemm`, `get_rows` and `dequantize` take it where they take
@@ -24,7 +24,7 @@ class PackedTensor(WeightsBase):
     rows a panel has depends on the ISA: weights that were packed for another are refused.
     """
 
-    __slots__ = ("_shape", "_weights")
+    __slots__ = ("_shape",)
 
     def __init__(self, weights: _core.Weights) -> None:
         if not isinstance(weights, _core.Weights):
@@ -35,11 +35,6 @@ class PackedTensor(WeightsBase):
             raise ValueError("the weights are not packed; QTensor.pack() packs them")
         self._weights = weights
         self._shape = (int(weights.shape[0]), int(weights.shape[1]))
-
-    @property
-    def fmt(self) -> str:
-        """The format's name in lower case, such as "q4_k"."""
-        return self._weights.fmt
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -80,20 +75,10 @@ class PackedTensor(WeightsBase):
         )
         return dense
 
-    def _product(
-        self, x: Any, *, bias: Any, act: str, out: Any, threads: int | None, vector: bool
-    ) -> Any:
-        return product(
-            self._weights, x, bias=bias, act=act, out=out, threads=threads, vector=vector
-        )
-
     def _decode(self, *, rows: slice | None, dtype: Any, out: Any, threads: int | None) -> Any:
         if rows is not None:
             raise TypeError("packed weights have no slices; get_rows decodes some of their rows")
         return decode(self._weights, like_torch=False, dtype=dtype, out=out, threads=threads)
-
-    def _core_view(self) -> _core.Weights:
-        return self._weights
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the blocks, which are packed again for the ISA where they arrive."""

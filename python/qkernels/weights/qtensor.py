@@ -10,11 +10,11 @@ import numpy as np
 from qkernels import _core
 from qkernels._base.frameworks import detached, is_torch
 from qkernels._base.threads import thread_count
-from qkernels.weights.base import WeightsBase
 from qkernels.weights.block_mask import BlockGates, BlockMask
+from qkernels.weights.core_weights import CoreWeights
 from qkernels.weights.indexing import dimensions, reshaped, select, viewed
 from qkernels.weights.packed import PackedTensor
-from qkernels.weights.product import decode, product
+from qkernels.weights.product import decode
 from qkernels.weights.raw_ints import RawInts, raw_ints
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from qkernels.weights.indexing import Index
 
 
-class QTensor(WeightsBase):
+class QTensor(CoreWeights):
     """Quantised weights: a matrix of n rows of k weights, a vector, or a stack of any rank.
 
     Args:
@@ -47,7 +47,7 @@ class QTensor(WeightsBase):
         ValueError: an unknown format, or a shape that the data does not have.
     """
 
-    __slots__ = ("_data", "_shape", "_source", "_weights")
+    __slots__ = ("_data", "_shape", "_source")
 
     def __init__(
         self, data: Array, fmt: str | GGMLQuantizationType, shape: tuple[int, ...]
@@ -71,11 +71,6 @@ class QTensor(WeightsBase):
     def data(self) -> Array:
         """The bytes, uint8 (..., row_bytes), as they were given."""
         return self._data
-
-    @property
-    def fmt(self) -> str:
-        """The format's name in lower case, such as "q4_k"."""
-        return self._weights.fmt
 
     @property
     def format_name(self) -> str:
@@ -112,20 +107,10 @@ class QTensor(WeightsBase):
         dense: Array = self._decode(rows=None, dtype="float32", out=None, threads=None)
         return dense
 
-    def _product(
-        self, x: Any, *, bias: Any, act: str, out: Any, threads: int | None, vector: bool
-    ) -> Any:
-        return product(
-            self._weights, x, bias=bias, act=act, out=out, threads=threads, vector=vector
-        )
-
     def _decode(self, *, rows: slice | None, dtype: Any, out: Any, threads: int | None) -> Any:
         view = self._weights if rows is None else self[rows]._weights
         torch_out = is_torch(self._data)
         return decode(view, like_torch=torch_out, dtype=dtype, out=out, threads=threads)
-
-    def _core_view(self) -> _core.Weights:
-        return self._weights
 
     @overload
     def raw_ints(
