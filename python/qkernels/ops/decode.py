@@ -10,7 +10,7 @@ from qkernels._base.frameworks import empty, is_torch
 from qkernels._base.threads import thread_count
 from qkernels.ops.linear import core_view
 from qkernels.weights.base import WeightsBase
-from qkernels.weights.product import check_format, decode, raw_view
+from qkernels.weights.blocks import check_format, decode, raw_view
 from qkernels.weights.qtensor import QTensor
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from qkernels._base.frameworks import Array
     from qkernels.cuda import CudaTensor
+    from qkernels.weights.blocks import Format
     from qkernels.weights.packed import PackedTensor
-    from qkernels.weights.product import Format
 
 
 def dequantize(
@@ -55,7 +55,7 @@ def dequantize(
     if rows is not None and not isinstance(rows, slice):
         raise TypeError(f"rows must be a slice, not {type(rows).__name__}")
     if isinstance(weights, WeightsBase):
-        check_format(fmt, weights.fmt)
+        check_format(fmt, weights)
         return weights._decode(rows=rows, dtype=dtype, out=out, threads=threads)
     view = raw_view(weights, fmt)
     if rows is not None:

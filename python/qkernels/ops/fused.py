@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import torch
 
     from qkernels._base.frameworks import Array
+    from qkernels.weights.blocks import Format
     from qkernels.weights.packed import PackedTensor
-    from qkernels.weights.product import Format
     from qkernels.weights.qtensor import QTensor
 
     Weights: TypeAlias = QTensor | PackedTensor | Array

@@ -11,10 +11,10 @@ from qkernels._base.arrays import depth
 from qkernels._base.numbers import shown, to_int
 from qkernels.ops.linear import core_view, gemv
 from qkernels.weights.block_mask import BlockGates, BlockMask, mask_array, not_bool
+from qkernels.weights.blocks import raw_view
 from qkernels.weights.gated import GatedTensor
 from qkernels.weights.grouped import Options, as_tensor_like, multiply_by_groups
 from qkernels.weights.packed import PackedTensor
-from qkernels.weights.product import raw_view
 from qkernels.weights.qtensor import QTensor
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from qkernels._base.frameworks import Array
-    from qkernels.weights.product import Format
+    from qkernels.weights.blocks import Format
 
     Gates: TypeAlias = BlockGates | NDArray[np.bool_]
 

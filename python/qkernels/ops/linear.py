@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from qkernels import _core
+from qkernels._base.threads import thread_count
 from qkernels.weights.base import WeightsBase
-from qkernels.weights.product import check_format, product, raw_view
+from qkernels.weights.blocks import check_format, raw_view
 
 if TYPE_CHECKING:
     import torch
 
     from qkernels._base.frameworks import Array
     from qkernels.cuda import CudaTensor
+    from qkernels.weights.blocks import Format
     from qkernels.weights.gated import GatedTensor
     from qkernels.weights.packed import PackedTensor
-    from qkernels.weights.product import Format
     from qkernels.weights.qtensor import QTensor
 
     NDArray = np.ndarray[Any, Any]
@@ -35,7 +36,7 @@ def core_view(
     if not isinstance(weights, WeightsBase):
         return raw_view(weights, fmt, x, k=k)
     view = weights._core_view()
-    check_format(fmt, weights.fmt)
+    check_format(fmt, weights)
     return view
 
 
@@ -50,10 +51,10 @@ def _linear(
     vector: bool,
 ) -> Any:
     if isinstance(weights, WeightsBase):
-        check_format(fmt, weights.fmt)
+        check_format(fmt, weights)
         return weights._product(x, bias=bias, act=act, out=out, threads=threads, vector=vector)
     view = raw_view(weights, fmt, x)
-    return product(view, x, bias=bias, act=act, out=out, threads=threads, vector=vector)
+    return _core.linear(view, x, bias, act, out, thread_count(threads), vector)
 
 
 @overload

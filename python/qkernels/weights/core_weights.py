@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from qkernels import _core
+from qkernels._base.threads import thread_count
 from qkernels.weights.base import WeightsBase
-from qkernels.weights.product import product
 
 
 class CoreWeights(WeightsBase):
@@ -23,9 +23,7 @@ class CoreWeights(WeightsBase):
     def _product(
         self, x: Any, *, bias: Any, act: str, out: Any, threads: int | None, vector: bool
     ) -> Any:
-        return product(
-            self._weights, x, bias=bias, act=act, out=out, threads=threads, vector=vector
-        )
+        return _core.linear(self._weights, x, bias, act, out, thread_count(threads), vector)
 
     def _core_view(self) -> _core.Weights:
         return self._weights

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from qkernels import _core
 from qkernels._base.threads import thread_count
+from qkernels.weights.blocks import decode
 from qkernels.weights.core_weights import CoreWeights
-from qkernels.weights.product import decode
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,10 +11,10 @@ from qkernels import _core
 from qkernels._base.frameworks import detached, is_torch
 from qkernels._base.threads import thread_count
 from qkernels.weights.block_mask import BlockGates, BlockMask
+from qkernels.weights.blocks import decode
 from qkernels.weights.core_weights import CoreWeights
 from qkernels.weights.indexing import dimensions, reshaped, select, viewed
 from qkernels.weights.packed import PackedTensor
-from qkernels.weights.product import decode
 from qkernels.weights.raw_ints import RawInts, raw_ints
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Products and decoding of weights in the host's memory, by the core's view of them."""
+"""Raw blocks as weights, and decoding by the core's view of weights."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from qkernels._base.threads import thread_count
 
 if TYPE_CHECKING:
     from gguf import GGMLQuantizationType
+
+    from qkernels.weights.base import WeightsBase
 
     Format = str | GGMLQuantizationType | None
 
@@ -33,28 +35,14 @@ def raw_view(weights: object, fmt: Format, x: Any = None, *, k: int | None = Non
     return _core.Weights(weights, fmt, k if x is None else depth(x))
 
 
-def check_format(fmt: Format, weights_fmt: str) -> None:
+def check_format(fmt: Format, weights: WeightsBase) -> None:
     """Refuse a `fmt` that is given beside weights of another.
 
     Raises:
         TypeError, ValueError: it is another one, or none at all.
     """
-    if fmt is not None and _core.format_info(fmt).name != weights_fmt:
-        raise ValueError(f"fmt={fmt!r} disagrees with the weights, which are {weights_fmt}")
-
-
-def product(
-    view: _core.Weights,
-    x: Any,
-    *,
-    bias: Any,
-    act: str,
-    out: Any,
-    threads: int | None,
-    vector: bool,
-) -> Any:
-    """x @ weights.T + bias; of a vector x where `vector`. See `qkernels.gemv` and `gemm`."""
-    return _core.linear(view, x, bias, act, out, thread_count(threads), vector)
+    if fmt is not None and _core.format_info(fmt).name != weights.fmt:
+        raise ValueError(f"fmt={fmt!r} disagrees with the weights, which are {weights.fmt}")
 
 
 def decode(
