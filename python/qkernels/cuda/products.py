@@ -160,12 +160,9 @@ def check_weights(weights: object, what: str) -> None:
 
     Raises:
         TypeError: something else.
-        ValueError: their memory was freed.
     """
     if not isinstance(weights, CudaTensor):
         raise TypeError(
             f"{what} must be a CudaTensor, such as QTensor.to('cuda') gives, not "
             f"{type(weights).__name__}"
         )
-    if weights.freed:
-        raise ValueError(f"{weights!r} was freed")
