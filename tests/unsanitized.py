@@ -12,7 +12,7 @@ ABOVE_THE_CORE = (
     "bench", "bench_calls", "bench_gates", "bench_llama", "bench_method", "bench_report",
     "bench_requantised", "chat", "cli", "cli_llama", "count_instructions", "cuda_check",
     "cuda_disassembly", "cuda_trace", "demo", "extract", "gates", "gates_cli", "gates_steps",
-    "ggml_rules", "inspect", "inspect_docs", "instructions", "models", "notebooks",
+    "ggml_rules", "imports", "inspect", "inspect_docs", "instructions", "models", "notebooks",
     "performance_tables", "prompts", "quantize_command", "quantize_file", "quantize_llama_cpp",
     "quantize_refusals", "quantize_types", "readme", "reference", "requirements", "room",
     "special", "stream_command", "stream_instructions", "structure", "stubs", "template_limits",
