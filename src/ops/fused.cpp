@@ -2,7 +2,6 @@
 
 #include "core/array.h"
 #include "core/checked.h"
-#include "ops/shape_text.h"
 #include "ops/shapes.h"
 
 namespace qk {
