@@ -2,8 +2,8 @@
 # one that the CPU has. An ISA is one header, src/isa/<name>.h, and one line here: its name and
 # the compiler's flags for it. One with a BASE, an ISA above it, adds tiles to that one's kernels
 # and its own flags to that one's. One LIKE another has other products of integers alone, and takes
-# what needs none of them from there, if that one is built. One FOR_TESTS stands in for another on CPUs that lack that one: it
-# is built with QK_TEST_ISAS, or where QK_ONLY_ISAS names it.
+# what needs none of them from there, if that one is built. One FOR_TESTS stands in for another on
+# CPUs that lack that one: it is built with QK_TEST_ISAS, or where QK_ONLY_ISAS names it.
 set(QK_ISAS)
 macro(qk_isa name)
     cmake_parse_arguments(QK_ISA "FOR_TESTS" "BASE;LIKE" "" ${ARGN})

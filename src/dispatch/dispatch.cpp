@@ -29,8 +29,8 @@ constexpr int kTableCount = static_cast<int>(sizeof(kTables) / sizeof(kTables[0]
 std::atomic<const KernelTable*> current{nullptr};
 
 uint64_t features() {
-  static const uint64_t kFeatures = cpu_features();
-  return kFeatures;
+  static const uint64_t kFound = cpu_features();
+  return kFound;
 }
 
 const KernelTable* best() {

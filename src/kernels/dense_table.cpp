@@ -13,7 +13,7 @@ extern const DenseKernels dense_kernels;
 namespace {
 
 template <Idioms I>
-constexpr DenseKernels make_kernels() {
+constexpr DenseKernels make_dense_kernels() {
   return {
       .attention = {&attention<I, CacheType::kF32>, &attention<I, CacheType::kF16>},
       .attention_scores = &attention_scores<I>,
@@ -26,6 +26,6 @@ constexpr DenseKernels make_kernels() {
 
 }  // namespace
 
-constinit const DenseKernels dense_kernels = make_kernels<Isa>();
+constinit const DenseKernels dense_kernels = make_dense_kernels<Isa>();
 
 }  // namespace qk::QK_ISA

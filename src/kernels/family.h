@@ -9,8 +9,17 @@
 #include "kernels/panels.h"
 #include "kernels/table.h"
 
+namespace qk::QK_LIKE {
+struct Kernels;
+}  // namespace qk::QK_LIKE
+
 namespace qk::QK_ISA {
+struct Kernels;
+
 namespace {
+
+// Whether the ISA has kernels without products of integers, or another one's.
+inline constexpr bool kHasFloats = __is_same(Kernels, QK_LIKE::Kernels);
 
 template <class Product>
 constexpr void fill_layout(LinearKernel (&entry)[kMClasses], int panel_rows) {
@@ -33,9 +42,11 @@ template <class F, class I>
 constexpr FormatKernels kernels_of() {
   FormatKernels kernels{};
   fill_linear<F, I, Act::kInt16>(kernels);
-  fill_linear<F, I, Act::kFloat32>(kernels);
   fill_linear<F, I, Act::kInt8>(kernels);
-  kernels.decode = &decode_row<F, I>;
+  if constexpr (kHasFloats) {
+    fill_linear<F, I, Act::kFloat32>(kernels);
+    kernels.decode = &decode_row<F, I>;
+  }
   return kernels;
 }
 

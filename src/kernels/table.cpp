@@ -14,9 +14,13 @@
 
 namespace qk::QK_LIKE {
 
-extern const FamilyKernels<FloatFormats> float_kernels;  // of kernels/table_floats.cpp
-extern const DenseKernels dense_kernels;                 // of kernels/dense_table.cpp
-extern const QuantizeKernels quantize_kernels;           // of quantize/quantize_table.cpp
+extern const FamilyKernels<FloatFormats> float_kernels;  // of kernels/table_*.cpp
+extern const FamilyKernels<SmallFormats> small_kernels;
+extern const FamilyKernels<KFormats> k_kernels;
+extern const FamilyKernels<GridFormats> grid_kernels;
+extern const FamilyKernels<CodeFormats> code_kernels;
+extern const DenseKernels dense_kernels;        // of kernels/dense_table.cpp
+extern const QuantizeKernels quantize_kernels;  // of quantize/quantize_table.cpp
 
 }  // namespace qk::QK_LIKE
 
@@ -36,15 +40,24 @@ extern const StreamKernels stream_kernels;  // of stream/stream_table.cpp
 
 namespace {
 
+// Where the kernels of each format are.
 template <class... Lists>
-constexpr FormatTable collect(const FamilyKernels<Lists>&... families) {
+constexpr void collect(const FormatKernels* (&table)[kMostFormats],
+                       const FamilyKernels<Lists>&... families) {
   static_assert(__is_same(Concatenated<Lists...>, AllFormats));
-  FormatTable table{};
   int format = 0;
   const auto add = [&](const auto& formats) {
-    for (const FormatKernels& kernels : formats) table.kernels[format++] = &kernels;
+    for (const FormatKernels& kernels : formats) table[format++] = &kernels;
   };
   (add(families.formats), ...);
+}
+
+constexpr FormatTable make_format_table() {
+  FormatTable table{};
+  collect(table.integers, QK_LIKE::float_kernels, small_kernels, k_kernels, grid_kernels,
+          code_kernels);
+  collect(table.floats, QK_LIKE::float_kernels, QK_LIKE::small_kernels, QK_LIKE::k_kernels,
+          QK_LIKE::grid_kernels, QK_LIKE::code_kernels);
   return table;
 }
 
@@ -60,8 +73,7 @@ constexpr ActivationKernels make_activation_kernels() {
 
 }  // namespace
 
-constinit const FormatTable format_kernels =
-    collect(QK_LIKE::float_kernels, small_kernels, k_kernels, grid_kernels, code_kernels);
+constinit const FormatTable format_kernels = make_format_table();
 
 constinit const ActivationKernels activation_kernels = make_activation_kernels<Isa>();
 

@@ -61,9 +61,11 @@ struct FormatKernels {
   DecodeFn decode;
 };
 
-// By format, in the order of formats/all.h.
+// By format, in the order of formats/all.h: where its products of integers are, and where products
+// with float32 activations and decoding, which are another ISA's where this one is like it.
 struct FormatTable {
-  const FormatKernels* kernels[kMostFormats];
+  const FormatKernels* integers[kMostFormats];
+  const FormatKernels* floats[kMostFormats];
 };
 
 // What makes the activations that they read.
@@ -88,12 +90,13 @@ struct KernelTable {
   // or PanelProduct of kernels/panels.h. kernels/family.h fills the table.
   QK_INLINE const LinearKernel& linear_kernel(Layout layout, int format, Act act, int64_t m) const {
     const MClass m_class = m == 1 ? MClass::kVector : MClass::kMatrix;
-    return formats->kernels[format]
+    const auto& kernels = act == Act::kFloat32 ? formats->floats : formats->integers;
+    return kernels[format]
         ->linear[static_cast<int>(layout)][static_cast<int>(act)][static_cast<int>(m_class)];
   }
 
   // What decodes native rows.
-  QK_INLINE DecodeFn decode_kernel(int format) const { return formats->kernels[format]->decode; }
+  QK_INLINE DecodeFn decode_kernel(int format) const { return formats->floats[format]->decode; }
 
   // What makes activations of floats.
   QK_INLINE ActivateFn activate_kernel(Act act) const {

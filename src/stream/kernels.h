@@ -51,7 +51,7 @@ QK_INLINE void finish_rows(const typename I::ByteSums (&sums)[kSums], int64_t x_
 
 // dotprod and dotprod4: the sums of rows that lie one after another, four for one or one for each.
 template <class I, int kRows>
-struct RowSums {
+struct SumsOfRows {
   static constexpr int kPerRow = kSumsAtOnce / kRows;
   static constexpr int kLines = kPerRow == 1 ? 1 : kLinesAtOnce<I>;
 
@@ -87,7 +87,7 @@ struct RowSums {
 // 64 columns of every row, and as many lines prefetched.
 template <class I, int kRows, bool kAhead, int kLine>
 QK_INLINE void stream_columns(const StreamArgs& args, const uint8_t* rows, int64_t at,
-                              RowSums<I, kRows>& sums) {
+                              SumsOfRows<I, kRows>& sums) {
   QK_UNROLL(4)
   for (int row = 0; row < kRows; ++row) {
     prefetch_line<kAhead>(rows + kRows * at + row * kStreamLine, args.ahead);
@@ -97,12 +97,12 @@ QK_INLINE void stream_columns(const StreamArgs& args, const uint8_t* rows, int64
 
 template <class I, int kRows, bool kAhead>
 QK_INLINE void stream_rows(const StreamArgs& args) {
-  constexpr int kLines = RowSums<I, kRows>::kLines;
+  constexpr int kLines = SumsOfRows<I, kRows>::kLines;
   const int64_t lines = args.depth / kStreamLine * kStreamLine;
   const int64_t steps = args.depth / (kLines * kStreamLine) * (kLines * kStreamLine);
   for (int64_t group = 0; group < args.groups; ++group) {
     const uint8_t* rows = args.weights + group * kRows * args.depth;
-    RowSums<I, kRows> sums{};
+    SumsOfRows<I, kRows> sums{};
     int64_t at = 0;
     for (; at < steps; at += kLines * kStreamLine) {
       stream_columns<I, kRows, kAhead, 0>(args, rows, at, sums);

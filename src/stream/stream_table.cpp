@@ -12,7 +12,7 @@ extern const StreamKernels stream_kernels;
 namespace {
 
 template <Idioms I>
-constexpr StreamKernels make_kernels() {
+constexpr StreamKernels make_stream_kernels() {
   return {
       .run = {nullptr, &stream<I, StreamKernel::kDotprod>, &stream<I, StreamKernel::kDotprod4>,
               &stream<I, StreamKernel::kDotprod4i>, &stream<I, StreamKernel::kDotprod16i>},
@@ -21,6 +21,6 @@ constexpr StreamKernels make_kernels() {
 
 }  // namespace
 
-constinit const StreamKernels stream_kernels = make_kernels<Isa>();
+constinit const StreamKernels stream_kernels = make_stream_kernels<Isa>();
 
 }  // namespace qk::QK_ISA
