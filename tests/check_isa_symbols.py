@@ -89,7 +89,8 @@ class Command(NamedTuple):
 def kernel_commands() -> dict[tuple[str, str], Command]:
     """What a configured build compiles once an ISA, by ISA and source below src/."""
     with tempfile.TemporaryDirectory() as build:
-        options = ["-DQK_PYTHON=OFF", "-DQK_CUDA=OFF", "-DCMAKE_CXX_COMPILER_LAUNCHER="]
+        options = ["-DQK_PYTHON=OFF", "-DQK_CUDA=OFF", "-DQK_UNITY=OFF"]
+        options.append("-DCMAKE_CXX_COMPILER_LAUNCHER=")
         if shutil.which("ninja"):
             options.append("-GNinja")
         configure = ["cmake", "-S", str(ROOT), "-B", build, *options]

@@ -137,14 +137,17 @@ class Reference:
         keys = self._keys[layer] = np.concatenate([self._keys[layer], self._rotate(k)])
         values = self._values[layer] = np.concatenate([self._values[layer], v])
 
-        # Axes: m tokens, t cached tokens, h key heads, g query heads that share one, d head values.
+        # Axes: h key heads, g query heads that share one, m tokens, t cached tokens, d head values.
         grouped = self._rotate(q).reshape(m, c.kv_heads, c.heads // c.kv_heads, c.head_dim)
-        scores = np.einsum("mhgd,thd->hgmt", grouped, keys) / self._dtype(np.sqrt(c.head_dim))
+        scores = grouped.transpose(1, 2, 0, 3) @ keys.transpose(1, 2, 0)[:, None]
+        scores /= self._dtype(np.sqrt(c.head_dim))
         future = np.arange(len(keys)) > self.position + np.arange(m)[:, None]
         scores[..., future] = -np.inf
-        scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        scores -= scores.max(axis=-1, keepdims=True)
+        np.exp(scores, out=scores)
         scores /= scores.sum(axis=-1, keepdims=True)
-        mixed = np.einsum("hgmt,thd->mhgd", scores, values).reshape(m, -1)
+        mixed = scores @ values.transpose(1, 0, 2)[:, None]
+        mixed = mixed.transpose(2, 0, 1, 3).reshape(m, -1)
         return self._product(mixed, w["output"])
 
     def _feed_forward(self, w: Names, x: Array) -> Array:
