@@ -17,10 +17,11 @@ ABOVE_THE_CORE = (
     "reference", "requirements", "room", "special", "stream_command", "stream_instructions",
     "structure", "stubs", "template_limits", "tokenizer", "vocabularies", "whole_files",
 )  # fmt: skip
-# Numbers: tests/cpp, and the fuzzers, have the same kernels do the same work there.
+# Numbers: tests/cpp, and the fuzzers, have the same kernels do the same work there, and what a
+# fused operator does besides is in test_fused_wrong.py and with every model.
 NUMBERS = (
-    "bitwise", "bounds", "formats", "llama_exact", "llama_k_quants", "nonfinite", "packed",
-    "perplexity", "quantize", "quantize_ggml", "quantize_limits",
+    "bitwise", "bounds", "formats", "fused", "llama_exact", "llama_k_quants", "load_packed",
+    "nonfinite", "packed", "perplexity", "quantize", "quantize_ggml", "quantize_limits",
 )  # fmt: skip
 
 # The library that they load is not of this build; tests/cuda has its kernels under sanitizers.
