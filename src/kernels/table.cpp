@@ -32,10 +32,12 @@ static_assert(Idioms<Isa>, "the ISA lacks an idiom of isa/idioms.h");
 extern const KernelTable kernel_table;
 extern const FormatTable format_kernels;
 extern const ActivationKernels activation_kernels;
+// NOLINTBEGIN(readability-redundant-declaration): where the ISA is like no other
 extern const FamilyKernels<SmallFormats> small_kernels;  // of kernels/table_*.cpp
 extern const FamilyKernels<KFormats> k_kernels;
 extern const FamilyKernels<GridFormats> grid_kernels;
 extern const FamilyKernels<CodeFormats> code_kernels;
+// NOLINTEND(readability-redundant-declaration)
 extern const StreamKernels stream_kernels;  // of stream/stream_table.cpp
 
 namespace {
