@@ -89,7 +89,7 @@ class Command(NamedTuple):
 def kernel_commands() -> dict[tuple[str, str], Command]:
     """What a configured build compiles once an ISA, by ISA and source below src/."""
     with tempfile.TemporaryDirectory() as build:
-        options = ["-DQK_PYTHON=OFF", "-DQK_CUDA=OFF", "-DQK_UNITY=OFF"]
+        options = [f"-DQK_{part}=OFF" for part in ("PYTHON", "CUDA", "UNITY")]
         options.append("-DCMAKE_CXX_COMPILER_LAUNCHER=")
         if shutil.which("ninja"):
             options.append("-GNinja")

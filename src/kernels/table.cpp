@@ -32,7 +32,8 @@ static_assert(Idioms<Isa>, "the ISA lacks an idiom of isa/idioms.h");
 extern const KernelTable kernel_table;
 extern const FormatTable format_kernels;
 extern const ActivationKernels activation_kernels;
-// NOLINTBEGIN(readability-redundant-declaration): where the ISA is like no other
+// The same ones again where the ISA is like no other.
+// NOLINTBEGIN(readability-redundant-declaration)
 extern const FamilyKernels<SmallFormats> small_kernels;  // of kernels/table_*.cpp
 extern const FamilyKernels<KFormats> k_kernels;
 extern const FamilyKernels<GridFormats> grid_kernels;
