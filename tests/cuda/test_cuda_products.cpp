@@ -96,7 +96,7 @@ AllErrors errors_of_all_kernels() {
   Random random(1);
   AllErrors errors;
   for (const int64_t k : {256, 576, 1280, 4352}) {
-    if (few_shapes() && k > 576) continue;
+    if (few_shapes() && k != 576) continue;
     std::map<Kind, Quantised> quantised;
     for (const Kind kind : kKinds) quantised.try_emplace(kind, random, kind, k);
     for (int format = 0; format < format_count(); ++format) {
@@ -162,6 +162,7 @@ QK_TEST(a_row_does_not_depend_on_its_neighbours) {
     DeviceProduct whole(weights, act, x, 1);
     whole.run();
     for (int64_t row = 0; row < 7; ++row) {
+      if (few_shapes() && row != 6) continue;
       qk_cuda_product call = whole.call;
       const DeviceBytes y(4);
       const DeviceBytes only(weights.bytes.data() + row * weights.row_stride, weights.row_stride);
