@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "core/aligned.h"
 #include "core/half.h"
@@ -27,6 +29,13 @@ int64_t packed_size(const WeightView& weights, int rows) {
 }
 
 }  // namespace
+
+bool is_wanted(const char* variable, const char* name) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment.
+  const char* names = std::getenv(variable);
+  if (names == nullptr) return true;
+  return (" " + std::string(names) + " ").find(" " + std::string(name) + " ") != std::string::npos;
+}
 
 Parallel one_by_one() {
   const auto run = [](void*, int, int64_t n, int64_t, RangeFn fn, void* context) {
