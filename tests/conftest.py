@@ -32,9 +32,9 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     _core.force_isa(before)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def few_objects() -> Iterator[None]:
-    """Garbage collections that look at nothing older than the test."""
+    """Garbage collections that look at nothing older than the module's tests."""
     gc.collect()
     gc.freeze()
     yield

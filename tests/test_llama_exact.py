@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 import qkernels as qk
 from qkernels import _core
@@ -90,7 +91,7 @@ def losses(logits: Any, tokens: list[int]) -> list[float]:
 
 @pytest.fixture(scope="module")
 def reference(model_path: Path) -> Iterator[Reference]:
-    with qk.load_gguf(model_path) as file:
+    with qk.load_gguf(model_path) as file, threadpool_limits(1):  # of several workers, this is one
         yield Reference(file, "float64")
 
 
@@ -108,7 +109,7 @@ def test_logits_and_perplexity_of_a_book_are_those_of_float64(
     }
     found = {key: Deviation() for key in bounds}
     models = {
-        (act, cache): Model(model_path, act=act, cache_dtype=cache, max_context=WINDOW)
+        (act, cache): Model(model_path, act=act, cache_dtype=cache, max_context=WINDOW, threads=1)
         for act, cache in bounds
     }
     tokenizer = models["int16", "float16"].tokenizer
@@ -155,7 +156,7 @@ def test_greedy_tokens_are_those_of_float64_but_where_its_choice_is_closer_than_
     model_path: Path, reference: Reference
 ) -> None:
     differences = 0
-    with Model(model_path, act="int16", cache_dtype="float32", max_context=128) as model:
+    with Model(model_path, act="int16", cache_dtype="float32", max_context=128, threads=1) as model:
         for text in PROMPTS:
             prompt = model.tokenizer.encode(text)
             tokens = [*prompt, *greedy_tokens(model, prompt, 64)]

@@ -21,7 +21,7 @@ def test_the_text_is_plain() -> None:
 @pytest.mark.parametrize(("act", "bound"), [("int16", 2e-4), ("int8", 1e-2)])
 def test_the_perplexity_is_that_of_float64(model_path: Path, act: str, bound: float) -> None:
     text = TEXT.read_text(encoding="utf-8")
-    with Model(model_path, max_context=512, act=act) as model:
+    with Model(model_path, max_context=512, act=act, threads=1) as model:
         found = perplexity(model, text)
     assert (found.tokens, found.windows) == (5769, 12)
     assert found.perplexity == pytest.approx(EXACT, rel=bound)

@@ -18,10 +18,10 @@ ABOVE_THE_CORE = (
     "special", "stream_command", "stream_instructions", "structure", "stubs", "template_limits",
     "tokenizer", "vocabularies", "whole_files",
 )  # fmt: skip
-# Numbers: tests/cpp has the same kernels do the same work there, or one that is smaller; what a
-# fused operator does besides is in test_fused_wrong.py and with every model.
+# Numbers: tests/cpp and tests/cuda have the same kernels do the same work there, or one that is
+# smaller; what a fused operator does besides is in test_fused_wrong.py and with every model.
 NUMBERS = (
-    "bitwise", "bounds", "formats", "fused", "llama_exact", "llama_k_quants", "load_packed",
+    "bitwise", "bounds", "cuda_products", "formats", "fused", "llama_exact", "llama_k_quants", "load_packed",
     "nonfinite", "packed", "perplexity", "quantize_ggml",
 )  # fmt: skip
 
