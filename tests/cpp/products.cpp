@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
+#include <sstream>
 #include <string>
 
 #include "core/aligned.h"
@@ -34,7 +36,10 @@ bool is_wanted(const char* variable, const char* name) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment.
   const char* names = std::getenv(variable);
   if (names == nullptr) return true;
-  return (" " + std::string(names) + " ").find(" " + std::string(name) + " ") != std::string::npos;
+  std::istringstream words(names);
+  const auto begin = std::istream_iterator<std::string>(words);
+  return std::find(begin, std::istream_iterator<std::string>(), name) !=
+         std::istream_iterator<std::string>();
 }
 
 Parallel one_by_one() {
