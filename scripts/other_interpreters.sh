@@ -65,7 +65,7 @@ fi
 wait "${jobs[-1]}"
 
 python scripts/requirements.py --oldest cli >"$work/oldest.txt"
-"$(find_python "$oldest")" -m venv "$work/oldest"
+"$work/$oldest/bin/python" -m venv "$work/oldest"
 "$work/oldest/bin/python" -m pip install -r "$work/oldest.txt" "$work/wheels/$oldest/"*.whl \
     pytest pytest-timeout pytest-xdist hypothesis ml-dtypes
 "$work/oldest/bin/python" tests/smoke.py

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <iterator>
 #include <sstream>
 #include <string>
 
@@ -37,9 +36,11 @@ bool is_wanted(const char* variable, const char* name) {
   const char* names = std::getenv(variable);
   if (names == nullptr) return true;
   std::istringstream words(names);
-  const auto begin = std::istream_iterator<std::string>(words);
-  return std::find(begin, std::istream_iterator<std::string>(), name) !=
-         std::istream_iterator<std::string>();
+  std::string word;
+  while (words >> word) {
+    if (word == name) return true;
+  }
+  return false;
 }
 
 Parallel one_by_one() {
