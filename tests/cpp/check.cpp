@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 
@@ -35,6 +36,11 @@ bool is_wanted(const Registration& test, const char* filter) {
 }
 
 }  // namespace
+
+bool few_shapes() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing sets it
+  return std::getenv("QK_TEST_FEW_SHAPES") != nullptr;
+}
 
 void fail(const char* file, int line, const std::string& what) {
   const int count = failures.fetch_add(1) + 1;

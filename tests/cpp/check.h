@@ -20,6 +20,10 @@
 
 namespace qk::test {
 
+// Whether QK_TEST_FEW_SHAPES is set: less of what a test walks over, where an emulator or a sanitizer
+// makes it slow.
+bool few_shapes();
+
 // Reports a failure of the running test. Safe from any thread.
 void fail(const char* file, int line, const std::string& what);
 

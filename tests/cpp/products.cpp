@@ -31,7 +31,7 @@ int64_t packed_size(const WeightView& weights, int rows) {
 
 }  // namespace
 
-bool is_wanted(const char* variable, const char* name) {
+bool is_named(const char* variable, const char* name) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment.
   const char* names = std::getenv(variable);
   if (names == nullptr) return true;

@@ -21,7 +21,7 @@
 namespace qk::test {
 
 // Whether an environment variable, if it is set, names something: "neon neon_dotprod".
-bool is_wanted(const char* variable, const char* name);
+bool is_named(const char* variable, const char* name);
 
 // Calls body(kernels, format, act) for all there are, of those that QK_TEST_ISAS and QK_TEST_FORMATS
 // name. Float weights take float activations only.
@@ -30,9 +30,9 @@ void for_each_kernel(Body body) {
   int kernels_tested = 0;
   for (int isa = 0; isa < isa_count(); ++isa) {
     const KernelTable& kernels = isa_at(isa);
-    if (!cpu_runs(kernels) || !is_wanted("QK_TEST_ISAS", kernels.isa)) continue;
+    if (!cpu_runs(kernels) || !is_named("QK_TEST_ISAS", kernels.isa)) continue;
     for (int format = 0; format < format_count(); ++format) {
-      if (!is_wanted("QK_TEST_FORMATS", format_at(format).info.name)) continue;
+      if (!is_named("QK_TEST_FORMATS", format_at(format).info.name)) continue;
       for (int a = 0; a < kActs; ++a) {
         const Act act = static_cast<Act>(a);
         if (effective_act(format, act) != act) continue;

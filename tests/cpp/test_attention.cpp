@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <limits>
 #include <random>
 #include <vector>
@@ -20,6 +19,7 @@ namespace qk {
 namespace {
 
 using test::Context;
+using test::few_shapes;
 using test::one_by_one;
 
 struct Shape {
@@ -156,11 +156,6 @@ std::vector<double> Problem::exact_result(int64_t head, const std::vector<double
     }
   }
   return result;
-}
-
-bool few_shapes() {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing sets it
-  return std::getenv("QK_TEST_FEW_SHAPES") != nullptr;
 }
 
 std::vector<Shape> shapes_to_check() {

@@ -4,7 +4,6 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <map>
 #include <string>
 #include <vector>
@@ -20,6 +19,7 @@ namespace {
 using test::bound_of;
 using test::Context;
 using test::Error;
+using test::few_shapes;
 using test::for_each_kernel;
 using test::for_each_layout;
 using test::multiply;
@@ -35,12 +35,6 @@ struct Shapes {
   std::vector<int64_t> k;
   std::vector<int64_t> m;
 };
-
-// Where an emulator or a sanitizer makes each of them slow.
-bool few_shapes() {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing sets it
-  return std::getenv("QK_TEST_FEW_SHAPES") != nullptr;
-}
 
 Shapes shapes_to_check() {
   if (few_shapes()) return {{3, 17}, {1, 100, 256, 576}, {1, 5}};

@@ -44,11 +44,6 @@ int64_t activation_bytes(int act, int64_t m, int64_t k) {
 
 }  // namespace
 
-bool few_shapes() {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing sets it
-  return std::getenv("QK_TEST_FEW_SHAPES") != nullptr;
-}
-
 DeviceBytes::DeviceBytes(int64_t bytes) : size_(bytes) {
   void* memory = nullptr;
   qk_cuda_error error{};

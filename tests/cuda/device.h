@@ -15,9 +15,6 @@
 
 namespace qk::test {
 
-// Whether QK_TEST_FEW_SHAPES is set: less of what a test walks over.
-bool few_shapes();
-
 // Device memory that ends where its allocation ends, and in which nothing is written yet: tools
 // that look for reads of such memory shall see them. A program that gets none says why, and ends.
 class DeviceBytes {
