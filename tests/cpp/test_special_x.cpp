@@ -16,6 +16,7 @@ namespace {
 using test::bound_of;
 using test::Context;
 using test::Error;
+using test::few_shapes;
 using test::for_each_kernel;
 using test::for_each_layout;
 using test::multiply;
@@ -48,6 +49,7 @@ void check_bad_values(const KernelTable& kernels, const WeightView& weights, Ran
                       int64_t m, Act act) {
   const Product clean = multiply(one_by_one(), kernels, weights, x.view, act);
   for (const float bad : {kInfinity, -kInfinity, std::nanf("")}) {
+    if (few_shapes() && bad < 0.0f) continue;
     const Context context("m=%d bad=%g", static_cast<int>(m), static_cast<double>(bad));
     uint8_t* spoilt = x.bytes.data() + (kDepth + 100) * 4;  // in batch row 1
     uint8_t before[4];
@@ -76,6 +78,7 @@ QK_TEST(tiny_and_huge_x_keep_the_bound) {
   for_each_kernel([&](const KernelTable& kernels, int format, Act act) {
     const RandomWeights weights(random, format, kRows, kDepth, 0);
     for (const double scale : {1e-39, 1e-36, 1e-20, 1e20, 1e30}) {
+      if (few_shapes() && scale != 1e-39 && scale != 1e30) continue;
       const Context context("scale=%g", scale);
       RandomActivations few(random, 5, kDepth, 0);
       RandomActivations many(random, 17, kDepth, 0);

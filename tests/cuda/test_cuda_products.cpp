@@ -98,7 +98,10 @@ AllErrors errors_of_all_kernels() {
   for (const int64_t k : {256, 576, 1280, 4352}) {
     if (few_shapes() && k != 576) continue;
     std::map<Kind, Quantised> quantised;
-    for (const Kind kind : kKinds) quantised.try_emplace(kind, random, kind, k);
+    for (const Kind kind : kKinds) {
+      if (few_shapes() && kind != Kind::kOutlier) continue;  // all read the same memory
+      quantised.try_emplace(kind, random, kind, k);
+    }
     for (int format = 0; format < format_count(); ++format) {
       Random same(static_cast<uint64_t>(k));
       const DeviceWeights native(same, format, QK_CUDA_NATIVE, few_shapes() ? 20 : 129, k);
@@ -180,7 +183,7 @@ QK_TEST(what_is_not_finite_in_x_stays_in_its_column) {
   for_each_kernel([&](int format, int layout, int act) {
     const DeviceWeights weights(random, format, layout, 3, 576);
     for (const float bad : {INFINITY, -INFINITY, NAN}) {
-      if (few_shapes() && bad < 0.0f) continue;
+      if (few_shapes() && !std::isnan(bad)) continue;
       std::vector<float> x = activations_like(random, Kind::kGaussian, 3, 576);
       x[576 + 100] = bad;
       DeviceProduct product(weights, act, x, 3);
