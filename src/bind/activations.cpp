@@ -22,7 +22,7 @@ namespace {
 std::unique_ptr<Activations> make_activations(py::handle x, py::handle act_object, int threads) {
   const KernelTable& kernels = current_kernels();
   const HeldArray held = hold_floats(x, "x");
-  const Parallel parallel = parallel_of(threads);
+  const Parallel parallel = parallel_of(threads, held.is_torch);
   auto activations = std::make_unique<Activations>();
   const Act act = act_of(act_object);
   int64_t m = 0;

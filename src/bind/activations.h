@@ -18,8 +18,10 @@ struct Activations {
 
 inline constexpr int kDefaultThreads = -1;
 
-// The pool with `threads` threads, or the process-wide default of them. ValueError outside 1..256.
-Parallel parallel_of(int threads);
+// Whose threads a call runs on, and how many: `threads`, or by default what somebody chose for this
+// library; else the processors there are, or, of calls with tensors, as many as torch uses. Those run
+// on torch's own threads where it lends them. ValueError outside 1..256.
+Parallel parallel_of(int threads, bool is_torch = false);
 
 // The act of a Python string; TypeError for anything else, ValueError for an unknown name.
 Act act_of(pybind11::handle act);

@@ -29,8 +29,8 @@ namespace {
 py::object py_attention(py::handle q, py::handle k, py::handle v, std::optional<double> scale,
                         bool causal, py::handle out, int threads) {
   const KernelTable& kernels = current_kernels();
-  const Parallel parallel = parallel_of(threads);
   AttentionCall call(q, scale);
+  const Parallel parallel = parallel_of(threads, call.queries().is_torch);
   const HeldArray keys = hold_floats(k, "k");
   const HeldArray values = hold_floats(v, "v");
   HeadShape shape;
@@ -56,8 +56,8 @@ py::object py_attention(py::handle q, py::handle k, py::handle v, std::optional<
 py::object py_attention_scores(py::handle q, py::handle k, std::optional<double> scale, bool causal,
                                py::handle out, int threads) {
   const KernelTable& kernels = current_kernels();
-  const Parallel parallel = parallel_of(threads);
   AttentionCall call(q, scale);
+  const Parallel parallel = parallel_of(threads, call.queries().is_torch);
   const HeldArray keys = hold_floats(k, "k");
   HeadShape shape;
   raise_if_failed(check_heads(keys.view, "k", &shape));
@@ -104,8 +104,8 @@ class KvCache {
 
   void append(py::handle k, py::handle v, int threads) {
     const KernelTable& kernels = current_kernels();
-    const Parallel parallel = parallel_of(threads);
     const HeldArray keys = hold_floats(k, "k");
+    const Parallel parallel = parallel_of(threads, keys.is_torch);
     const HeldArray values = hold_floats(v, "v");
     HeadShape shape;
     raise_if_failed(check_heads(keys.view, "k", &shape));
@@ -147,8 +147,8 @@ class KvCache {
   py::object attend(py::handle q, std::optional<double> scale, bool causal, py::handle out,
                     int threads) {
     const KernelTable& kernels = current_kernels();
-    const Parallel parallel = parallel_of(threads);
     AttentionCall call(q, scale);
+    const Parallel parallel = parallel_of(threads, call.queries().is_torch);
     raise_if_failed(check_attention(call.shape(), shape(), causal));
     call.prepare(out, cache_.head_dim, {});
     Status status;

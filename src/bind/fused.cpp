@@ -150,9 +150,9 @@ py::object py_rmsnorm_linear(const Weights& weights, py::handle x, py::handle ga
                              int threads) {
   const WeightView& view = weights.view;
   const KernelTable& kernels = kernels_for({&weights});
-  const Parallel parallel = parallel_of(threads);
   const Act kind = common_act({&view}, act_of(act));
   const NormedInput input = read_input(x, gains, epsilon);
+  const Parallel parallel = parallel_of(threads, input.x.is_torch);
   raise_if_failed(check_product(view, input.k));
   const std::optional<HeldArray> held_bias = read_bias(bias, view.n);
   const std::vector<int64_t> shape = result_shape(input, view.n);
@@ -186,9 +186,9 @@ py::object py_rmsnorm_linear(const Weights& weights, py::handle x, py::handle ga
 py::object py_swiglu_proj(const Weights& gate, const Weights& up, py::handle x, py::handle act,
                           py::handle out, int threads) {
   const KernelTable& kernels = kernels_for({&gate, &up});
-  const Parallel parallel = parallel_of(threads);
   const Act kind = common_act({&gate.view, &up.view}, act_of(act));
   const NormedInput input = read_input(x, py::none(), 0.0);
+  const Parallel parallel = parallel_of(threads, input.x.is_torch);
   raise_if_failed(check_gated(gate.view, up.view, input.k));
   int64_t bytes = 0;
   raise_if_failed(activations_bytes(kind, input.m, input.k, &bytes));
@@ -219,10 +219,10 @@ py::object py_swiglu_ffn(const Weights& gate, const Weights& up, const Weights& 
                          py::handle gains, double epsilon, py::handle residual, py::handle act,
                          py::handle out, int threads) {
   const KernelTable& kernels = kernels_for({&gate, &up, &down});
-  const Parallel parallel = parallel_of(threads);
   const Act asked = act_of(act);
   const Act kind = common_act({&gate.view, &up.view}, asked);
   const NormedInput input = read_input(x, gains, epsilon);
+  const Parallel parallel = parallel_of(threads, input.x.is_torch);
   const FeedForward block{.gate = &gate.view, .up = &up.view, .down = &down.view};
   raise_if_failed(check_feed_forward(block, input.k));
   const int64_t hidden = gate.view.n;

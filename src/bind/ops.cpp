@@ -69,8 +69,8 @@ py::object py_linear(const Weights& weights, py::handle x, py::handle bias, py::
   const WeightView& view = weights.view;
   const KernelTable& kernels = current_kernels();
   check_isa(weights, kernels);
-  const Parallel parallel = parallel_of(threads);
   const Input input = read_input(kernels, x, act, view.format);
+  const Parallel parallel = parallel_of(threads, input.is_torch);
   if (vector && input.shape.size() != 1) {
     throw py::value_error("gemv takes one vector x of shape (k,), not " +
                           std::to_string(input.shape.size()) + " dimensions; see gemm");
@@ -125,7 +125,7 @@ void py_dequantize(const Weights& weights, py::handle out, int threads) {
   const KernelTable& kernels = current_kernels();
   check_isa(weights, kernels);
   const HeldArray held = hold_out(out);
-  const Parallel parallel = parallel_of(threads);
+  const Parallel parallel = parallel_of(threads, held.is_torch);
   refuse_overlap(held, bytes_of(weights), "weights");
   Status status;
   {
@@ -144,7 +144,7 @@ void py_get_rows(const Weights& weights, const py::array_t<int64_t, py::array::c
   std::vector<int64_t> shape(ids.shape(), ids.shape() + ids.ndim());
   shape.push_back(weights.view.k);
   const HeldArray held = hold_out(out);
-  const Parallel parallel = parallel_of(threads);
+  const Parallel parallel = parallel_of(threads, held.is_torch);
   raise_if_failed(check_out(held.view, shape.data(), static_cast<int>(shape.size())));
   refuse_overlap(held, bytes_of(weights), "weights");
   const int64_t* values = ids.data();

@@ -26,8 +26,8 @@ py::object py_rope(py::handle x, const py::array_t<int64_t, py::array::c_style>&
                    double base, py::handle kind, double scale, py::handle factors, py::handle out,
                    int threads) {
   const FpEnvironment environment;
-  const Parallel parallel = parallel_of(threads);
   const HeldArray held = hold_floats(x, "x");
+  const Parallel parallel = parallel_of(threads, held.is_torch);
   Rope rope{.base = base, .scale = scale};
   raise_if_failed(parse_rope_kind(str_argument(kind, "kind").c_str(), &rope.kind));
   raise_if_failed(check_rope(rope, held.view));

@@ -7,6 +7,7 @@
 #include "bind/errors.h"
 #include "core/cpu.h"
 #include "core/default_threads.h"
+#include "bind/torch_pool.h"
 #include "core/pool.h"
 #include "dispatch/dispatch.h"
 
@@ -51,10 +52,13 @@ py::typing::Dict<py::str, py::object> cpu_info() {
 
 }  // namespace
 
-Parallel parallel_of(int threads) {
-  if (threads == kDefaultThreads) threads = default_threads();
+Parallel parallel_of(int threads, bool is_torch) {
+  const int of_torch = is_torch ? torch_threads() : 0;
+  if (threads == kDefaultThreads) {
+    threads = of_torch > 0 && chosen_threads() == 0 ? of_torch : default_threads();
+  }
   check_threads(threads);
-  return Pool::shared().parallel(threads);
+  return of_torch > 0 ? torch_parallel(threads) : Pool::shared().parallel(threads);
 }
 
 void bind_runtime(py::module_& m) {

@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include "core/os.h"
-#include "core/pool.h"
+#include "core/job.h"
 
 namespace qk {
 namespace {
@@ -38,9 +38,16 @@ const char* variable(const char* name) {
 // Read once, as every runtime of threads does.
 int of_environment() {
   static const int kThreads = [] {
-    if (const char* own = variable(kVariable)) return parse_threads(own, '\0');
-    const char* of_openmp = variable("OMP_NUM_THREADS");
-    return of_openmp == nullptr ? 0 : parse_threads(of_openmp, ',');
+    const char* value = variable(kVariable);
+    return value == nullptr ? 0 : parse_threads(value, '\0');
+  }();
+  return std::min(kThreads, kMaxThreads);
+}
+
+int of_openmp() {
+  static const int kThreads = [] {
+    const char* value = variable("OMP_NUM_THREADS");
+    return value == nullptr ? 0 : parse_threads(value, ',');
   }();
   return std::min(kThreads, kMaxThreads);
 }
@@ -72,12 +79,17 @@ int64_t processors_of_age(int64_t mask_age, int64_t quota_age) {
 }
 
 int threads_of_age(int64_t mask_age, int64_t quota_age) {
-  if (const int threads = chosen.load(std::memory_order_relaxed); threads > 0) return threads;
-  if (const int threads = of_environment(); threads > 0) return threads;
+  if (const int threads = chosen_threads(); threads > 0) return threads;
+  if (const int threads = of_openmp(); threads > 0) return threads;
   return static_cast<int>(std::min<int64_t>(processors_of_age(mask_age, quota_age), kMaxThreads));
 }
 
 }  // namespace
+
+int chosen_threads() {
+  const int threads = chosen.load(std::memory_order_relaxed);
+  return threads > 0 ? threads : of_environment();
+}
 
 int default_threads() { return threads_of_age(kMaskAge, kQuotaAge); }
 

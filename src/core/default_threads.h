@@ -14,6 +14,10 @@ int default_threads();
 // The same, of the mask and the quota as they are now.
 int default_threads_now();
 
+// The number that somebody has chosen for this library: what set_default_threads() was last given,
+// or QKERNELS_THREADS; 0 where nobody has.
+int chosen_threads();
+
 // The processors that the calling thread may use, now; at least 1.
 int usable_processors();
 

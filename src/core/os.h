@@ -66,6 +66,10 @@ int64_t process_id();
 // system does not hand them out.
 bool request_tile_registers();
 
+// A function of a library that this process has loaded already, by the name of its file; null where
+// there is none.
+void* find_loaded(const char* library, const char* function);
+
 // Starts a detached thread that takes no signals but for faults of its own; false where the system
 // has none to give, or no memory for it.
 bool start_thread(void* (*body)(void* argument), void* argument);

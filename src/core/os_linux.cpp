@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -202,6 +203,14 @@ bool request_tile_registers() {
 bool request_tile_registers() { return false; }
 
 #endif
+
+void* find_loaded(const char* library, const char* function) {
+  void* handle = ::dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
+  if (handle == nullptr) return nullptr;
+  void* address = ::dlsym(handle, function);
+  ::dlclose(handle);  // whoever loaded it has it still
+  return address;
+}
 
 bool start_thread(void* (*body)(void* argument), void* argument) {
   const BlockedSignals blocked;

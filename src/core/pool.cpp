@@ -1,10 +1,12 @@
 #include "core/pool.h"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <pthread.h>
 #include <thread>
 
+#include "core/awake.h"
 #include "core/checked.h"
 #include "core/os.h"
 
@@ -15,7 +17,8 @@
 namespace qk {
 namespace {
 
-constexpr auto kSpin = std::chrono::microseconds(60);
+using Clock = std::chrono::steady_clock;
+
 constexpr int kPausesBetweenClocks = 32;
 
 void pause_briefly() {
@@ -26,26 +29,28 @@ void pause_briefly() {
 #endif
 }
 
+int64_t microseconds_since(Clock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
+}
+
 std::atomic<Pool*> shared_pool{nullptr};
 std::atomic<Pool*> pool_before_fork{nullptr};  // keeps what its lost threads use reachable
 
 void forget_pool_in_child() { pool_before_fork.store(shared_pool.exchange(nullptr)); }
 
-// The pool, for as long as a job runs.
-class Taken {
+// Counts its caller among those of a pool, as long as it lives.
+class Caller {
  public:
-  explicit Taken(std::atomic<bool>& busy)
-      : busy_(busy), is_mine_(!busy.exchange(true, std::memory_order_acquire)) {}
-  ~Taken() {
-    if (is_mine_) busy_.store(false, std::memory_order_release);
-  }
-  Taken(const Taken&) = delete;
-  Taken& operator=(const Taken&) = delete;
-  bool is_mine() const { return is_mine_; }
+  explicit Caller(std::atomic<int>& callers)
+      : callers_(callers), count_(callers.fetch_add(1, std::memory_order_relaxed) + 1) {}
+  ~Caller() { callers_.fetch_sub(1, std::memory_order_relaxed); }
+  Caller(const Caller&) = delete;
+  Caller& operator=(const Caller&) = delete;
+  int count() const { return count_; }
 
  private:
-  std::atomic<bool>& busy_;
-  bool is_mine_;
+  std::atomic<int>& callers_;
+  int count_;
 };
 
 }  // namespace
@@ -69,50 +74,69 @@ Parallel Pool::parallel(int threads) {
 }
 
 void Pool::run(int threads, int64_t n, int64_t grain, RangeFn fn, void* context) {
-  const int64_t most = ceil_div(n, grain);
-  int shares = threads < kMaxThreads ? threads : kMaxThreads;
-  if (shares > most) shares = static_cast<int>(most);
-  if (shares <= 1) {
+  const int most = shares_of(threads, n, grain);
+  if (most <= 1) {
     fn(context, 0, n);
     return;
   }
-  const Taken taken(busy_);
-  if (!taken.is_mine()) {
+  const Caller caller(callers_);
+  const auto part = static_cast<int>(ceil_div(threads, caller.count()));
+  const int wanted = std::min(most, part) - 1;
+  Worker* workers[kMaxThreads];
+  const int count = wanted > 0 ? take(wanted, workers) : 0;
+  if (count == 0) {
     fn(context, 0, n);
     return;
   }
-  grow(shares - 1);
-  open(shares, n, grain, fn, context);
-  work(0);
-  close();
+  Posted posted{.job = Job(count + 1, n, grain, fn, context)};
+  for (int i = 0; i < count; ++i) post(*workers[i], posted, i + 1);
+  posted.job.work(0);
+  int came = 0;
+  for (int i = 0; i < count; ++i) came += take_back(*workers[i]) ? 0 : 1;
+  wait_for(posted, came);
 }
 
-void Pool::open(int shares, int64_t n, int64_t grain, RangeFn fn, void* context) {
-  share_count_ = shares;
-  fn_ = fn;
-  context_ = context;
-  const int64_t even = n / shares;
-  chunk_ = even / 20 > grain ? even / 20 : grain;
-  for (int p = 0; p < shares; ++p) {
-    // even * p + min(p, n % shares) spreads the remainder without overflow.
-    const int64_t rest = n % shares;
-    const int64_t begin = even * p + (p < rest ? p : rest);
-    const int64_t size = even + (p < rest ? 1 : 0);
-    shares_[p].next.store(begin, std::memory_order_relaxed);
-    shares_[p].end = begin + size;
-    const int64_t most = size - size / 5;
-    shares_[p].first_take = most > chunk_ ? most : chunk_;
+// Of the idle workers the first, so that repeated calls have the same ones; with new ones where
+// there were never as many.
+int Pool::take(int wanted, Worker** workers) {
+  if (worker_count_.load(std::memory_order_acquire) < wanted) grow(wanted);
+  const int there = worker_count_.load(std::memory_order_acquire);
+  int count = 0;
+  for (int i = 0; i < there && count < wanted; ++i) {
+    Worker& worker = workers_[i];
+    if (worker.taken.load(std::memory_order_relaxed)) continue;
+    if (!worker.taken.exchange(true, std::memory_order_acquire)) workers[count++] = &worker;
   }
-  const uint32_t epoch = epoch_.fetch_add(1, std::memory_order_seq_cst) + 1;
-  for (int p = 1; p < shares; ++p) {  // the workers of other shares sleep on
-    shares_[p].call.store(epoch, std::memory_order_release);
-    shares_[p].call.notify_one();
-  }
+  return count;
 }
 
-void Pool::close() {
-  epoch_.fetch_add(1, std::memory_order_seq_cst);
-  for (int spins = 0; active_.load(std::memory_order_seq_cst) != 0; ++spins) {
+// Fewer threads than asked for is not an error: their shares are done by others. Nothing is
+// allocated, and so nothing throws, on the way to a thread.
+void Pool::grow(int workers) {
+  if (grows_.exchange(true, std::memory_order_acquire)) return;  // another caller is at it
+  int there = worker_count_.load(std::memory_order_relaxed);
+  while (there < workers && start_thread(run_worker, &workers_[there])) {
+    worker_count_.store(++there, std::memory_order_release);
+  }
+  grows_.store(false, std::memory_order_release);
+}
+
+void Pool::post(Worker& worker, Posted& posted, int share) {
+  worker.share = share;
+  worker.posted.store(&posted, std::memory_order_release);
+  worker.posts.fetch_add(1, std::memory_order_release);
+  worker.posts.notify_one();
+}
+
+// False where the worker has the job: then it is the one that gives itself back.
+bool Pool::take_back(Worker& worker) {
+  if (worker.posted.exchange(nullptr, std::memory_order_acquire) == nullptr) return false;
+  worker.taken.store(false, std::memory_order_release);
+  return true;
+}
+
+void Pool::wait_for(const Posted& posted, int workers) {
+  for (int spins = 0; posted.left.load(std::memory_order_acquire) != workers; ++spins) {
     if (spins < 1000) {
       pause_briefly();
     } else {
@@ -121,58 +145,30 @@ void Pool::close() {
   }
 }
 
-void Pool::work(int self) {
-  drain(shares_[self], shares_[self].first_take);
-  for (int other = 1; other < share_count_; ++other) {
-    drain(shares_[(self + other) % share_count_], chunk_);
-  }
-}
-
-void Pool::drain(Share& share, int64_t first_take) {
-  int64_t take = first_take;
-  while (share.next.load(std::memory_order_relaxed) < share.end) {
-    const int64_t begin = share.next.fetch_add(take, std::memory_order_relaxed);
-    if (begin >= share.end) return;
-    const int64_t left = share.end - begin;
-    fn_(context_, begin, begin + (take < left ? take : left));
-    take = chunk_;
-  }
-}
-
-// Called with the pool busy. Fewer threads than asked for is not an error: their shares are taken.
-// Nothing is allocated, and so nothing throws, on the way to a thread.
-void Pool::grow(int workers) {
-  for (; workers_ < workers; ++workers_) {
-    Share& share = shares_[workers_ + 1];
-    share.pool = this;
-    if (!start_thread(start_worker, &share)) return;
-  }
-}
-
-void* Pool::start_worker(void* share) {
-  Pool* pool = static_cast<Share*>(share)->pool;
-  pool->worker(static_cast<int>(static_cast<Share*>(share) - pool->shares_));
-  return nullptr;
-}
-
-void Pool::worker(int self) {
+void* Pool::run_worker(void* self) {
+  Worker& worker = *static_cast<Worker*>(self);
+  Gaps gaps;
   uint32_t seen = 0;
   for (;;) {
-    seen = wait_for_job(shares_[self], seen);
-    active_.fetch_add(1, std::memory_order_seq_cst);
-    if (epoch_.load(std::memory_order_seq_cst) == seen && self < share_count_) work(self);
-    active_.fetch_sub(1, std::memory_order_seq_cst);
+    const Clock::time_point idle_since = Clock::now();
+    seen = wait_for_post(worker, seen, gaps.likely(most_awake()));
+    gaps.add(microseconds_since(idle_since));
+    Posted* posted = worker.posted.exchange(nullptr, std::memory_order_acquire);
+    if (posted == nullptr) continue;  // it was taken back
+    posted->job.work(worker.share);
+    worker.taken.store(false, std::memory_order_release);
+    posted->left.fetch_add(1, std::memory_order_release);
   }
 }
 
-uint32_t Pool::wait_for_job(const Share& mine, uint32_t seen) {
-  const auto give_up = std::chrono::steady_clock::now() + kSpin;
+uint32_t Pool::wait_for_post(const Worker& worker, uint32_t seen, int64_t awake) {
+  const Clock::time_point start = Clock::now();
   for (int pauses = 1;; ++pauses) {
-    const uint32_t epoch = mine.call.load(std::memory_order_acquire);
-    if (epoch != seen) return epoch;
+    const uint32_t posts = worker.posts.load(std::memory_order_acquire);
+    if (posts != seen) return posts;
     pause_briefly();
-    if (pauses % kPausesBetweenClocks == 0 && std::chrono::steady_clock::now() > give_up) {
-      mine.call.wait(epoch, std::memory_order_acquire);
+    if (pauses % kPausesBetweenClocks == 0 && microseconds_since(start) > awake) {
+      worker.posts.wait(posts, std::memory_order_acquire);
     }
   }
 }

@@ -1,23 +1,22 @@
 // The library's thread pool.
 //
-// A job is a range [0, n) cut into one contiguous share a thread, so that repeated calls touch the
-// same rows from the same core. A thread takes four fifths of its share at once and the rest in
-// chunks; who is done takes chunks of the shares that are not. A worker that has not woken up in
-// time is therefore never waited for: the others do its share.
+// A caller takes the workers that are idle, posts its job to each of them, and does the job with
+// those that come (core/job.h); from those that have not come by its end it takes the job back.
+// Calls from several threads at once therefore run beside one another, and each takes its part of
+// the processors only: with two callers half of the threads that it asks for. After a fork the child
+// starts with a new pool.
 //
-// Workers spin for some tens of microseconds after a job and then sleep. One job runs at a time; a
-// call that finds the pool busy runs on its own thread. After a fork the child starts with a new
-// pool.
+// An idle worker stays awake while the next job is likely to come soon (core/awake.h), and then
+// sleeps.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
+#include "core/job.h"
 #include "core/parallel.h"
 
 namespace qk {
-
-inline constexpr int kMaxThreads = 256;
 
 class Pool {
  public:
@@ -31,36 +30,31 @@ class Pool {
   Parallel parallel(int threads);
 
  private:
-  struct alignas(64) Share {
-    Pool* pool = nullptr;  // where the share has a worker
-    std::atomic<int64_t> next{0};
-    int64_t end = 0;
-    int64_t first_take = 0;  // what the share's own thread takes at its first visit
-    std::atomic<uint32_t> call{
-        0};  // the epoch of the last job that the share's worker is wanted in
+  // A job as it is posted: the caller's, who waits for `left` to say that nobody has it any more.
+  struct Posted {
+    Job job;
+    std::atomic<int> left{0};  // workers that took it and have left it
   };
 
-  void open(int shares, int64_t n, int64_t grain, RangeFn fn, void* context);
-  void close();
-  void work(int self);
-  void drain(Share& share, int64_t first_take);
+  struct alignas(64) Worker {
+    std::atomic<bool> taken{false};  // by a caller, until its job is done or taken back
+    std::atomic<Posted*> posted{nullptr};
+    int share = 0;                   // of the job
+    std::atomic<uint32_t> posts{0};  // how often there was one: what it sleeps on
+  };
+
+  int take(int wanted, Worker** workers);
   void grow(int workers);
-  void worker(int self);
-  static void* start_worker(void* share);
-  static uint32_t wait_for_job(const Share& mine, uint32_t seen);
+  static void post(Worker& worker, Posted& posted, int share);
+  static bool take_back(Worker& worker);
+  static void wait_for(const Posted& posted, int workers);
+  static void* run_worker(void* worker);
+  static uint32_t wait_for_post(const Worker& worker, uint32_t seen, int64_t awake);
 
-  Share shares_[kMaxThreads];
-  int share_count_ = 0;
-  int64_t chunk_ = 1;
-  RangeFn fn_ = nullptr;
-  void* context_ = nullptr;
-
-  // Odd while a job is open. A worker first raises active_, then looks at epoch_ again; the caller
-  // first closes epoch_, then waits for active_ to be 0: one of the two always sees the other.
-  alignas(64) std::atomic<uint32_t> epoch_{0};
-  alignas(64) std::atomic<int> active_{0};
-  std::atomic<bool> busy_{false};
-  int workers_ = 0;
+  Worker workers_[kMaxThreads - 1];
+  std::atomic<int> worker_count_{0};
+  std::atomic<bool> grows_{false};
+  alignas(64) std::atomic<int> callers_{0};
 };
 
 }  // namespace qk

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "check.h"
+#include "core/awake.h"
 #include "core/pool.h"
 
 #ifdef __SANITIZE_THREAD__
@@ -186,6 +187,76 @@ QK_TEST(sixteen_callers_at_once_are_each_served) {
     });
   }
   for (std::thread& caller : callers) caller.join();
+}
+
+// A caller that is alone has all of the threads, and two have half of them each.
+QK_TEST(callers_at_once_share_the_threads) {
+  static Pool pool;  // its workers outlive the test
+  const auto threads_of_a_job = [] {
+    std::mutex lock;
+    std::set<std::thread::id> seen;
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+    auto body = [&](int64_t, int64_t) {
+      const std::scoped_lock locked(lock);
+      seen.insert(std::this_thread::get_id());
+    };
+    while (std::chrono::steady_clock::now() < give_up) pool.parallel(4)(400, 1, body);
+    return seen.size();
+  };
+  QK_CHECK_EQ(threads_of_a_job(), size_t{4});
+  std::atomic<bool> inside{false};
+  std::atomic<bool> done{false};
+  std::thread other([&] {
+    auto body = [&](int64_t, int64_t) {
+      inside = true;
+      while (!done) std::this_thread::yield();
+    };
+    pool.parallel(2)(2, 1, body);
+  });
+  while (!inside) std::this_thread::yield();
+  QK_CHECK_EQ(threads_of_a_job(), size_t{2});
+  done = true;
+  other.join();
+}
+
+QK_TEST(workers_stay_awake_twice_the_gaps_between_jobs) {
+  constexpr int64_t kMost = 4000;
+  Gaps gaps;
+  QK_CHECK_EQ(gaps.likely(kMost), 60);
+  for (int i = 0; i < 8; ++i) gaps.add(300);
+  QK_CHECK_EQ(gaps.likely(kMost), 600);
+  gaps.add(100000);  // once is an accident
+  QK_CHECK_EQ(gaps.likely(kMost), 600);
+  gaps.add(1500);  // twice is not
+  QK_CHECK_EQ(gaps.likely(kMost), 3000);
+  gaps.add(2001);
+  QK_CHECK_EQ(gaps.likely(kMost), 60);
+  for (int i = 0; i < 8; ++i) gaps.add(1);
+  QK_CHECK_EQ(gaps.likely(kMost), 60);
+  QK_CHECK_EQ(gaps.likely(0), 0);
+}
+
+// A worker that sleeps between jobs switches once for each.
+QK_TEST(workers_are_awake_when_jobs_come_regularly) {
+  constexpr int kJobs = 200;
+  const auto busy_for = [](std::chrono::microseconds time) {
+    const auto end = std::chrono::steady_clock::now() + time;
+    while (std::chrono::steady_clock::now() < end) {
+    }
+  };
+  const auto switches = [] {
+    rusage usage = {};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_nvcsw;
+  };
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // all sleep
+  const auto before = switches();
+  for (int i = 0; i < kJobs; ++i) {
+    busy_for(std::chrono::microseconds(300));
+    QK_CHECK(visits_each_once(2, 1000, 1));
+  }
+  const test::Context context("%ld switches in %d jobs", switches() - before, kJobs);
+  QK_CHECK(switches() - before < kJobs / 2);
 }
 
 // Whether a second thread takes part in a job within ten seconds.
