@@ -1,7 +1,8 @@
-"""Calls with tensors run on torch's threads, as many as it uses; in subprocesses, that start anew."""
+"""Calls with tensors run on torch's threads, as many as it uses. In processes that start anew."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -28,8 +29,6 @@ def twice(a):  # memory enough for torch to use all of its threads
 
 
 def run(code: str, **environment: str) -> str:
-    import os
-
     command = [sys.executable, "-c", SETUP + code]
     env = {k: v for k, v in os.environ.items() if not k.endswith("_THREADS")} | environment
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
