@@ -2,42 +2,38 @@
 
 #include <cstdlib>
 
+#include "core/environment.h"
+
 namespace qk {
 namespace {
 
-constexpr const char* kVariable = "QKERNELS_SPIN";
-constexpr int64_t kDefault = 4000;
-constexpr int64_t kMost = 1000000;
-
-const char* variable() {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody here writes it
-  const char* value = std::getenv(kVariable);
-  return value != nullptr && *value != '\0' ? value : nullptr;
-}
+constexpr const char* kSpinVariable = "QKERNELS_SPIN";
+constexpr int64_t kDefaultSpin = 4000;
+constexpr int64_t kMostSpin = 1000000;
 
 // -1 where the text is no number of microseconds.
-int64_t parse(const char* text) {
+int64_t parse_spin(const char* text) {
   char* rest = nullptr;
   const long long number = std::strtoll(text, &rest, 10);
-  return rest == text || *rest != '\0' || number < 0 || number > kMost ? -1 : number;
+  return rest == text || *rest != '\0' || number < 0 || number > kMostSpin ? -1 : number;
 }
 
 }  // namespace
 
 int64_t most_awake() {
   static const int64_t kMicroseconds = [] {
-    const char* value = variable();
-    const int64_t number = value == nullptr ? kDefault : parse(value);
-    return number < 0 ? kDefault : number;
+    const char* value = variable(kSpinVariable);
+    const int64_t number = value == nullptr ? kDefaultSpin : parse_spin(value);
+    return number < 0 ? kDefaultSpin : number;
   }();
   return kMicroseconds;
 }
 
 Status check_awake_variable() {
-  const char* value = variable();
-  if (value == nullptr || parse(value) >= 0) return {};
-  return Status::value_error("%s='%.40s' is not a number of microseconds, 0 to %lld", kVariable,
-                             value, static_cast<long long>(kMost));
+  const char* value = variable(kSpinVariable);
+  if (value == nullptr || parse_spin(value) >= 0) return {};
+  return Status::value_error("%s='%.40s' is not a number of microseconds, 0 to %lld", kSpinVariable,
+                             value, static_cast<long long>(kMostSpin));
 }
 
 }  // namespace qk

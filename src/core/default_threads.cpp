@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "core/os.h"
+#include "core/environment.h"
 #include "core/job.h"
 
 namespace qk {
@@ -15,7 +16,7 @@ namespace {
 constexpr int64_t kMaskAge = 20;     // milliseconds
 constexpr int64_t kQuotaAge = 1000;  // milliseconds
 
-constexpr const char* kVariable = "QKERNELS_THREADS";
+constexpr const char* kThreadsVariable = "QKERNELS_THREADS";
 
 std::atomic<int> chosen{0};  // 0: nobody has chosen
 
@@ -29,16 +30,10 @@ int parse_threads(const char* text, char end) {
   return static_cast<int>(std::min<long>(number, kMaxThreads + 1));
 }
 
-const char* variable(const char* name) {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody here writes it
-  const char* value = std::getenv(name);
-  return value != nullptr && *value != '\0' ? value : nullptr;
-}
-
 // Read once, as every runtime of threads does.
 int of_environment() {
   static const int kThreads = [] {
-    const char* value = variable(kVariable);
+    const char* value = variable(kThreadsVariable);
     return value == nullptr ? 0 : parse_threads(value, '\0');
   }();
   return std::min(kThreads, kMaxThreads);
@@ -100,11 +95,11 @@ int usable_processors() { return static_cast<int>(processors_of_age(0, 0)); }
 void set_default_threads(int threads) { chosen.store(threads, std::memory_order_relaxed); }
 
 Status check_threads_variable() {
-  const char* value = variable(kVariable);
+  const char* value = variable(kThreadsVariable);
   if (value == nullptr) return {};
   const int threads = parse_threads(value, '\0');
   if (threads >= 1 && threads <= kMaxThreads) return {};
-  return Status::value_error("%s='%.40s' is not a number of threads, 1 to %d", kVariable, value,
+  return Status::value_error("%s='%.40s' is not a number of threads, 1 to %d", kThreadsVariable, value,
                              kMaxThreads);
 }
 
