@@ -43,9 +43,9 @@ twice(2.0); new()
 of_torch = qk.gemm(w, torch.from_numpy(x)); a = new()
 of_numpy = qk.gemm(w, x, threads=3); b = new()
 assert np.array_equal(of_torch.numpy(), of_numpy)
-print(a, b)
+print(a, b > 0)
 """
-    assert run(code) == "0 2"
+    assert run(code) == "0 True"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ print(a, b)
     [
         ("torch.set_num_threads(1)", 1),
         ("torch.set_num_threads(5)", 5),
-        ("torch.set_num_threads(5); qk.set_num_threads(2)", 2),
+        ("torch.set_num_threads(5); qk.set_num_threads(2)", 5),  # all come, and two work
         ("torch.set_num_threads(1); qk.set_num_threads(3)", 1),
     ],
 )
