@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qkernels import _core
+from qkernels._base.threadpool import register
 from qkernels._base.threads import current, num_threads, set_num_threads
 from qkernels._core import Activations
 from qkernels.ops.activations import quantize_activations
@@ -63,6 +64,10 @@ __all__ = [
     "swiglu_ffn",
     "swiglu_proj",
 ]
+
+
+register()
+del register
 
 
 # What is imported when it is first used: most programs need none of it, or only some.

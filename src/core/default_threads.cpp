@@ -73,8 +73,8 @@ int64_t processors_of_age(int64_t mask_age, int64_t quota_age) {
   return std::max<int64_t>(most > 0 ? std::min(most, processors) : processors, 1);
 }
 
-int threads_of_age(int64_t mask_age, int64_t quota_age) {
-  if (const int threads = chosen_threads(); threads > 0) return threads;
+int threads_of_age(int64_t mask_age, int64_t quota_age, int choice) {
+  if (choice > 0) return choice;
   if (const int threads = of_openmp(); threads > 0) return threads;
   return static_cast<int>(std::min<int64_t>(processors_of_age(mask_age, quota_age), kMaxThreads));
 }
@@ -86,13 +86,17 @@ int chosen_threads() {
   return threads > 0 ? threads : of_environment();
 }
 
-int default_threads() { return threads_of_age(kMaskAge, kQuotaAge); }
+int default_threads() { return threads_of_age(kMaskAge, kQuotaAge, chosen_threads()); }
 
-int default_threads_now() { return threads_of_age(0, 0); }
+int default_threads_now() { return threads_of_age(0, 0, chosen_threads()); }
 
 int usable_processors() { return static_cast<int>(processors_of_age(0, 0)); }
 
 void set_default_threads(int threads) { chosen.store(threads, std::memory_order_relaxed); }
+
+void limit_default_threads(int threads) {
+  set_default_threads(threads == threads_of_age(0, 0, of_environment()) ? 0 : threads);
+}
 
 Status check_threads_variable() {
   const char* value = variable(kThreadsVariable);

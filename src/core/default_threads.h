@@ -24,6 +24,10 @@ int usable_processors();
 // 1 to kMaxThreads.
 void set_default_threads(int threads);
 
+// The same from somebody who limits threads for a while and then sets what he found: the number that
+// there would be if nobody had chosen takes a choice back, so that the default is not frozen by it.
+void limit_default_threads(int threads);
+
 // ValueError where QKERNELS_THREADS is set to what is no number of threads.
 Status check_threads_variable();
 
