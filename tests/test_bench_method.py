@@ -66,7 +66,7 @@ def test_a_short_call_is_repeated_after_one_that_is_not_timed() -> None:
         now += 0.3e-3
 
     result = measure([Candidate("A", work)], 1, clock=lambda: now)["A"]
-    assert calls == 1 + method.PILOT_CALLS + 2 * (1 + 4)
+    assert calls == 1 + method.PILOT_CALLS + 2 * (method.WARM_UP_CALLS + 4)
     assert result.median == pytest.approx(0.3e-3)
 
 
@@ -92,7 +92,7 @@ def test_all_that_read_the_same_copies_share_one_rotation() -> None:
     with ExitStack() as resources:
         native, packed = run._fused(problem, "int16", 1)
         assert packed.name == "qkernels packed int16"  # which has copies of its own
-        ways = [native, *roof.candidates(lambda: problem.rotation.next().raw, 1)]
+        ways = [native]
         for peer in all_peers():
             if peer.name in ("decode + NumPy", "gguf + NumPy"):
                 ways += peer.candidates(problem, 1, resources)
@@ -100,6 +100,7 @@ def test_all_that_read_the_same_copies_share_one_rotation() -> None:
         assert problem.rotation.next() is first
         for way in ways:
             way.call()
+    roof.candidates(problem.memory, 1)[0].call()  # all of them
     # Every one of them took the next copy, none what another had just read.
     copies = problem.rotation.copies
     assert problem.rotation.next() is copies[(1 + len(ways)) % len(copies)]
@@ -156,3 +157,14 @@ def test_random_weights_repeat_rows_and_stay_finite() -> None:
     assert dense.shape == (300, 512)
     assert np.isfinite(dense).all()
     assert (dense[:44] == dense[256:]).all()
+
+
+@pytest.mark.parametrize(("nbytes", "cold"), [(1000, True), (4096, True), (4096, False)])
+def test_the_roof_reads_every_copy_once(nbytes: int, cold: bool) -> None:
+    copies = memory.allocate(5 if cold else 1, nbytes, huge=False)
+    copies[...] = np.arange(copies.size).reshape(copies.shape) % 251
+    for way in roof.candidates(copies, 2):
+        assert way.products == len(copies)
+        padded = np.zeros((len(copies), -(-nbytes // 64) * 64), np.uint8)
+        padded[:, :nbytes] = copies
+        assert way.call() == int(padded.view(np.uint64).sum(dtype=np.uint64))

@@ -223,9 +223,13 @@ def of_ours():
 """
 
 
-@pytest.mark.parametrize("order", ["{limits}import qkernels as qk", "import qkernels as qk\n{limits}"])
+@pytest.mark.parametrize(
+    "order", ["{limits}import qkernels as qk", "import qkernels as qk\n{limits}"]
+)
 def test_threadpoolctl_sees_and_limits_the_threads(order: str) -> None:
-    code = order.format(limits=THREADPOOL + "\n") + """
+    code = (
+        order.format(limits=THREADPOOL + "\n")
+        + """
 qk.set_num_threads(5)
 print(of_ours(), end=" ")
 with threadpool_limits(2):
@@ -234,15 +238,19 @@ with threadpool_limits(3, user_api="qkernels"):
     print(of_ours(), end=" ")
 print(of_ours(), qk.info()["threads"])
 """
+    )
     assert run(code).stdout == "[5] [2] 2 [3] [5] 5\n"
 
 
 def test_a_limit_of_threadpoolctl_does_not_freeze_the_default() -> None:
-    code = THREADPOOL + """
+    code = (
+        THREADPOOL
+        + """
 import qkernels as qk
 with threadpool_limits(1):
     pass
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
 print(qk.info()["threads"])
 """
+    )
     assert run(code).stdout == "1\n"

@@ -9,7 +9,8 @@ PYBIND11_MODULE(_core_of_the_main_interpreter, m, py::mod_gil_not_used(),
                 py::multiple_interpreters::not_supported()) {
   m.doc() = "The C++ core of qkernels; use the functions of the package instead.";
   m.attr("__version__") = QK_VERSION;
-  for (const auto check : {qk::init_dispatch, qk::check_threads_variable, qk::check_awake_variable}) {
+  for (const auto check :
+       {qk::init_dispatch, qk::check_threads_variable, qk::check_awake_variable}) {
     if (const qk::Status status = check(); !status.ok()) throw py::import_error(status.message);
   }
   qk::bind::bind_runtime(m);

@@ -5,9 +5,9 @@
 #include "bind/activations.h"
 #include "bind/bind.h"
 #include "bind/errors.h"
+#include "bind/torch_pool.h"
 #include "core/cpu.h"
 #include "core/default_threads.h"
-#include "bind/torch_pool.h"
 #include "core/pool.h"
 #include "dispatch/dispatch.h"
 

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "core/os.h"
 #include "core/environment.h"
 #include "core/job.h"
+#include "core/os.h"
 
 namespace qk {
 namespace {
@@ -103,8 +103,8 @@ Status check_threads_variable() {
   if (value == nullptr) return {};
   const int threads = parse_threads(value, '\0');
   if (threads >= 1 && threads <= kMaxThreads) return {};
-  return Status::value_error("%s='%.40s' is not a number of threads, 1 to %d", kThreadsVariable, value,
-                             kMaxThreads);
+  return Status::value_error("%s='%.40s' is not a number of threads, 1 to %d", kThreadsVariable,
+                             value, kMaxThreads);
 }
 
 }  // namespace qk

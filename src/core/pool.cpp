@@ -8,26 +8,13 @@
 
 #include "core/awake.h"
 #include "core/checked.h"
+#include "core/doze.h"
 #include "core/os.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace qk {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr int kPausesBetweenClocks = 32;
-
-void pause_briefly() {
-#if defined(__x86_64__)
-  _mm_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 int64_t microseconds_since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
@@ -91,8 +78,8 @@ void Pool::run(int threads, int64_t n, int64_t grain, RangeFn fn, void* context)
   Posted posted{.job = Job(count + 1, n, grain, fn, context)};
   for (int i = 0; i < count; ++i) post(*workers[i], posted, i + 1);
   posted.job.work(0);
-  int came = 0;
-  for (int i = 0; i < count; ++i) came += take_back(*workers[i]) ? 0 : 1;
+  uint32_t came = 0;
+  for (int i = 0; i < count; ++i) came += take_back(*workers[i], posted) ? 0 : 1;
   wait_for(posted, came);
 }
 
@@ -128,17 +115,22 @@ void Pool::post(Worker& worker, Posted& posted, int share) {
   worker.posts.notify_one();
 }
 
-// False where the worker has the job: then it is the one that gives itself back.
-bool Pool::take_back(Worker& worker) {
-  if (worker.posted.exchange(nullptr, std::memory_order_acquire) == nullptr) return false;
+// False where the worker has had the job: it gives itself back, and what is posted to it now is
+// another caller's.
+bool Pool::take_back(Worker& worker, Posted& posted) {
+  Posted* own = &posted;
+  if (!worker.posted.compare_exchange_strong(own, nullptr, std::memory_order_relaxed)) return false;
   worker.taken.store(false, std::memory_order_release);
   return true;
 }
 
-void Pool::wait_for(const Posted& posted, int workers) {
-  for (int spins = 0; posted.left.load(std::memory_order_acquire) != workers; ++spins) {
-    if (spins < 1000) {
-      pause_briefly();
+void Pool::wait_for(const Posted& posted, uint32_t workers) {
+  constexpr int kDozes = 30;
+  for (int dozes = 0;; ++dozes) {
+    const uint32_t left = posted.left.load(std::memory_order_acquire);
+    if (left == workers) return;
+    if (dozes < kDozes) {
+      doze(Doze::kPause, posted.left, left);
     } else {
       std::this_thread::yield();  // a worker lost its processor in the middle of a chunk
     }
@@ -163,13 +155,11 @@ void* Pool::run_worker(void* self) {
 
 uint32_t Pool::wait_for_post(const Worker& worker, uint32_t seen, int64_t awake) {
   const Clock::time_point start = Clock::now();
-  for (int pauses = 1;; ++pauses) {
+  for (;;) {
     const uint32_t posts = worker.posts.load(std::memory_order_acquire);
     if (posts != seen) return posts;
-    pause_briefly();
-    if (pauses % kPausesBetweenClocks == 0 && microseconds_since(start) > awake) {
-      worker.posts.wait(posts, std::memory_order_acquire);
-    }
+    doze(best_doze(), worker.posts, seen);
+    if (microseconds_since(start) > awake) worker.posts.wait(seen, std::memory_order_acquire);
   }
 }
 

@@ -33,7 +33,7 @@ class Pool {
   // A job as it is posted: the caller's, who waits for `left` to say that nobody has it any more.
   struct Posted {
     Job job;
-    std::atomic<int> left{0};  // workers that took it and have left it
+    std::atomic<uint32_t> left{0};  // workers that took it and have left it
   };
 
   struct alignas(64) Worker {
@@ -46,8 +46,8 @@ class Pool {
   int take(int wanted, Worker** workers);
   void grow(int workers);
   static void post(Worker& worker, Posted& posted, int share);
-  static bool take_back(Worker& worker);
-  static void wait_for(const Posted& posted, int workers);
+  static bool take_back(Worker& worker, Posted& posted);
+  static void wait_for(const Posted& posted, uint32_t workers);
   static void* run_worker(void* worker);
   static uint32_t wait_for_post(const Worker& worker, uint32_t seen, int64_t awake);
 

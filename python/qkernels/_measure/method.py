@@ -11,11 +11,12 @@ of one size, small ones unless huge ones are asked for (`memory`).
 
 **Turns.** Clock speeds, neighbours and temperatures drift, so candidates are never timed one after
 the other to the end: each round is A B C C B A, in which a linear drift falls on all alike, and a
-round's sample is the mean of a candidate's two turns. A turn is one call that is not timed, which
-wakes the threads and brings code and x into the cache as a model's previous layer would, and then
-as many timed calls as fill a millisecond, far above what reading the clock costs. Calls of over
-10 ms do without the first one. Before a turn on several threads, threads of the turn before may
-still spin; `settle` waits until the process is idle.
+round's sample is the mean of a candidate's two turns. Before a turn on several threads, threads of
+the turn before may still spin; `settle` waits until the process is idle. Then come calls that are
+not timed, until threads are as a loop of such calls has them: awake, and expecting the next one.
+They also bring code and x into the cache, as a model's previous layer would. The timed calls are as
+many as fill a millisecond, far above what reading the clock costs. Calls of over 10 ms do without
+the untimed ones.
 
 **Numbers.** The median of at least 15 rounds, and the spread: the interquartile range over the
 median. Means and minima are at the mercy of single rounds. Where the interquartile ranges of two
@@ -42,6 +43,8 @@ CACHES = 4
 TURN_SECONDS = 1e-3
 MAX_CALLS = 64
 LONG_CALL = 10e-3
+# Calls before the timed ones: the first wakes the threads, which are then there for the next.
+WARM_UP_CALLS = 3
 PILOT_CALLS = 3
 # A process that used less of a millisecond than this is idle.
 IDLE_SECONDS = 0.1e-3
@@ -159,7 +162,7 @@ def measure(
 @dataclass(frozen=True)
 class _TurnPlan:
     calls: int
-    wake: bool
+    warms_up: bool
 
 
 def _plan_turn(candidate: Candidate, clock: Callable[[], float]) -> _TurnPlan:
@@ -171,13 +174,13 @@ def _plan_turn(candidate: Candidate, clock: Callable[[], float]) -> _TurnPlan:
         seconds = min(seconds, clock() - begin)
     candidate.rest()
     calls = math.ceil(TURN_SECONDS / seconds) if seconds > 0 else MAX_CALLS
-    return _TurnPlan(max(1, min(calls, MAX_CALLS)), wake=seconds < LONG_CALL)
+    return _TurnPlan(max(1, min(calls, MAX_CALLS)), warms_up=seconds < LONG_CALL)
 
 
 def _turn(candidate: Candidate, plan: _TurnPlan, clock: Callable[[], float]) -> float:
     """Seconds a product."""
     call = candidate.call
-    if plan.wake:
+    for _ in range(WARM_UP_CALLS if plan.warms_up else 0):
         call()
     begin = clock()
     for _ in range(plan.calls):

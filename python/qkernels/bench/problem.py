@@ -126,9 +126,14 @@ class Problem:
         return np.concatenate(parts, axis=-1)
 
     @cached_property
+    def memory(self) -> Array:
+        """The bytes of all copies of the quantised weights, uint8 (copies, nbytes)."""
+        return self.places(self.raw.nbytes)
+
+    @cached_property
     def rotation(self) -> Rotation[Copy]:
         """The quantised weights, shared by everything that reads them as they are."""
-        copies = [place.reshape(self.raw.shape) for place in self.places(self.raw.nbytes)]
+        copies = [place.reshape(self.raw.shape) for place in self.memory]
         for copy in copies:
             copy[...] = self.raw
         shape = (self.n, self.k)

@@ -89,7 +89,7 @@ def measure_case(
         theirs: list[Candidate] = []
         for peer in peers:
             theirs += _candidates_of(peer, problem, threads, resources, absent)
-        readers = roof.candidates(lambda: problem.rotation.next().raw, threads)
+        readers = roof.candidates(problem.memory, threads)
         errors = {c.name: problem.error(c.array(c.call())) for c in (*ours, *theirs)}
         between = settle if threads > 1 else (lambda: None)
         timings = measure([*ours, *theirs, *readers], plan.rounds, between)
