@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import qkernels as qk
 from qkernels._measure import machine
-from qkernels.bench import calls
+from qkernels._measure.method import Timing
+from qkernels.bench import calls, gaps
 from qkernels.bench.calls import Calls, Samples, busy_processes, take_turns, until
 from qkernels.cli.app import app
 
@@ -21,7 +24,7 @@ def samples(*microseconds: float) -> Samples:
 
 
 def found(tiny: list[Samples], shared: list[Samples], large: list[Samples]) -> Calls:
-    return Calls("typed", {}, 2, tiny, shared, large, None, None)
+    return Calls("typed", {}, 2, tiny, shared, large, None, None, None)
 
 
 def test_single_calls_are_timed_in_turns_after_one_that_is_not() -> None:
@@ -61,6 +64,27 @@ def test_a_second_thread_that_did_not_come_is_no_verdict() -> None:
     assert found(tiny, [], large).findings()[1] == "no verdict on handing over: one processor"
 
 
+def test_what_a_second_thread_gains_is_told_for_the_worst_gap() -> None:
+    seconds = {
+        (gaps.NUMPY, 1): 3.0,
+        (gaps.NUMPY, 2): 2.0,
+        (gaps.TORCH, 1): 3.0,
+        (gaps.TORCH, 2): 1.5,
+    }
+    timings = {
+        (name, threads, gap): Timing.of([value + (0.5 if (name, threads, gap) == slow else 0.0)])
+        for slow in [(gaps.TORCH, 2, 100)]
+        for (name, threads), value in seconds.items()
+        for gap in gaps.GAPS
+    }
+    assert gaps.Gaps(timings, {}).findings() == [
+        "two threads are 1.50x as fast as one with NumPy's arrays 200 us after the call before"
+        " (asked: 1.4 at least)",
+        "with tensors 1.50x at the least, 100 us after the call before"
+        " (asked: 1.5 at least after 20 us and more)",
+    ]
+
+
 def test_busy_processes_end_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[subprocess.Popen[bytes]] = []
     popen = subprocess.Popen
@@ -86,6 +110,8 @@ def test_the_command_prints_all(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TINY_ROUNDS", "SHARED_ROUNDS"):
         monkeypatch.setattr(calls, name, 1)
     monkeypatch.setattr(calls, "LARGE", ("q4_k", 64, 256))
+    monkeypatch.setattr(calls, "measure_gaps", partial(gaps.measure_gaps, rounds=1))
+    monkeypatch.setattr(gaps, "CASE", ("q4_0", 64, 256))
     arguments = ["bench", "calls", "--busy", "1", "--seconds", "0.1", "--json"]
     result = CliRunner().invoke(app, arguments, env={"COLUMNS": "160"})
     assert result.exit_code == 0, result.output
@@ -97,5 +123,9 @@ def test_the_command_prints_all(monkeypatch: pytest.MonkeyPatch) -> None:
         assert kind["calls"] > 0
         assert 0 < seconds["p50"] <= seconds["p90"] <= seconds["p99"] <= seconds["p99.9"]
         assert kind["name"] in result.stderr
+    ways = {(entry["name"], entry["threads"], entry["gap_us"]) for entry in written["gaps"]}
+    several = qk.info()["processors"] > 1
+    assert ways >= {(gaps.NUMPY, t, gap) for t in (1, 2) for gap in gaps.GAPS if several}
+    assert all(entry["seconds"] > 0 for entry in written["gaps"])
     for line in (*written["findings"], "beside busy processes: 1", "steal "):
         assert line in result.stderr

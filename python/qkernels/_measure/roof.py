@@ -31,7 +31,7 @@ class Roof:
 
 
 def candidates(copies: Array, threads: int) -> list[Candidate]:
-    """One candidate a way to read weights, of which `copies` are (count, bytes), at equal strides."""
+    """One candidate a way to read weights: `copies` of them, (count, bytes) at equal strides."""
     count, nbytes = copies.shape
     stride = copies.strides[0] if count > 1 else nbytes
     everything = as_strided(copies, ((count - 1) * stride + nbytes,), (1,), writeable=False)

@@ -1,6 +1,6 @@
 """`qkernels bench calls`: what a call costs around its kernel, and what busy neighbours do to it.
 
-Three measurements, each of single calls, since their tails are what is asked for:
+Four measurements, each of single calls, since their tails are what is asked for:
 
 - **The cost of a call**: products with a matrix so small that its kernel takes some tens of
   nanoseconds, beside a Python function that does nothing. Reading the clock is in all of them.
@@ -9,6 +9,7 @@ Three measurements, each of single calls, since their tails are what is asked fo
   costs. Where two threads gain nothing over one on all rows, the other thread did not come, since
   its processor was busy, and no number is given.
 - **Neighbours**: a product from memory on one and on two threads while other processes spin.
+- **Gaps**: what a second thread gains when something lies between the calls (`gaps`).
 
 Calls take turns as all candidates of the bench do (`method`): A B C C B A, and the first call of a
 turn is not timed.
@@ -31,6 +32,7 @@ import numpy as np
 import qkernels as qk
 from qkernels._measure.machine import StealMeter, load
 from qkernels._measure.method import Array, settle
+from qkernels.bench.gaps import Gaps, measure_gaps
 from qkernels.bench.problem import Problem, gaussian, random_weights
 
 TINY = ("q4_0", 16, 32)
@@ -78,7 +80,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Calls:
-    """What the three measurements found; `shared` is empty on a single processor."""
+    """What the measurements found; `shared` is empty and `gaps` None on a single processor."""
 
     command: str
     machine: dict[str, Any]
@@ -86,6 +88,7 @@ class Calls:
     tiny: list[Samples]
     shared: list[Samples]
     large: list[Samples]
+    gaps: Gaps | None
     steal: float | None
     load: float | None
 
@@ -122,12 +125,14 @@ class Calls:
             f"{cost} (asked: {CALL_LIMIT * 1e6:g} at most)",
             handed,
             f"{tail} (asked: {TAIL_LIMIT:g} at most, with two busy processes on two processors)",
+            *(self.gaps.findings() if self.gaps is not None else []),
         ]
 
     def to_json(self) -> str:
         """All of it but the samples of single calls, as indented JSON."""
         groups = {name: getattr(self, name) for name in ("tiny", "shared", "large")}
         plain = {name: [s.to_dict() for s in group] for name, group in groups.items()}
+        plain["gaps"] = self.gaps.to_list() if self.gaps is not None else []
         told = {"command": self.command, "machine": self.machine, "busy": self.busy}
         end = {"steal": self.steal, "load": self.load, "findings": self.findings()}
         return json.dumps({**told, **plain, **end}, indent=2)
@@ -226,7 +231,7 @@ def large_calls(cache_bytes: int) -> dict[str, Call]:
 
 
 def measure(cache_bytes: int, *, busy: int, seconds: float, command: str = "") -> Calls:
-    """Measure all three.
+    """Measure all of them.
 
     Args:
         cache_bytes: of the last-level cache, which the large weights exceed.
@@ -247,4 +252,5 @@ def measure(cache_bytes: int, *, busy: int, seconds: float, command: str = "") -
     others = load()
     with busy_processes(busy):
         large = take_turns(calls, LARGE_TURN, until(seconds))
-    return Calls(command, qk.info(), busy, tiny, shared, large, steal.share(), others)
+    gaps = measure_gaps(cache_bytes) if several else None
+    return Calls(command, qk.info(), busy, tiny, shared, large, gaps, steal.share(), others)

@@ -10,11 +10,13 @@ from rich.table import Table
 
 from qkernels._measure.method import MAX_SPREAD
 from qkernels.bench.calls import QUANTILES, TINY
+from qkernels.bench.gaps import CASE, GAPS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from qkernels.bench.calls import Calls, Samples
+    from qkernels.bench.gaps import Gaps
     from qkernels.bench.report import Case, Report, Row
 
 HEADINGS = ("time", "GB/s", "of roof", "spread", "error", "vs peer")
@@ -49,8 +51,13 @@ def calls(console: Console, found: Calls) -> None:
         if samples:
             console.print(_quantiles(title, samples))
             console.print()
+    if found.gaps is not None:
+        console.print(_gaps(found.gaps))
+        console.print()
     for line in found.findings():
         console.print(f"[bold]{escape(line)}.[/bold]", soft_wrap=True)
+    for peer, reason in (found.gaps.absent if found.gaps is not None else {}).items():
+        console.print(escape(f"absent: {peer}, since {reason}"), soft_wrap=True)
     for line in (_machine(found), _others(found), found.command):
         console.print(escape(line), soft_wrap=True)
 
@@ -62,6 +69,20 @@ def _quantiles(title: str, group: list[Samples]) -> Table:
     for samples in group:
         cells = (f"{samples.quantile(percent) * 1e6:.2f} us" for percent in QUANTILES)
         table.add_row(f"  {escape(samples.name)}", str(len(samples.seconds)), *cells)
+    return table
+
+
+def _gaps(found: Gaps) -> Table:
+    """The time on one thread and on two, and what the second one gains, after each gap."""
+    table = _empty_table(f"{_shape(*CASE)}, cold, so long after the call before")
+    for gap in GAPS:
+        table.add_column(f"{gap} us", justify="right", no_wrap=True)
+    for name in found.names():
+        for threads, label in ((1, "1 thread"), (2, "2 threads")):
+            timings = [found.timings[name, threads, gap] for gap in GAPS]
+            cells = (f"{timing.median * 1e6:.1f}" for timing in timings)
+            table.add_row(f"  {escape(name)}, {label}", *cells, style="dim")
+        table.add_row("    gain", *(f"{found.gain(name, gap):.2f}x" for gap in GAPS))
     return table
 
 
