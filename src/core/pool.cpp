@@ -4,7 +4,6 @@
 #include <chrono>
 #include <memory>
 #include <pthread.h>
-#include <thread>
 
 #include "core/awake.h"
 #include "core/checked.h"
@@ -15,6 +14,8 @@ namespace qk {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr int kDozesForWorker = 30;
 
 int64_t microseconds_since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
@@ -75,12 +76,13 @@ void Pool::run(int threads, int64_t n, int64_t grain, RangeFn fn, void* context)
     fn(context, 0, n);
     return;
   }
-  Posted posted{.job = Job(count + 1, n, grain, fn, context)};
-  for (int i = 0; i < count; ++i) post(*workers[i], posted, i + 1);
-  posted.job.work(0);
-  uint32_t came = 0;
-  for (int i = 0; i < count; ++i) came += take_back(*workers[i], posted) ? 0 : 1;
-  wait_for(posted, came);
+  Job job(count + 1, n, grain, fn, context);
+  uint32_t numbers[kMaxThreads];
+  for (int i = 0; i < count; ++i) numbers[i] = post(*workers[i], job, i + 1);
+  job.work(0);
+  for (int i = 0; i < count; ++i) {
+    if (!take_back(*workers[i], job)) wait_for(*workers[i], numbers[i]);
+  }
 }
 
 // Of the idle workers the first, so that repeated calls have the same ones; with new ones where
@@ -108,35 +110,40 @@ void Pool::grow(int workers) {
   grows_.store(false, std::memory_order_release);
 }
 
-void Pool::post(Worker& worker, Posted& posted, int share) {
+uint32_t Pool::post(Worker& worker, Job& job, int share) {
+  const uint32_t number = worker.posts.load(std::memory_order_relaxed) + 1;
   worker.share = share;
-  worker.posted.store(&posted, std::memory_order_release);
-  worker.posts.fetch_add(1, std::memory_order_release);
+  worker.number = number;
+  worker.posted.store(&job, std::memory_order_release);
+  worker.posts.store(number, std::memory_order_release);
   worker.posts.notify_one();
+  return number;
 }
 
 // False where the worker has had the job: it gives itself back, and what is posted to it now is
 // another caller's.
-bool Pool::take_back(Worker& worker, Posted& posted) {
-  Posted* own = &posted;
+bool Pool::take_back(Worker& worker, Job& job) {
+  Job* own = &job;
   if (!worker.posted.compare_exchange_strong(own, nullptr, std::memory_order_relaxed)) return false;
   worker.taken.store(false, std::memory_order_release);
   return true;
 }
 
-void Pool::wait_for(const Posted& posted, uint32_t workers) {
-  constexpr int kDozes = 30;
+// A worker that is late has lost its processor in the middle of a chunk, for milliseconds.
+void Pool::wait_for(const Worker& worker, uint32_t number) {
   for (int dozes = 0;; ++dozes) {
-    const uint32_t left = posted.left.load(std::memory_order_acquire);
-    if (left == workers) return;
-    if (dozes < kDozes) {
-      doze(Doze::kPause, posted.left, left);
+    const uint32_t done = worker.done.load(std::memory_order_acquire);
+    if (static_cast<int32_t>(done - number) >= 0) return;
+    if (dozes < kDozesForWorker) {
+      doze(Doze::kPause, worker.done, done);
     } else {
-      std::this_thread::yield();  // a worker lost its processor in the middle of a chunk
+      worker.done.wait(done, std::memory_order_acquire);
     }
   }
 }
 
+// A worker is free before it says that it is done, so that its caller's next call finds it free.
+// The next post may come in between: it is seen in the next turn.
 void* Pool::run_worker(void* self) {
   Worker& worker = *static_cast<Worker*>(self);
   Gaps gaps;
@@ -145,11 +152,13 @@ void* Pool::run_worker(void* self) {
     const Clock::time_point idle_since = Clock::now();
     seen = wait_for_post(worker, seen, gaps.likely(most_awake()));
     gaps.add(microseconds_since(idle_since));
-    Posted* posted = worker.posted.exchange(nullptr, std::memory_order_acquire);
-    if (posted == nullptr) continue;  // it was taken back
-    posted->job.work(worker.share);
+    Job* job = worker.posted.exchange(nullptr, std::memory_order_acquire);
+    if (job == nullptr) continue;  // it was taken back
+    const uint32_t number = worker.number;
+    job->work(worker.share);
     worker.taken.store(false, std::memory_order_release);
-    posted->left.fetch_add(1, std::memory_order_release);
+    worker.done.store(number, std::memory_order_release);
+    worker.done.notify_all();
   }
 }
 

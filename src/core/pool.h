@@ -30,24 +30,22 @@ class Pool {
   Parallel parallel(int threads);
 
  private:
-  // A job as it is posted: the caller's, who waits for `left` to say that nobody has it any more.
-  struct Posted {
-    Job job;
-    std::atomic<uint32_t> left{0};  // workers that took it and have left it
-  };
-
+  // Who has taken a worker posts one job to it, under the next number. What a caller sleeps on is the
+  // worker's and not its own, since a worker may still be about to wake it when it has gone.
   struct alignas(64) Worker {
     std::atomic<bool> taken{false};  // by a caller, until its job is done or taken back
-    std::atomic<Posted*> posted{nullptr};
-    int share = 0;                   // of the job
-    std::atomic<uint32_t> posts{0};  // how often there was one: what it sleeps on
+    std::atomic<Job*> posted{nullptr};
+    int share = 0;  // of the job, and the post's number
+    uint32_t number = 0;
+    std::atomic<uint32_t> posts{0};  // the number of the last post: what it sleeps on
+    std::atomic<uint32_t> done{0};   // the number of the last post that it did
   };
 
   int take(int wanted, Worker** workers);
   void grow(int workers);
-  static void post(Worker& worker, Posted& posted, int share);
-  static bool take_back(Worker& worker, Posted& posted);
-  static void wait_for(const Posted& posted, uint32_t workers);
+  static uint32_t post(Worker& worker, Job& job, int share);
+  static bool take_back(Worker& worker, Job& job);
+  static void wait_for(const Worker& worker, uint32_t number);
   static void* run_worker(void* worker);
   static uint32_t wait_for_post(const Worker& worker, uint32_t seen, int64_t awake);
 
