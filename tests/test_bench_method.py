@@ -56,7 +56,10 @@ def test_the_time_of_a_call_is_divided_by_its_products() -> None:
     assert timings["many"].median == pytest.approx(20e-3 / 8)
 
 
-def test_a_short_call_is_repeated_after_one_that_is_not_timed() -> None:
+@pytest.mark.parametrize(("warm_up", "untimed"), [(0.0, 1), (1e-3, 4), (5e-3, 17)])
+def test_a_short_call_is_repeated_after_some_that_are_not_timed(
+    warm_up: float, untimed: int
+) -> None:
     calls = 0
     now = 0.0
 
@@ -65,8 +68,8 @@ def test_a_short_call_is_repeated_after_one_that_is_not_timed() -> None:
         calls += 1
         now += 0.3e-3
 
-    result = measure([Candidate("A", work)], 1, clock=lambda: now)["A"]
-    assert calls == 1 + method.PILOT_CALLS + 2 * (method.WARM_UP_CALLS + 4)
+    result = measure([Candidate("A", work)], 1, clock=lambda: now, warm_up=warm_up)["A"]
+    assert calls == 1 + method.PILOT_CALLS + 2 * (untimed + 4)
     assert result.median == pytest.approx(0.3e-3)
 
 

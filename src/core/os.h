@@ -74,4 +74,13 @@ void* find_loaded(const char* library, const char* function);
 // has none to give, or no memory for it.
 bool start_thread(void* (*body)(void* argument), void* argument);
 
+// The number of the calling thread, for push_away().
+int thread_number();
+
+// Moves a thread of this process that waits for a processor: push_away() from the calling thread's to
+// another one that it may use, pull_here() to the calling thread's. Its affinity mask stays as it is.
+// Nothing happens where the system refuses, and for thread 0, which is none.
+void push_away(int thread);
+void pull_here(int thread);
+
 }  // namespace qk

@@ -212,12 +212,43 @@ void* find_loaded(const char* library, const char* function) {
   return address;
 }
 
+namespace {
+
+// A mask that a thread's processor is not in moves it before the call returns; then it gets its own
+// again. Systems of over 1024 processors refuse the first call.
+template <class Narrow>
+void move_thread(int thread, Narrow narrow) {
+  cpu_set_t own;
+  const int here = ::sched_getcpu();
+  if (thread <= 0 || here < 0 || ::sched_getaffinity(thread, sizeof(own), &own) != 0) return;
+  cpu_set_t some = own;
+  narrow(static_cast<size_t>(here), some);
+  if (CPU_COUNT(&some) == 0 || ::sched_setaffinity(thread, sizeof(some), &some) != 0) return;
+  ::sched_setaffinity(thread, sizeof(own), &own);
+}
+
+}  // namespace
+
 bool start_thread(void* (*body)(void* argument), void* argument) {
   const BlockedSignals blocked;
   pthread_t thread = {};
   if (::pthread_create(&thread, nullptr, body, argument) != 0) return false;
   ::pthread_detach(thread);
   return true;
+}
+
+int thread_number() { return static_cast<int>(::syscall(SYS_gettid)); }
+
+void push_away(int thread) {
+  move_thread(thread, [](size_t here, cpu_set_t& mask) { CPU_CLR(here, &mask); });
+}
+
+void pull_here(int thread) {
+  move_thread(thread, [](size_t here, cpu_set_t& mask) {
+    const bool may = CPU_ISSET(here, &mask);
+    CPU_ZERO(&mask);
+    if (may) CPU_SET(here, &mask);
+  });
 }
 
 }  // namespace qk

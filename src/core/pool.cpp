@@ -15,7 +15,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kDozesForWorker = 30;
+constexpr int64_t kLongestWake = 150;  // microseconds that hardly any worker takes to wake
+
+// How long the others wait for a last chunk, in microseconds: it is a twentieth of a share.
+int64_t patience_after(int64_t microseconds) { return std::max<int64_t>(60, microseconds / 8); }
 
 int64_t microseconds_since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
@@ -77,11 +80,13 @@ void Pool::run(int threads, int64_t n, int64_t grain, RangeFn fn, void* context)
     return;
   }
   Job job(count + 1, n, grain, fn, context);
+  const Clock::time_point start = Clock::now();
   uint32_t numbers[kMaxThreads];
   for (int i = 0; i < count; ++i) numbers[i] = post(*workers[i], job, i + 1);
   job.work(0);
+  const int64_t patience = patience_after(microseconds_since(start));
   for (int i = 0; i < count; ++i) {
-    if (!take_back(*workers[i], job)) wait_for(*workers[i], numbers[i]);
+    if (!take_back(*workers[i], job)) wait_for(*workers[i], numbers[i], patience);
   }
 }
 
@@ -125,18 +130,33 @@ uint32_t Pool::post(Worker& worker, Job& job, int share) {
 bool Pool::take_back(Worker& worker, Job& job) {
   Job* own = &job;
   if (!worker.posted.compare_exchange_strong(own, nullptr, std::memory_order_relaxed)) return false;
+  note_missing(worker);
   worker.taken.store(false, std::memory_order_release);
   return true;
 }
 
-// A worker that is late has lost its processor in the middle of a chunk, for milliseconds.
-void Pool::wait_for(const Worker& worker, uint32_t number) {
-  for (int dozes = 0;; ++dozes) {
+// A system that wakes a worker on its caller's processor, as virtual machines do whose other
+// processors were idle for long, leaves it there for some milliseconds, while its caller works.
+void Pool::note_missing(Worker& worker) {
+  const int64_t now = microseconds_since({});
+  if (worker.missed_since == 0) {
+    worker.missed_since = now;
+  } else if (now - worker.missed_since > kLongestWake) {
+    push_away(worker.thread.load(std::memory_order_relaxed));
+    worker.missed_since = now;
+  }
+}
+
+// A worker that is very late has lost its processor in the middle of a chunk, for milliseconds. It
+// gets this one, while its caller sleeps.
+void Pool::wait_for(const Worker& worker, uint32_t number, int64_t patience) {
+  const Clock::time_point start = Clock::now();
+  for (;;) {
     const uint32_t done = worker.done.load(std::memory_order_acquire);
     if (static_cast<int32_t>(done - number) >= 0) return;
-    if (dozes < kDozesForWorker) {
-      doze(Doze::kPause, worker.done, done);
-    } else {
+    doze(Doze::kPause, worker.done, done);
+    if (microseconds_since(start) > patience) {
+      pull_here(worker.thread.load(std::memory_order_relaxed));
       worker.done.wait(done, std::memory_order_acquire);
     }
   }
@@ -146,6 +166,7 @@ void Pool::wait_for(const Worker& worker, uint32_t number) {
 // The next post may come in between: it is seen in the next turn.
 void* Pool::run_worker(void* self) {
   Worker& worker = *static_cast<Worker*>(self);
+  worker.thread.store(thread_number(), std::memory_order_relaxed);
   Gaps gaps;
   uint32_t seen = 0;
   for (;;) {
@@ -156,6 +177,7 @@ void* Pool::run_worker(void* self) {
     if (job == nullptr) continue;  // it was taken back
     const uint32_t number = worker.number;
     job->work(worker.share);
+    worker.missed_since = 0;
     worker.taken.store(false, std::memory_order_release);
     worker.done.store(number, std::memory_order_release);
     worker.done.notify_all();

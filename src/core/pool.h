@@ -39,13 +39,16 @@ class Pool {
     uint32_t number = 0;
     std::atomic<uint32_t> posts{0};  // the number of the last post: what it sleeps on
     std::atomic<uint32_t> done{0};   // the number of the last post that it did
+    std::atomic<int> thread{0};      // for push_away()
+    int64_t missed_since = 0;        // when it first did not come, in microseconds; 0: it comes
   };
 
   int take(int wanted, Worker** workers);
   void grow(int workers);
   static uint32_t post(Worker& worker, Job& job, int share);
   static bool take_back(Worker& worker, Job& job);
-  static void wait_for(const Worker& worker, uint32_t number);
+  static void note_missing(Worker& worker);
+  static void wait_for(const Worker& worker, uint32_t number, int64_t patience);
   static void* run_worker(void* worker);
   static uint32_t wait_for_post(const Worker& worker, uint32_t seen, int64_t awake);
 

@@ -11,12 +11,13 @@ of one size, small ones unless huge ones are asked for (`memory`).
 
 **Turns.** Clock speeds, neighbours and temperatures drift, so candidates are never timed one after
 the other to the end: each round is A B C C B A, in which a linear drift falls on all alike, and a
-round's sample is the mean of a candidate's two turns. Before a turn on several threads, threads of
-the turn before may still spin; `settle` waits until the process is idle. Then come calls that are
-not timed, until threads are as a loop of such calls has them: awake, and expecting the next one.
-They also bring code and x into the cache, as a model's previous layer would. The timed calls are as
-many as fill a millisecond, far above what reading the clock costs. Calls of over 10 ms do without
-the untimed ones.
+round's sample is the mean of a candidate's two turns. A turn is one call that is not timed, which
+brings code and x into the cache as a model's previous layer would, and then as many timed calls as
+fill a millisecond, far above what reading the clock costs. Calls of over 10 ms do without the first
+one. Before a turn on several threads, threads of the turn before may still spin; `settle` waits
+until the process is idle. Untimed calls then fill 5 ms, until threads are as a loop of such calls
+has them: awake, and each on a processor of its own, which a system that woke one on the processor
+of its caller takes as long to see.
 
 **Numbers.** The median of at least 15 rounds, and the spread: the interquartile range over the
 median. Means and minima are at the mercy of single rounds. Where the interquartile ranges of two
@@ -43,12 +44,11 @@ CACHES = 4
 TURN_SECONDS = 1e-3
 MAX_CALLS = 64
 LONG_CALL = 10e-3
-# Calls before the timed ones: the first wakes the threads, which are then there for the next.
-WARM_UP_CALLS = 3
+WARM_UP_SECONDS = 5e-3
 PILOT_CALLS = 3
-# A process that used less of a millisecond than this is idle.
-IDLE_SECONDS = 0.1e-3
-SETTLE_LIMIT = 0.2
+# A process that used less than so much of so many seconds is idle.
+IDLE_SECONDS, SETTLE_SECONDS = 0.5e-3, 12e-3
+SETTLE_LIMIT = 1.0
 
 
 def _nothing() -> None:
@@ -124,11 +124,15 @@ class Timing:
 
 
 def settle() -> None:
-    """Wait until this process's threads are idle, at most a fifth of a second."""
+    """Wait until this process's threads are idle, at most a second.
+
+    The system adds what a thread uses to its process's time when its clock ticks, every 1 to 10 ms:
+    over less than that a thread that spins may seem idle.
+    """
     end = time.perf_counter() + SETTLE_LIMIT
     while time.perf_counter() < end:
         used = time.process_time()
-        time.sleep(1e-3)
+        time.sleep(SETTLE_SECONDS)
         if time.process_time() - used < IDLE_SECONDS:
             return
 
@@ -138,6 +142,7 @@ def measure(
     rounds: int,
     between: Callable[[], None] = _nothing,
     clock: Callable[[], float] = time.perf_counter,
+    warm_up: float = 0.0,
 ) -> dict[str, Timing]:
     """Time candidates in alternating turns, A B C C B A in each round.
 
@@ -146,8 +151,9 @@ def measure(
         rounds: how many samples each one gets.
         between: called before every turn, such as `settle`.
         clock: seconds.
+        warm_up: how many seconds the untimed calls of a turn are to fill; they are one at least.
     """
-    plans = {c.name: _plan_turn(c, clock) for c in candidates}
+    plans = {c.name: _plan_turn(c, clock, warm_up) for c in candidates}
     samples: dict[str, list[float]] = {c.name: [] for c in candidates}
     for _ in range(rounds):
         totals = dict.fromkeys(samples, 0.0)
@@ -159,13 +165,22 @@ def measure(
     return {name: Timing.of(values) for name, values in samples.items()}
 
 
+def measure_threads(
+    candidates: Sequence[Candidate], rounds: int, threads: int
+) -> dict[str, Timing]:
+    """Time candidates that use so many threads: turns of several begin idle, and warm up."""
+    if threads == 1:
+        return measure(candidates, rounds)
+    return measure(candidates, rounds, settle, warm_up=WARM_UP_SECONDS)
+
+
 @dataclass(frozen=True)
 class _TurnPlan:
     calls: int
-    warms_up: bool
+    warm_up: int  # untimed calls before
 
 
-def _plan_turn(candidate: Candidate, clock: Callable[[], float]) -> _TurnPlan:
+def _plan_turn(candidate: Candidate, clock: Callable[[], float], warm_up: float) -> _TurnPlan:
     candidate.call()  # the first of all pays for pages, threads and tables
     seconds = math.inf
     for _ in range(PILOT_CALLS):
@@ -173,14 +188,19 @@ def _plan_turn(candidate: Candidate, clock: Callable[[], float]) -> _TurnPlan:
         candidate.call()
         seconds = min(seconds, clock() - begin)
     candidate.rest()
-    calls = math.ceil(TURN_SECONDS / seconds) if seconds > 0 else MAX_CALLS
-    return _TurnPlan(max(1, min(calls, MAX_CALLS)), warms_up=seconds < LONG_CALL)
+    calls = _calls_in(TURN_SECONDS, seconds)
+    return _TurnPlan(calls, _calls_in(warm_up, seconds) if seconds < LONG_CALL else 0)
+
+
+def _calls_in(duration: float, seconds: float) -> int:
+    calls = math.ceil(duration / seconds) if seconds > 0 else MAX_CALLS
+    return max(1, min(calls, MAX_CALLS))
 
 
 def _turn(candidate: Candidate, plan: _TurnPlan, clock: Callable[[], float]) -> float:
     """Seconds a product."""
     call = candidate.call
-    for _ in range(WARM_UP_CALLS if plan.warms_up else 0):
+    for _ in range(plan.warm_up):
         call()
     begin = clock()
     for _ in range(plan.calls):

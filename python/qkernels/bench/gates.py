@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import qkernels as qk
 from qkernels import _core
-from qkernels._measure.method import MAX_SPREAD, Candidate, Rotation, Timing, measure, settle
+from qkernels._measure.method import MAX_SPREAD, Candidate, Rotation, Timing, measure_threads
 from qkernels.bench.problem import SEED, Problem
 
 if TYPE_CHECKING:
@@ -134,8 +134,11 @@ def _measure(
             Candidate("gated", lambda: qk.gated_gemv(kept.next(), x, threads=threads)),
         ),
     )
-    between = settle if threads > 1 else (lambda: None)
-    timings = {name: t for pair in pairs for name, t in measure(pair, rounds, between).items()}
+    timings = {
+        name: timing
+        for pair in pairs
+        for name, timing in measure_threads(pair, rounds, threads).items()
+    }
     return GateCase(
         problem.fmt, problem.n, problem.k, block_k, int(keep.sum()), len(keep), threads, **timings
     )

@@ -26,7 +26,7 @@ from typing import Any
 
 import qkernels as qk
 from qkernels._measure.machine import StealMeter, load
-from qkernels._measure.method import Candidate, Timing, doubts, measure, settle
+from qkernels._measure.method import Candidate, Timing, doubts, measure_threads
 from qkernels.bench import llama_peers
 from qkernels.bench.llama_peers import BATCH, LlamaCpp, Ours, Runtime
 from qkernels.bench.report import timing_to_dict
@@ -177,12 +177,12 @@ def measure_tokens(path: Path, plan: Plan, threads: int, *, with_peer: bool) -> 
         vocabulary = len(ours[0].model.tokenizer)
         short = [token % vocabulary for token in SHORT_PROMPT]
         long = [(7 * i + i * i) % vocabulary for i in range(plan.prompt)]
-        between = settle if threads > 1 else (lambda: None)
         for runtime in runtimes:
             runtime.read(short)
         decoding = [_decoding(runtime, len(short), plan.tokens) for runtime in runtimes]
-        decoded = measure(decoding, plan.rounds, between)
-        read = measure([_reading(runtime, long) for runtime in runtimes], plan.rounds, between)
+        reading = [_reading(runtime, long) for runtime in runtimes]
+        decoded = measure_threads(decoding, plan.rounds, threads)
+        read = measure_threads(reading, plan.rounds, threads)
         middle = len(short) + plan.tokens // 2
         nbytes = {runtime.name: runtime.bytes_of_a_step(middle) for runtime in ours}
     return [

@@ -10,7 +10,7 @@ from time import perf_counter
 import qkernels as qk
 from qkernels._measure import MIN_ROUNDS, roof
 from qkernels._measure.machine import StealMeter, last_level_cache, load
-from qkernels._measure.method import Array, Candidate, measure, settle
+from qkernels._measure.method import Array, Candidate, measure_threads
 from qkernels.bench.peers import Peer, UnsuitedError, all_peers
 from qkernels.bench.problem import Problem
 from qkernels.bench.report import Case, Report, make_row
@@ -91,8 +91,7 @@ def measure_case(
             theirs += _candidates_of(peer, problem, threads, resources, absent)
         readers = roof.candidates(problem.memory, threads)
         errors = {c.name: problem.error(c.array(c.call())) for c in (*ours, *theirs)}
-        between = settle if threads > 1 else (lambda: None)
-        timings = measure([*ours, *theirs, *readers], plan.rounds, between)
+        timings = measure_threads([*ours, *theirs, *readers], plan.rounds, threads)
     best = roof.roof_of(timings)
     names = [c.name for c in theirs]
     weight_bytes = problem.raw.nbytes
