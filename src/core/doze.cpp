@@ -78,16 +78,19 @@ bool can_doze(Doze way) {
 }
 
 Doze best_doze() {
-  static const Doze kBest = can_doze(Doze::kUmwait)   ? Doze::kUmwait
-                            : can_doze(Doze::kMwaitx) ? Doze::kMwaitx
-                                                      : Doze::kPause;
+  static const Doze kBest = [] {
+    for (const Doze way : {Doze::kUmwait, Doze::kMwaitx}) {
+      if (can_doze(way)) return way;
+    }
+    return Doze::kPause;
+  }();
   return kBest;
 }
 
 void doze(Doze way, const std::atomic<uint32_t>& word, uint32_t seen) {
   switch (way) {
-    case Doze::kUmwait: return umwait(word, seen);
-    case Doze::kMwaitx: return mwaitx(word, seen);
+    case Doze::kUmwait: umwait(word, seen); return;
+    case Doze::kMwaitx: mwaitx(word, seen); return;
     case Doze::kPause: break;
   }
   for (int i = 0; i < kPauses && word.load(std::memory_order_acquire) == seen; ++i) pause_once();

@@ -8,7 +8,7 @@
 namespace qk {
 
 int shares_of(int threads, int64_t n, int64_t grain) {
-  return static_cast<int>(std::min<int64_t>(std::min(threads, kMaxThreads), ceil_div(n, grain)));
+  return static_cast<int>(std::min<int64_t>({threads, kMaxThreads, ceil_div(n, grain)}));
 }
 
 Job::Job(int shares, int64_t n, int64_t grain, RangeFn fn, void* context)

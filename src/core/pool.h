@@ -49,7 +49,7 @@ class Pool {
   static bool take_back(Worker& worker, Job& job);
   static void note_missing(Worker& worker);
   static void wait_for(const Worker& worker, uint32_t number, int64_t patience);
-  static void* run_worker(void* worker);
+  static void* run_worker(void* self);
   static uint32_t wait_for_post(const Worker& worker, uint32_t seen, int64_t awake);
 
   Worker workers_[kMaxThreads - 1];
