@@ -38,7 +38,7 @@ readonly OLDEST_TESTS=(
 # The package as a wheel for this interpreter, installed with nothing but what it requires.
 smoke() {
     local version=$1 python=$2
-    local -a quickly=(-C cmake.define.QK_BINDINGS_OPTIMISATION=-O0)
+    local -a quickly=(--config-settings cmake.define.QK_BINDINGS_OPTIMISATION=-O0)
     [[ $(python -c 'import sys; print("%d.%d" % sys.version_info[:2])') != "$version" ]] || quickly=()
     "$python" -m venv "$work/$version"
     "$work/$version/bin/python" -m pip wheel --no-deps "${quickly[@]}" \
