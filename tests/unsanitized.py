@@ -21,8 +21,8 @@ ABOVE_THE_CORE = (
 # Numbers: tests/cpp and tests/cuda have the same kernels do the same work there, or one that is
 # smaller; what a fused operator does besides is in test_fused_wrong.py and with every model.
 NUMBERS = (
-    "bitwise", "bounds", "cuda_products", "formats", "fused", "llama_exact", "llama_k_quants",
-    "load_packed", "nonfinite", "packed", "perplexity", "quantize_ggml",
+    "bitwise", "bounds", "cuda_products", "formats", "fp_environment", "fused", "llama_exact",
+    "llama_k_quants", "load_packed", "nonfinite", "packed", "perplexity", "quantize_ggml",
 )  # fmt: skip
 
 # Bounds of memory: sanitizers keep what was freed. test_gguf_wrong.py reads such files, too.
