@@ -224,7 +224,13 @@ def of_ours():
 
 
 @pytest.mark.parametrize(
-    "order", ["{limits}import qkernels as qk", "import qkernels as qk\n{limits}"]
+    "order",
+    [
+        "{limits}import qkernels as qk",
+        "import qkernels as qk\n{limits}",
+        "import qkernels as qk\nfrom importlib.util import find_spec\n"
+        "assert find_spec('threadpoolctl'){limits}",
+    ],
 )
 def test_threadpoolctl_sees_and_limits_the_threads(order: str) -> None:
     code = (

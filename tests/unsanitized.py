@@ -19,7 +19,8 @@ ABOVE_THE_CORE = (
     "tokenizer", "vocabularies", "whole_files",
 )  # fmt: skip
 # Numbers: tests/cpp and tests/cuda have the same kernels do the same work there, or one that is
-# smaller; what a fused operator does besides is in test_fused_wrong.py and with every model.
+# smaller; what a fused operator does besides is in test_fused_wrong.py and with every model. Every
+# operator runs in test_exit.py, too.
 NUMBERS = (
     "bitwise", "bounds", "cuda_products", "formats", "fp_environment", "fused", "llama_exact",
     "llama_k_quants", "load_packed", "nonfinite", "packed", "perplexity", "quantize_ggml",

@@ -31,23 +31,17 @@ __attribute__((target("mwaitx"))) void mwaitx(const std::atomic<uint32_t>& word,
   _mm_mwaitx(kTimer, kLight, kCycles);
 }
 
-bool has_umwait() {
-  constexpr unsigned kBit = 1u << 5;  // CPUID leaf 7, ECX
+bool has_in_ecx(unsigned leaf, unsigned bit) {
   unsigned a = 0;
   unsigned b = 0;
   unsigned c = 0;
   unsigned d = 0;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (c & kBit) != 0;
+  return __get_cpuid_count(leaf, 0, &a, &b, &c, &d) != 0 && (c >> bit & 1) != 0;
 }
 
-bool has_mwaitx() {
-  constexpr unsigned kBit = 1u << 29;  // CPUID leaf 0x80000001, ECX
-  unsigned a = 0;
-  unsigned b = 0;
-  unsigned c = 0;
-  unsigned d = 0;
-  return __get_cpuid(0x80000001u, &a, &b, &c, &d) != 0 && (c & kBit) != 0;
-}
+bool has_umwait() { return has_in_ecx(7, 5); }
+
+bool has_mwaitx() { return has_in_ecx(0x80000001u, 29); }
 
 void pause_once() { _mm_pause(); }
 

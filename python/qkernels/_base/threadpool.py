@@ -44,7 +44,7 @@ def register_with(threadpoolctl: ModuleType) -> None:
 
 
 class _WhenImported:
-    """A finder that finds threadpoolctl as it would be found, and registers once it is there."""
+    """A finder that finds threadpoolctl as it would be found, and registers when it is there."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -59,6 +59,7 @@ class _WhenImported:
         def execute_and_register(module: ModuleType) -> None:
             execute(module)
             register_with(module)
+            sys.meta_path.remove(self)
 
         spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
         return spec

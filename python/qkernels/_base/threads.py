@@ -35,7 +35,9 @@ def set_num_threads(n: int) -> None:
     OMP_NUM_THREADS, where it is one. Without them it is the number of processors that the calling
     thread may use: its affinity mask, cut to the CPU quota of its control groups (v1 or v2, nested
     or not) in whole processors, at least 1. That follows a mask or a quota that changes, and is a
-    forked child's own; a mask counts within 20 ms, a quota within a second.
+    forked child's own; a mask counts within 20 ms, a quota within a second. Calls with torch's
+    tensors run on torch's threads, from torch 2.10 on: as many as `torch.set_num_threads` says
+    unless this or QKERNELS_THREADS has chosen, and never more than torch has.
 
     Args:
         n: 1 to 256.

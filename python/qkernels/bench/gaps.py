@@ -23,7 +23,7 @@ import numpy as np
 
 import qkernels as qk
 from qkernels._measure.method import Candidate, Timing, settle
-from qkernels.bench.peers import Peer, UnsuitedError
+from qkernels.bench.peers import Peer, candidates_of
 from qkernels.bench.peers.dense import TorchDense
 from qkernels.bench.peers.ggml import Ggml
 from qkernels.bench.problem import Problem
@@ -37,6 +37,10 @@ NUMPY, TORCH = "qkernels, NumPy", "qkernels, torch"
 NUMPY_GAP, NUMPY_GAIN, TORCH_GAIN = 200, 1.4, 1.5
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Way:
     """A product on a number of threads; `prepare` is called before each of its turns."""
@@ -44,7 +48,7 @@ class Way:
     name: str
     threads: int
     candidate: Candidate
-    prepare: Callable[[], None] = lambda: None
+    prepare: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True)
@@ -137,22 +141,16 @@ def _ways(
     ways = [
         Way(NUMPY, threads, Candidate(NUMPY, lambda: qk.gemv(packed.next(), x, threads=threads)))
     ]
-    prepare: Callable[[], None] = lambda: None  # noqa: E731
+    prepare: Callable[[], None] = _nothing
     if importlib.util.find_spec("torch") is not None:
         import torch
 
         resources.callback(torch.set_num_threads, torch.get_num_threads())
         prepare, tensor = partial(torch.set_num_threads, threads), torch.from_numpy(x)
-        call = partial(lambda tensor: qk.gemv(packed.next(), tensor), tensor)
-        ways.append(Way(TORCH, threads, Candidate(TORCH, call), prepare))
+        call = Candidate(TORCH, lambda: qk.gemv(packed.next(), tensor))
+        ways.append(Way(TORCH, threads, call, prepare))
     peers: tuple[Peer, ...] = (TorchDense("bfloat16"), Ggml())
     for peer in peers:
-        reason = peer.absence()
-        try:
-            found = [] if reason is not None else peer.candidates(problem, threads, resources)
-        except UnsuitedError as error:
-            found, reason = [], str(error)
-        if reason is not None:
-            absent[peer.name] = reason
+        found = candidates_of(peer, problem, threads, resources, absent)
         ways += [Way(c.name, threads, c, prepare) for c in found]
     return ways

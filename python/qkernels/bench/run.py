@@ -11,7 +11,7 @@ import qkernels as qk
 from qkernels._measure import MIN_ROUNDS, roof
 from qkernels._measure.machine import StealMeter, last_level_cache, load
 from qkernels._measure.method import Array, Candidate, measure_threads
-from qkernels.bench.peers import Peer, UnsuitedError, all_peers
+from qkernels.bench.peers import Peer, all_peers, candidates_of
 from qkernels.bench.problem import Problem
 from qkernels.bench.report import Case, Report, make_row
 
@@ -88,7 +88,7 @@ def measure_case(
         ours = [c for act in dict.fromkeys(plan.acts) for c in _fused(problem, act, threads)]
         theirs: list[Candidate] = []
         for peer in peers:
-            theirs += _candidates_of(peer, problem, threads, resources, absent)
+            theirs += candidates_of(peer, problem, threads, resources, absent)
         readers = roof.candidates(problem.memory, threads)
         errors = {c.name: problem.error(c.array(c.call())) for c in (*ours, *theirs)}
         timings = measure_threads([*ours, *theirs, *readers], plan.rounds, threads)
@@ -113,23 +113,6 @@ def measure_case(
         rows=rows,
         absent=absent,
     )
-
-
-def _candidates_of(
-    peer: Peer,
-    problem: Problem,
-    threads: int,
-    resources: ExitStack,
-    absent: dict[str, str],
-) -> list[Candidate]:
-    reason = peer.absence()
-    if reason is None:
-        try:
-            return peer.candidates(problem, threads, resources)
-        except UnsuitedError as error:
-            reason = str(error)
-    absent[peer.name] = reason
-    return []
 
 
 def _fused(problem: Problem, act: str, threads: int) -> list[Candidate]:

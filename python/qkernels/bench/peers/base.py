@@ -34,3 +34,17 @@ class Peer(Protocol):
         Raises:
             UnsuitedError: it cannot compute this problem.
         """
+
+
+def candidates_of(
+    peer: Peer, problem: Problem, threads: int, resources: ExitStack, absent: dict[str, str]
+) -> list[Candidate]:
+    """A peer's candidates; none where it is absent or unsuited, and then why, into `absent`."""
+    reason = peer.absence()
+    if reason is None:
+        try:
+            return peer.candidates(problem, threads, resources)
+        except UnsuitedError as error:
+            reason = str(error)
+    absent[peer.name] = reason
+    return []
